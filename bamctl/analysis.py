@@ -1,0 +1,119 @@
+"""The analysis of a network: its stages, and what attention costs at each point and strategy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from bamctl import models
+from bamctl.cost import Cost, PlacementCost, placement_cost
+from bamctl.cut_points import CutPoint, Trunk, find_trunk
+from bamctl.errors import InputError
+from bamctl.placement import Attention, Placement, Stages
+from bamctl.sites import resolve
+from bamctl.tracing import Trace, trace
+
+STRATEGIES = ("bottleneck", "block")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyze` found, for one image of `trace.input_shape`.
+
+    `point_costs` has what the attention module adds at each point of the trunk, or why it cannot
+    be there; `strategies` has what the paper's two ways of placing it add.
+    """
+
+    model: str
+    trace: Trace
+    trunk: Trunk
+    attention: Attention
+    stages: Stages
+    point_costs: dict[str, Cost | str]
+    strategies: dict[str, PlacementCost]
+
+
+def analyze(
+    model: str | nn.Module,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    attention: Attention | Mapping[str, Any] | None = None,
+    stages: Stages = 3,
+    num_classes: int | None = None,
+    stem: str | None = None,
+) -> Analysis:
+    """Find where an attention module goes in a network, and what it costs there.
+
+    Args:
+        model: the name of a torchvision classification builder, or any network of one image
+            input. A network given is left as it was found.
+        input_shape: channels, height and width; what the builder's weights expect, or 3x224x224
+            for a network given.
+        attention: module and hyperparameters, as under `attention` in a placement.
+        stages: how many bottlenecks, counted from the deepest, or `all`.
+        num_classes: classes of the head, for a builder.
+        stem: `small` for images of about 32x32, for a builder.
+
+    Raises:
+        InputError: the network is unknown or cannot run on the input, or an option is wrong.
+
+    >>> found = analyze("resnet18", input_shape=(3, 64, 64))
+    >>> found.strategies["bottleneck"].modules
+    ['layer1', 'layer2', 'layer3']
+    >>> found.strategies["bottleneck"].total.params
+    23697
+    """
+    placement = Placement.from_options(
+        {"attention": attention or {}, "stages": stages, "input": input_shape}
+    )
+    if isinstance(model, str):
+        shape = input_shape or models.default_input_shape(models.check_name(model))
+        network = models.build(
+            model, input_shape=shape, num_classes=num_classes, stem=stem, initialize=False
+        )
+        return analyze_network(model, network, placement, shape)
+    if num_classes is not None or stem is not None:
+        raise InputError("num_classes and stem are for builders; the network is built already")
+    name = type(model).__name__
+    return analyze_network(name, model, placement, input_shape or (3, 224, 224))
+
+
+def analyze_network(
+    name: str, model: nn.Module, placement: Placement, input_shape: tuple[int, int, int]
+) -> Analysis:
+    """Analyse a network that is built already; `analyze` says what comes back."""
+    traced = trace(model, input_shape)
+    trunk = find_trunk(model, traced)
+    return Analysis(
+        model=name,
+        trace=traced,
+        trunk=trunk,
+        attention=placement.attention,
+        stages=placement.stages,
+        point_costs={
+            point.module: _point_cost(point, placement, trunk, model, traced)
+            for point in trunk.points
+        },
+        strategies={
+            strategy: _strategy_cost(strategy, placement, trunk, model, traced)
+            for strategy in STRATEGIES
+        },
+    )
+
+
+def _strategy_cost(
+    strategy: str, placement: Placement, trunk: Trunk, model: nn.Module, traced: Trace
+) -> PlacementCost:
+    try:
+        sites = resolve(placement.model_copy(update={"where": strategy}), trunk)
+    except InputError as error:
+        return PlacementCost((), (), unavailable=str(error))
+    return placement_cost(sites, model, traced)
+
+
+def _point_cost(
+    point: CutPoint, placement: Placement, trunk: Trunk, model: nn.Module, traced: Trace
+) -> Cost | str:
+    found = _strategy_cost(point.module, placement, trunk, model, traced)
+    return found.unavailable or found.total

@@ -1,0 +1,167 @@
+"""BAM, the Bottleneck Attention Module (Park et al., BMVC 2018), as printed and as released."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.fx
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bamctl.attention.layouts import Layout, Nchw
+
+_COMBINE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sum": torch.add,
+    "product": torch.mul,
+    "max": torch.maximum,
+}
+
+
+class BAM(nn.Module):
+    """Scales a feature map by one plus a gate: `F + F * sigmoid(combine(Mc(F), Ms(F)))`.
+
+    Mc, with shape (N, C, 1, 1), says which channels matter, and Ms, with shape (N, 1, H, W), where.
+    Source: Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, section 3, equations 1-5.
+
+    `paper` normalises after the last layer of each branch, as the equations say; `official` after
+    each hidden layer and not after the last, as the authors' released code does, and combines by
+    product instead of sum. In both, convolutions start Kaiming-normal (fan out), linear layers as
+    PyTorch makes them, biases at zero, and a batch norm as the identity.
+
+    Where a batch norm would see one value per channel in training (a batch of one in the channel
+    branch), its variance is undefined; it then normalises with its running statistics.
+
+    Args:
+        num_channels: C.
+        reduction: the hidden layers have max(C // reduction, 1) channels.
+        dilation: of the 3x3 convolutions of the spatial branch; their padding is as large.
+        dilated_convs: how many of those there are.
+        branches: `both`, `channel` or `spatial`.
+        combine: `sum`, `product` or `max`; left out, what the variant was published with.
+        variant: `paper` or `official`.
+        init: `kaiming`, or `identity`: the gate is multiplied by a learned scalar that starts at
+            zero, so that the output equals the input until training moves it. Not in the paper.
+        layout: how the axes of the input are ordered.
+
+    >>> import torch
+    >>> bam = BAM(256)
+    >>> bam(torch.zeros(2, 256, 56, 56)).shape
+    torch.Size([2, 256, 56, 56])
+    >>> sum(p.numel() for p in bam.parameters())
+    17747
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        reduction: int = 16,
+        dilation: int = 4,
+        dilated_convs: int = 2,
+        branches: Literal["both", "channel", "spatial"] = "both",
+        combine: Literal["sum", "product", "max"] | None = None,
+        variant: Literal["paper", "official"] = "paper",
+        init: Literal["kaiming", "identity"] = "kaiming",
+        layout: Layout | None = None,
+    ) -> None:
+        super().__init__()
+        if num_channels < 1 or reduction < 1 or dilation < 1 or dilated_convs < 0:
+            raise ValueError("num_channels, reduction and dilation must be at least 1")
+        hidden = max(num_channels // reduction, 1)
+        self.combine = combine or {"paper": "sum", "official": "product"}[variant]
+        self.layout = layout or Nchw()
+        self.channel = self.spatial = None
+        if branches in ("both", "channel"):
+            self.channel = _channel_branch(num_channels, hidden, variant)
+        if branches in ("both", "spatial"):
+            self.spatial = _spatial_branch(num_channels, hidden, dilation, dilated_convs, variant)
+        self.scale = nn.Parameter(torch.zeros(())) if init == "identity" else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights; batch norms and the scale of `init=identity` start over."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
+                layer.reset_parameters()
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if self.scale is not None:
+            nn.init.zeros_(self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the module to a feature map with shape (N, C, H, W), or that of its layout."""
+        maps = self.layout.to_nchw(x)
+        gate = torch.sigmoid(self.attention(maps))
+        if self.scale is not None:
+            gate = gate * self.scale
+        return self.layout.from_nchw(torch.addcmul(maps, maps, gate), x)
+
+    def attention(self, maps: Tensor) -> Tensor:
+        """The combined branches before the sigmoid, broadcastable to the map's (N, C, H, W)."""
+        parts: list[Tensor] = []
+        if self.channel is not None:
+            parts.append(self.channel(maps.mean((2, 3))).unsqueeze(2).unsqueeze(3))
+        if self.spatial is not None:
+            parts.append(self.spatial(maps))
+        return _COMBINE[self.combine](*parts) if len(parts) == 2 else parts[0]
+
+    def extra_repr(self) -> str:
+        """How the branches are combined, for `print(model)`."""
+        return f"combine={self.combine}, layout={type(self.layout).__name__}"
+
+
+def _channel_branch(num_channels: int, hidden: int, variant: str) -> nn.Sequential:
+    """From channel averages, with shape (N, C), to (N, C)."""
+    layers: dict[str, nn.Module] = {"reduce": nn.Linear(num_channels, hidden)}
+    if variant == "official":
+        layers["norm"] = _BatchNorm1d(hidden)
+    layers |= {"relu": nn.ReLU(), "expand": nn.Linear(hidden, num_channels)}
+    if variant == "paper":
+        layers["norm"] = _BatchNorm1d(num_channels)
+    return nn.Sequential(OrderedDict(layers))
+
+
+def _spatial_branch(
+    num_channels: int, hidden: int, dilation: int, dilated_convs: int, variant: str
+) -> nn.Sequential:
+    """From maps with shape (N, C, H, W) to (N, 1, H, W)."""
+    layers: dict[str, nn.Module] = {}
+
+    def add(name: str, conv: nn.Module) -> None:
+        layers[name] = conv
+        if variant == "official":
+            layers[f"{name}_norm"] = _BatchNorm2d(hidden)
+        layers[f"{name}_relu"] = nn.ReLU()
+
+    add("reduce", nn.Conv2d(num_channels, hidden, 1))
+    for index in range(dilated_convs):
+        conv = nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation)
+        add(f"dilated_{index}", conv)
+    layers["collapse"] = nn.Conv2d(hidden, 1, 1)
+    if variant == "paper":
+        layers["norm"] = _BatchNorm2d(1)
+    return nn.Sequential(OrderedDict(layers))
+
+
+@torch.fx.wrap
+def _normalize(x: Tensor, norm: nn.modules.batchnorm._BatchNorm) -> Tensor:
+    """Batch norm with its running statistics where the batch has one value for each channel.
+
+    A leaf for `torch.fx`, which could not branch on a size that it does not know yet.
+    """
+    if norm.training and x.numel() == norm.num_features:
+        mean, var = norm.running_mean, norm.running_var
+        return F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps)
+    return nn.modules.batchnorm._BatchNorm.forward(norm, x)
+
+
+class _BatchNorm1d(nn.BatchNorm1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return _normalize(x, self)
+
+
+class _BatchNorm2d(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return _normalize(x, self)

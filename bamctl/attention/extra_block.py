@@ -1,0 +1,50 @@
+"""The paper's control: one more of the network's own blocks, in place of an attention module."""
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bamctl.attention.hook import detach
+
+
+class ExtraBlock(nn.Module):
+    """A fresh copy of one of the network's own blocks, applied once more.
+
+    A gain from more parameters is no gain from attention, so the paper compares BAM with this
+    (Park et al., BMVC 2018, table 1). Convolutions of the copy start Kaiming-normal (fan out), and
+    every other layer as it makes itself; parameters that no layer can reset stay as copied.
+
+    Args:
+        block: a module that keeps the shape of its input, in any layout; it is copied.
+        init: `kaiming`, or `identity`: `F + g * (block(F) - F)` with a learned g that starts at
+            zero. Not in the paper.
+    """
+
+    def __init__(self, block: nn.Module, init: Literal["kaiming", "identity"] = "kaiming") -> None:
+        super().__init__()
+        self.block = copy.deepcopy(block)
+        detach(self.block)
+        self.scale = nn.Parameter(torch.zeros(())) if init == "identity" else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights; the scale of `init=identity` starts over."""
+        for layer in self.block.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):
+                reset()
+            if isinstance(layer, nn.modules.conv._ConvNd):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if self.scale is not None:
+            nn.init.zeros_(self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block to a feature map of the shape that it keeps."""
+        if self.scale is None:
+            out: Tensor = self.block(x)
+            return out
+        # An in-place layer at the block's start would change x, which is needed after it.
+        refined: Tensor = x + self.scale * (self.block(x.clone()) - x)
+        return refined

@@ -1,0 +1,68 @@
+"""How an attention module is applied: by a forward hook of the module whose output it refines."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+# The submodule of the root that owns everything inserted. Its name is in every checkpoint.
+HOLDER = "inserted"
+
+
+class Inserted(nn.ModuleDict):
+    """Owns the inserted modules, so that optimizers, devices and checkpoints see them.
+
+    Called as a layer it returns its input, since a root that runs all its children, such as an
+    `nn.Sequential`, calls this one too.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """The input itself."""
+        return x
+
+
+class AttentionHook:
+    """Applies an attention module to what its host returns.
+
+    An object and not a closure: `copy.deepcopy` and `pickle` take it along with the network, and
+    keep it pointing at the network's own copy of the module.
+    """
+
+    def __init__(self, attention: nn.Module) -> None:
+        self.attention = attention
+
+    def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
+        """The refined output, which takes the place of the host's own."""
+        return self.attention(output)
+
+
+def attach(host: nn.Module, attention: nn.Module) -> None:
+    """Apply an attention module to everything that the host returns from now on."""
+    host.register_forward_hook(AttentionHook(attention))
+
+
+def is_attached(host: nn.Module) -> bool:
+    """Whether an attention module is applied to what the host itself returns."""
+    return any(isinstance(hook, AttentionHook) for hook in host._forward_hooks.values())
+
+
+def detach(model: nn.Module) -> None:
+    """Stop applying attention modules in a network, and in all its parts."""
+    for module in model.modules():
+        ours = [key for key, h in module._forward_hooks.items() if isinstance(h, AttentionHook)]
+        for key in ours:
+            del module._forward_hooks[key]
+
+
+@contextmanager
+def detached(model: nn.Module) -> Iterator[None]:
+    """The network as it was before anything was inserted, for as long as the block runs."""
+    found = [(module, module._forward_hooks.copy()) for module in model.modules()]
+    detach(model)
+    try:
+        yield
+    finally:
+        for module, hooks in found:
+            module._forward_hooks.clear()
+            module._forward_hooks.update(hooks)

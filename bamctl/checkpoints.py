@@ -1,0 +1,134 @@
+"""Weights in files: safetensors with the placement beside them, and PyTorch's own, read safely."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bamctl.attention.hook import HOLDER
+from bamctl.errors import InputError, first_line
+from bamctl.files import atomic_path
+from bamctl.placement import Placement
+
+_PLACEMENT_KEY = "bamctl_placement"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file by name, and the placement that they belong to, if it says so."""
+
+    path: Path
+    state: dict[str, Tensor]
+    placement: Placement | None
+
+    def required_placement(self) -> Placement:
+        """The placement.
+
+        Raises:
+            InputError: the file has none.
+        """
+        if self.placement is None:
+            raise InputError(f"{self.path} holds no placement; `bamctl insert --out` writes one")
+        return self.placement
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a `.safetensors` file, or one of `torch.save` without running any code in it.
+
+    Raises:
+        InputError: the file cannot be read, is corrupt, or holds something else than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: not loaded, it holds more than tensors or is no checkpoint; save "
+            "model.state_dict(), not the model"
+        ) from error
+    except (RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a checkpoint, or damaged: {first_line(error)}") from error
+    return Checkpoint(path, _tensors(path, loaded), None)
+
+
+def write(path: Path, model: nn.Module, placement: Placement) -> None:
+    """Write a network's weights as safetensors, with the placement in the metadata.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    # Tensors of their own: safetensors takes neither shared memory nor channels_last strides.
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    metadata = {"format": "pt", _PLACEMENT_KEY: placement.to_json()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata)
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool = False) -> None:
+    """Load weights into a network that they fit.
+
+    Args:
+        model: the network, with its attention modules if the weights have some.
+        state: tensors by name.
+        partial: whether weights of the attention modules may be missing.
+
+    Raises:
+        InputError: a weight is missing, is too many, or has another shape; names the first few.
+    """
+    own = model.state_dict()
+    missing = own.keys() - state.keys()
+    if partial:
+        missing = {name for name in missing if not name.startswith(f"{HOLDER}.")}
+    misfits = {
+        "missing": sorted(missing),
+        "unknown": sorted(state.keys() - own.keys()),
+        "of another shape": [
+            f"{name} ({_shape(state[name])}, not {_shape(own[name])})"
+            for name in own
+            if name in state and state[name].shape != own[name].shape
+        ],
+    }
+    wrong = [f"{len(names)} {what}: {_few(names)}" for what, names in misfits.items() if names]
+    if wrong:
+        raise InputError(f"the weights do not fit the network: {'; '.join(wrong)}")
+    model.load_state_dict(dict(state), strict=False)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    with safe_open(path, framework="pt") as file:
+        text = (file.metadata() or {}).get(_PLACEMENT_KEY)
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    try:
+        return Checkpoint(path, state, Placement.from_json(text) if text is not None else None)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
+    """The tensors of a state dict, or of the first one that a training script wrapped in a dict."""
+    if isinstance(loaded, Mapping):
+        inner = next((loaded[k] for k in ("state_dict", "model") if k in loaded), loaded)
+        if isinstance(inner, Mapping) and inner:
+            state = {str(name): tensor for name, tensor in inner.items()}
+            if all(isinstance(tensor, Tensor) for tensor in state.values()):
+                return state
+    raise InputError(f"{path}: holds no state dict; save model.state_dict()")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

@@ -1,0 +1,78 @@
+"""The `bamctl` program: its commands, and the one place where errors become exit codes."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from bamctl import __version__
+from bamctl.cli.analyze import analyze
+from bamctl.cli.insert import insert
+from bamctl.cli.models import models
+from bamctl.cli.options import expanded, say
+from bamctl.cli.schema import schema
+from bamctl.errors import BamctlError
+
+app = typer.Typer(
+    help="Where an attention module goes in a network, what it costs there, and whether it helps.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (models, analyze, insert, schema):
+    app.command()(expanded(command))
+
+
+@app.callback(invoke_without_command=True)
+def program(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Where an attention module goes in a network, what it costs there, and whether it helps."""
+    if version:
+        print(f"bamctl {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code."""
+    try:
+        code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BamctlError as error:
+        say(f"error: {' '.join(str(error).split())}")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the interpreter must not flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # the error boundary
+        return _usage_or_bug(error)
+
+
+def _usage_or_bug(error: Exception) -> int:
+    # typer carries its own click since 0.26 and had click's errors before; both say it so.
+    message = getattr(error, "format_message", None)
+    if callable(message):
+        say(f"error: {' '.join(message().split())}; see bamctl --help")
+        return 2
+    handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
+    with os.fdopen(handle, "w", encoding="utf-8") as log:
+        log.write(f"bamctl {__version__}, Python {sys.version}, {sys.argv}\n")
+        traceback.print_exception(error, file=log)
+    say(f"error: a bug in bamctl: {type(error).__name__}; please report it with the log at {path}")
+    return 3
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

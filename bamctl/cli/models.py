@@ -1,0 +1,27 @@
+"""`bamctl models`."""
+
+from typing import Annotated
+
+import typer
+
+from bamctl.cli.options import OutputOptions, working
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(metavar="[GLOB]", show_default=False)] = "*",
+    *,
+    count: Annotated[
+        bool, typer.Option("--count", help="Trace each model to count its bottlenecks and blocks.")
+    ] = False,
+    out: OutputOptions,
+) -> int:
+    """List the models that can be analysed, all or those that a glob matches."""
+    from bamctl import catalog
+    from bamctl.report.models_view import models_report
+
+    out.check()
+    names = catalog.matching(pattern)
+    with working(f"looking at {len(names)} models"):
+        found = list(catalog.entries(names, count=count))
+    out.show(models_report(found))
+    return 0

@@ -1,0 +1,217 @@
+"""Options that several commands share, each defined once.
+
+A command takes a group of options as one parameter, annotated with its dataclass; `expanded`
+turns the fields of the dataclass into options of the command.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bamctl import units
+from bamctl.files import check_can_write, write_text
+
+Panel = "Attention module"
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A torchvision classification model, such as resnet50.",
+        autocompletion=lambda incomplete: _complete("models", "names", incomplete),
+        show_default=False,
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHERE",
+        help="bottleneck, block, a module name or a glob over the cut points; repeat for several.",
+        autocompletion=lambda incomplete: [
+            name for name in ("bottleneck", "block") if name.startswith(incomplete)
+        ],
+    ),
+]
+PlacementName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A shipped placement, such as paper/reduction-8, or a placement file.",
+        autocompletion=lambda incomplete: _complete("placement", "shipped_names", incomplete),
+    ),
+]
+
+
+def _complete(module: str, function: str, incomplete: str) -> list[str]:
+    names = getattr(__import__(f"bamctl.{module}", fromlist=[function]), function)()
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
+    return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
+
+
+@dataclass(frozen=True)
+class AttentionOptions:
+    """What is inserted; what is not given stays as the placement or the paper has it."""
+
+    module: Annotated[
+        Literal["bam", "extra-block"] | None,
+        _option("What to insert: bam, or extra-block, the paper's control. [bam]", Panel),
+    ] = None
+    variant: Annotated[
+        Literal["paper", "official"] | None,
+        _option("The paper's equations, or the authors' released code. [paper]", Panel),
+    ] = None
+    reduction: Annotated[int | None, _option("Channel reduction r. [16]", Panel, min=1)] = None
+    dilation: Annotated[int | None, _option("Dilation d. [4]", Panel, min=1)] = None
+    dilated_convs: Annotated[
+        int | None, _option("Number of dilated 3x3 convolutions. [2]", Panel, min=0, max=64)
+    ] = None
+    branches: Annotated[
+        Literal["both", "channel", "spatial"] | None,
+        _option("The branches that make the gate. [both]", Panel),
+    ] = None
+    combine: Annotated[
+        Literal["sum", "product", "max"] | None,
+        _option("How they are combined. [paper: sum, official: product]", Panel),
+    ] = None
+    init: Annotated[
+        Literal["kaiming", "identity"] | None,
+        _option("identity leaves the outputs unchanged until training moves it. [kaiming]", Panel),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network exactly, and which of its stages count."""
+
+    input: Annotated[
+        str | None,
+        _option("Input as channels x height x width. [what the model's weights expect]"),
+    ] = None
+    num_classes: Annotated[int | None, _option("Classes of the head. [1000]", min=1)] = None
+    stem: Annotated[
+        Literal["small"] | None,
+        _option("small: 3x3 stride-1 stem without pooling, for images of about 32x32."),
+    ] = None
+    stages: Annotated[
+        str | None, _option("How many bottlenecks, from the deepest, or all. [3]")
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a placement names them.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if self.input is not None:
+            given["input"] = units.parse_shape(self.input)
+        if self.stages is not None and self.stages.isdecimal():
+            given["stages"] = int(self.stages)
+        return given
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How the result is shown, and where."""
+
+    format: Annotated[
+        Literal["table", "json", "markdown", "csv"], typer.Option(help="How the result is shown.")
+    ] = "table"
+    output: Annotated[
+        Path | None, _option("Write the result to a file instead of the screen.", metavar="FILE")
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before the work.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self.output is not None:
+            check_can_write(self.output)
+
+    def show(self, report: Any) -> None:
+        """Render a report to the file, or to standard output."""
+        from bamctl.report import RENDERERS
+
+        text = RENDERERS[self.format](report, to_file=self.output is not None)
+        if self.output is not None:
+            write_text(self.output, text)
+        else:
+            sys.stdout.write(text)
+
+
+def placement_data(
+    base: Mapping[str, Any],
+    network: NetworkOptions,
+    attention: AttentionOptions,
+    where: list[str] | None = None,
+) -> dict[str, Any]:
+    """A placement in plain values, with what was given on the command line put over it."""
+    data = {**base, **network.given()}
+    if where:
+        data |= {"where": where, "insertions": {}}
+    given = attention.given()
+    # Another module has other hyperparameters; those of the placement mean nothing to it.
+    own = {} if given.get("module", "bam") == "extra-block" else dict(base.get("attention", {}))
+    return {**data, "attention": {**own, **given}}
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say what takes long, on a terminal; stay quiet in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+def say(text: str) -> None:
+    """A line for the person, beside the result."""
+    sys.stderr.write(f"bamctl: {text}\n")
+
+
+def expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """A command whose parameters that are dataclasses became options, one for each field."""
+    groups: dict[str, type] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        group = parameter.annotation
+        if not (isinstance(group, type) and is_dataclass(group)):
+            parameters.append(parameter)
+            continue
+        groups[name] = group
+        for own in fields(group):
+            kind = inspect.Parameter.KEYWORD_ONLY
+            option = inspect.Parameter(own.name, kind, default=own.default, annotation=own.type)
+            parameters.append(option)
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> int:
+        built = {
+            name: group(**{own.name: given.pop(own.name) for own in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**given, **built)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in keyword}
+    return wrapper

@@ -1,0 +1,66 @@
+"""An insertion with everything that a person wants to know of it: sites, costs and proof."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bamctl.attention.hook import HOLDER
+from bamctl.checkpoints import load_state
+from bamctl.cost import PlacementCost, placement_cost
+from bamctl.cut_points import Trunk, find_trunk
+from bamctl.placement import Placement
+from bamctl.proof import Proof, prove
+from bamctl.sites import resolve
+from bamctl.surgery import insert_sites
+from bamctl.tracing import Trace, trace
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What was inserted where in a network, and what that did to it.
+
+    `trace` and `trunk` are of the network before; `placement` names every site. `proof` is None
+    where the placement selects nothing.
+    """
+
+    model: str
+    trace: Trace
+    trunk: Trunk
+    placement: Placement
+    placed: PlacementCost
+    proof: Proof | None
+
+
+def insert_and_prove(
+    name: str,
+    model: nn.Module,
+    placement: Placement,
+    input_shape: tuple[int, int, int],
+    state: Mapping[str, Tensor] | None = None,
+) -> Insertion:
+    """Insert in place as `bamctl.insert` does, price the sites and prove that the network works.
+
+    Args:
+        name: what to call the network.
+        model: a network in which nothing is inserted yet.
+        placement: what to insert where.
+        input_shape: channels, height and width that the network can run on.
+        state: weights to load after the insertion; those of the attention modules may be missing.
+
+    Raises:
+        InputError: the placement or the weights do not fit the network.
+        BamctlError: the network does not work any more.
+    """
+    traced = trace(model, input_shape)
+    trunk = find_trunk(model, traced)
+    sites = resolve(placement, trunk)
+    placed = placement_cost(sites, model, traced)
+    if sites:
+        insert_sites(model, sites)
+    if state is not None:
+        # A plain backbone's weights have none of the attention modules', never some of them.
+        load_state(model, state, partial=not any(name.startswith(f"{HOLDER}.") for name in state))
+    proof = prove(model, input_shape) if sites else None
+    named = placement.with_sites({site.point.module: site.attention for site in sites})
+    return Insertion(name, traced, trunk, named, placed, proof)

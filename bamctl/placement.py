@@ -1,0 +1,291 @@
+"""Placements: which cut points get which attention module with which hyperparameters."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from bamctl import units, yaml_files
+from bamctl.errors import InputError, did_you_mean
+
+Module = Literal["bam", "extra-block"]
+Variant = Literal["paper", "official"]
+Branches = Literal["both", "channel", "spatial"]
+Combine = Literal["sum", "product", "max"]
+Init = Literal["kaiming", "identity"]
+
+PUBLISHED_COMBINE: dict[str, Combine] = {"paper": "sum", "official": "product"}
+EXTRA_BLOCK_FIELDS = frozenset({"module", "init"})
+
+_PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+
+def _shape(value: Any) -> tuple[int, int, int]:
+    extents = value if isinstance(value, list | tuple) else (value,)
+    return units.parse_shape("x".join(map(str, extents)))
+
+
+def _stages(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError(f"should be 'all' or a whole number of at least 1, not {value!r}")
+
+
+def _patterns(value: Any) -> Any:
+    listed = value if isinstance(value, list | tuple) else [value]
+    if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
+        raise ValueError(
+            f"should be bottleneck, block, a module name, a glob, or a list of those, not {value!r}"
+        )
+    return value if isinstance(value, str) else list(listed)
+
+
+InputShape = Annotated[
+    tuple[int, int, int],
+    BeforeValidator(_shape, json_schema_input_type=str),
+    PlainSerializer(units.shape, return_type=str),
+]
+Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
+Where = Annotated[str | list[str], BeforeValidator(_patterns)]
+
+
+class Attention(BaseModel):
+    """An attention module and its hyperparameters, with the values of the paper as defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    module: Module = Field(default="bam", description="what is inserted")
+    variant: Variant = Field(
+        default="paper", description="the paper's equations, or the released code"
+    )
+    reduction: _PositiveInt = Field(default=16, description="channel reduction ratio r")
+    dilation: _PositiveInt = Field(default=4, description="dilation d of the 3x3 convolutions")
+    dilated_convs: Annotated[int, Field(ge=0, le=64, strict=True)] = Field(
+        default=2, description="number of dilated 3x3 convolutions"
+    )
+    branches: Branches = Field(default="both", description="the branches that make the gate")
+    combine: Combine | None = Field(
+        default=None,
+        description="how the branches are combined; left out: sum for paper, else product",
+    )
+    init: Init = Field(
+        default="kaiming", description="identity: outputs are unchanged at the moment of insertion"
+    )
+
+    @model_validator(mode="after")
+    def _extra_block_has_no_gate(self) -> "Attention":
+        unused = sorted(self.model_fields_set - EXTRA_BLOCK_FIELDS)
+        if self.module == "extra-block" and unused:
+            raise ValueError(f"extra-block is a copy of the network's own block; drop {unused[0]}")
+        return self
+
+    def overridden(self, overrides: "Attention") -> "Attention":
+        """This attention with what was set, and not only defaulted, in the overrides."""
+        return self.model_copy(update=overrides.model_dump(exclude_unset=True))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The keyword arguments of the module, `combine` being the variant's own if left out."""
+        if self.module == "extra-block":
+            return {"init": self.init}
+        combine = self.combine or PUBLISHED_COMBINE[self.variant]
+        return {**self.model_dump(exclude={"module"}), "combine": combine}
+
+
+class Placement(BaseModel):
+    """Which cut points of a network get which attention module.
+
+    `where` is a strategy (`bottleneck`, `block`), a module name, a glob over the cut points, or a
+    list of those. `insertions` overrides hyperparameters site by site; when `where` is left out,
+    its keys are the sites.
+
+    >>> Placement(where=["layer1", "layer2"], attention={"reduction": 8}).attention.reduction
+    8
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(
+        default=1, alias="schema", description="version of this format"
+    )
+    model: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a torchvision model, such as resnet50"
+    )
+    input: InputShape | None = Field(default=None, description="channels x height x width")
+    num_classes: _PositiveInt | None = Field(
+        default=None, description="classes of the network's head"
+    )
+    stem: Literal["small"] | None = Field(
+        default=None, description="3x3 stride-1 stem without pooling"
+    )
+    stages: Stages = Field(default=3, description="bottlenecks, counted from the deepest, or all")
+    attention: Attention = Attention()
+    where: Where | None = Field(
+        default=None, description="bottleneck, block, a module name, a glob, or a list of them"
+    )
+    insertions: dict[str, Attention] = Field(
+        default_factory=dict, description="module name -> hyperparameters of that site"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_written(cls, data: Any) -> Any:
+        """`attention:` with nothing behind it is null in YAML; take it as left out."""
+        if not isinstance(data, Mapping):
+            return data
+        kept = {key: value for key, value in data.items() if value is not None}
+        if isinstance(kept.get("insertions"), Mapping):
+            kept["insertions"] = {name: v or {} for name, v in kept["insertions"].items()}
+        return kept
+
+    def patterns(self) -> tuple[str, ...]:
+        """The strategies, module names and globs to place at, in order."""
+        if self.where is None:
+            return tuple(self.insertions) or ("bottleneck",)
+        return (self.where,) if isinstance(self.where, str) else tuple(self.where)
+
+    def with_sites(self, sites: Mapping[str, Attention]) -> "Placement":
+        """This placement with its sites written out, so that it means them in any version."""
+        overrides = {name: own for name, own in sites.items() if own != self.attention}
+        return self.model_copy(update={"where": list(sites), "insertions": overrides})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Placement":
+        """Read a placement from a YAML file.
+
+        Raises:
+            InputError: the file cannot be read, or does not fit the schema; names file and line.
+        """
+        file = yaml_files.load(Path(path))
+        if not isinstance(file.data, Mapping):
+            raise InputError(f"{path}:1: a placement is a mapping; begin it with 'schema: 1'")
+        try:
+            return cls.model_validate(file.data)
+        except ValidationError as error:
+            key_path, message = _explain(error)
+            raise InputError(f"{path}:{file.line(key_path)}: {message}") from None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> "Placement":
+        """A placement from values that did not come from a file.
+
+        Raises:
+            InputError: a value does not fit the schema.
+        """
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            raise InputError(_explain(error)[1]) from None
+
+    @classmethod
+    def from_json(cls, text: str) -> "Placement":
+        """A placement from the JSON that `to_json` wrote.
+
+        Raises:
+            InputError: it is not such a text.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"its placement is not JSON: {error}") from None
+        if not isinstance(data, dict):
+            raise InputError("its placement is not a JSON object")
+        return cls.from_options(data)
+
+    def to_json(self) -> str:
+        """The placement as one line of JSON."""
+        return json.dumps(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The placement in plain values, without what is not set."""
+        data = self.model_dump(by_alias=True, exclude_none=True)
+        data["insertions"] = {
+            name: site.model_dump(exclude_unset=True, exclude_none=True)
+            for name, site in self.insertions.items()
+        }
+        if self.attention.module == "extra-block":
+            data["attention"] = self.attention.model_dump(include=set(EXTRA_BLOCK_FIELDS))
+        return {key: value for key, value in data.items() if value not in ({}, [])}
+
+    def save(self, path: str | Path) -> None:
+        """Write the placement as YAML.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        yaml_files.dump(Path(path), self.as_dict())
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a placement file, for editors that complete and check YAML."""
+    schema = Placement.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def shipped_folder() -> Path:
+    """Where the shipped placements are: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "placements"
+    return inside if inside.is_dir() else package.parent / "placements"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The placements that come with bamctl, such as `bottleneck` and `paper/reduction-8`."""
+    folder = shipped_folder()
+    files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
+    return tuple(sorted(file.with_suffix("").as_posix() for file in files))
+
+
+def find(name_or_path: str | Path) -> Placement:
+    """Load a placement by path, or by the name of a shipped one.
+
+    Raises:
+        InputError: there is no such file or name, or it is not a valid placement.
+    """
+    if Path(name_or_path).exists():
+        return Placement.load(name_or_path)
+    name, names = str(name_or_path), shipped_names()
+    if name in names:
+        return Placement.load(shipped_folder() / f"{name}.yaml")
+    near = did_you_mean(name, names) or f"; the shipped ones are {', '.join(names)}"
+    raise InputError(f"no placement file or shipped placement {name!r}{near}")
+
+
+def _explain(error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
+    """The key path of the first thing wrong, and one line that says what would be right."""
+    first = error.errors()[0]
+    key_path, given = tuple(first["loc"]), first["input"]
+    where = ".".join(map(str, key_path))
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(key_path[:-1])
+        known = did_you_mean(str(key_path[-1]), fields) or f"; the keys are {', '.join(fields)}"
+        return key_path, f"unknown key {where!r}{known}"
+    if first["type"] == "literal_error":
+        options = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        near = did_you_mean(str(given), options)
+        return key_path, f"{where}: {given!r} is not one of {', '.join(options)}{near}"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    # Our own validators say what they were given; pydantic's do not.
+    told = "" if first["type"] == "value_error" else f", not {given!r}"
+    return key_path, f"{where}: {message}{told}" if where else message
+
+
+def _fields_at(key_path: yaml_files.KeyPath) -> list[str]:
+    """The keys that the schema knows at a place in a placement."""
+    schema: type[BaseModel] = Placement
+    for part in key_path:
+        field = schema.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        inner = get_args(annotation)[-1] if get_origin(annotation) is dict else annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            schema = inner
+    return [field.alias or name for name, field in schema.model_fields.items()]

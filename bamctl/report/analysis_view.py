@@ -1,0 +1,210 @@
+"""An analysis as a report: stages, strategies, conventions."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bamctl import units
+from bamctl.analysis import Analysis
+from bamctl.cost import Cost, PlacementCost
+from bamctl.cut_points import CutPoint, Stage
+from bamctl.placement import Attention
+from bamctl.report.document import Column, Report, Table
+from bamctl.report.wording import (
+    CONVENTION,
+    SCHEMA,
+    attention_data,
+    cost_data,
+    fraction,
+    left_out,
+    no_bottleneck,
+    overhead_data,
+    settings,
+)
+
+
+def analysis_report(analysis: Analysis, *, explain: bool) -> Report:
+    """Stages, then strategies, then the conventions of the numbers."""
+    blocks: list[Table | str] = [_stage_table(analysis)]
+    if explain:
+        blocks.append("\n".join(_reasons(analysis)))
+    blocks += [_strategy_table(analysis), *_remarks(analysis), _footnote(analysis)]
+    records = [_point_data(analysis, point) for point in analysis.trunk.points]
+    return Report(_heading(analysis), blocks, _analysis_data(analysis, records), records)
+
+
+def _heading(analysis: Analysis) -> str:
+    trace = analysis.trace
+    return (
+        f"{analysis.model}   {units.shape(trace.input_shape[1:])}   "
+        f"{units.count(trace.params)} parameters   {units.macs(trace.macs[''])}"
+    )
+
+
+def _stage_table(analysis: Analysis) -> Table:
+    columns = [
+        Column("stage", "right"),
+        Column("side", "right"),
+        Column("channels", "right"),
+        Column("stride", "right"),
+        Column("blocks", "right"),
+        Column("ends with"),
+        Column("role"),
+        Column(f"{_name(analysis.attention)} here adds", "right"),
+        Column("", "right"),
+    ]
+    rows, chosen = [], analysis.trunk.bottlenecks(analysis.stages)
+    for number, stage in enumerate(analysis.trunk.stages, 1):
+        at, cost = stage.end.map, analysis.point_costs[stage.end.module]
+        side = str(at.height) if at.height == at.width else f"{at.height}x{at.width}"
+        rows.append(
+            [
+                str(number),
+                side,
+                str(at.num_channels),
+                str(stage.end.reduction),
+                str(len(stage.blocks)),
+                stage.end.module,
+                _role(stage, analysis),
+                *(_added(cost) if not stage.is_stem else ("", "")),
+            ]
+        )
+    emphasized = {i for i, stage in enumerate(analysis.trunk.stages) if stage.bottleneck in chosen}
+    return Table(columns, rows, frozenset(emphasized))
+
+
+def _added(cost: Cost | str) -> tuple[str, str]:
+    if isinstance(cost, str):
+        return ("not possible", "")
+    return f"{units.count(cost.params)} params", units.macs(cost.macs)
+
+
+def _role(stage: Stage, analysis: Analysis) -> str:
+    if stage.bottleneck:
+        chosen = stage.bottleneck in analysis.trunk.bottlenecks(analysis.stages)
+        return "bottleneck" if chosen else "bottleneck (not among the deepest)"
+    if stage.is_stem:
+        return "stem"
+    return "last stage" if stage.is_last else "no block"
+
+
+def _reasons(analysis: Analysis) -> Iterable[str]:
+    stages = analysis.trunk.stages
+    chosen = analysis.trunk.bottlenecks(analysis.stages)
+    for number, stage in enumerate(stages, 1):
+        yield f"stage {number}: {_reason(stage, stages[number : number + 1], chosen)}"
+
+
+def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]) -> str:
+    if stage.is_stem:
+        return "stem, since no block ends in it or before it"
+    if not following:
+        return "no bottleneck, since no stage of lower resolution follows"
+    if stage.bottleneck is None:
+        return "no bottleneck, since no block ends in it"
+    here, there = stage.end.map, following[0].points[0].map
+    what = "its last block" if stage.blocks else "its last trunk map (the network has no blocks)"
+    drop = f"{here.height}x{here.width} drops to {there.height}x{there.width} after it"
+    text = f"{stage.bottleneck.module} is a bottleneck: {what}, and {drop}"
+    return text if stage.bottleneck in chosen else f"{text}; not among the deepest {len(chosen)}"
+
+
+def _strategy_table(analysis: Analysis) -> Table:
+    columns = [
+        Column("strategy"),
+        Column("sites", "right"),
+        Column("parameters", "right"),
+        Column("", "right"),
+        Column("MACs", "right"),
+        Column("", "right"),
+        Column("memory", "right"),
+    ]
+    rows = []
+    for name, placed in analysis.strategies.items():
+        added = placed.total
+        cells = [
+            f"+{units.count(added.params)}",
+            units.percent(fraction(added.params, analysis.trace.params)),
+            f"+{units.count(added.macs)}",
+            units.percent(fraction(added.macs, analysis.trace.macs[""])),
+            f"+{units.size(added.memory_bytes)}",
+        ]
+        rows.append([name, str(len(placed.sites)), *(cells if placed.sites else ["-"] * 5)])
+    return Table(columns, rows)
+
+
+def _remarks(analysis: Analysis) -> Iterable[str]:
+    """What the tables cannot say: why a strategy is empty, and what to do instead."""
+    bottleneck, block = (analysis.strategies[name] for name in ("bottleneck", "block"))
+    if bottleneck.unavailable or block.unavailable:
+        yield f"Not possible: {bottleneck.unavailable or block.unavailable}."
+    elif not bottleneck.sites:
+        yield no_bottleneck(analysis.model, len(block.sites))
+    if any(point.map.layout.name == "tokens" for point in analysis.trunk.points):
+        yield (
+            "This network works on tokens: the module puts the patches back on their grid, and the "
+            "class token passes unchanged."
+        )
+
+
+def _footnote(analysis: Analysis) -> str:
+    own = units.count(analysis.trace.elementwise_ops[""])
+    return (
+        f"{settings(analysis.attention)}. {CONVENTION} The network itself does {own} elementwise "
+        f"operations. {left_out(analysis.trace)}"
+    )
+
+
+def _name(attention: Attention) -> str:
+    return "a BAM" if attention.module == "bam" else "an extra block"
+
+
+def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str, Any]:
+    trace = analysis.trace
+    return {
+        "schema": SCHEMA,
+        "model": analysis.model,
+        "input_shape": list(trace.input_shape),
+        "params": trace.params,
+        "macs": trace.macs[""],
+        "elementwise_ops": trace.elementwise_ops[""],
+        "macs_by_operator": trace.macs_by_operator,
+        "uncounted_operators": trace.uncounted,
+        "attention": attention_data(analysis.attention),
+        "points": points,
+        "placements": {
+            name: _placement_data(placed, analysis) for name, placed in analysis.strategies.items()
+        },
+        "convention": CONVENTION,
+    }
+
+
+def _point_data(analysis: Analysis, point: CutPoint) -> dict[str, Any]:
+    cost = analysis.point_costs[point.module]
+    return {
+        "module": point.module,
+        "kind": _kind(point, analysis),
+        "num_channels": point.map.num_channels,
+        "height": point.map.height,
+        "width": point.map.width,
+        "reduction": point.reduction,
+        "layout": point.map.layout.name,
+        "stage": next(i for i, s in enumerate(analysis.trunk.stages, 1) if point in s.points),
+        **cost_data(cost),
+    }
+
+
+def _kind(point: CutPoint, analysis: Analysis) -> str:
+    if point in analysis.trunk.bottlenecks("all"):
+        return "bottleneck"
+    if point.block:
+        return "block"
+    in_stem = any(stage.is_stem and point in stage.points for stage in analysis.trunk.stages)
+    return "stem" if in_stem else "other"
+
+
+def _placement_data(placed: PlacementCost, analysis: Analysis) -> dict[str, Any]:
+    return {
+        "modules": placed.modules,
+        **cost_data(placed.unavailable or placed.total),
+        **overhead_data(placed, analysis.trace),
+    }

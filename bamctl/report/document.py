@@ -1,0 +1,35 @@
+"""A report, before anyone decides how it is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; numbers are set flush right."""
+
+    title: str
+    justify: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under titled columns; `emphasized` are the rows that the eye should find."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    emphasized: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command found: for people as blocks, for programs as `data` and `records`.
+
+    `data` is the JSON document, and `records` are the rows of the CSV file, in plain numbers.
+    """
+
+    heading: str
+    blocks: Sequence[Table | str]
+    data: dict[str, Any]
+    records: Sequence[dict[str, Any]] = field(default_factory=tuple)

@@ -1,0 +1,144 @@
+"""An insertion as a report: before and after, site by site, and the proof."""
+
+from typing import Any
+
+from bamctl import units
+from bamctl.cost import Cost
+from bamctl.insertion import Insertion
+from bamctl.proof import Proof
+from bamctl.report.document import Column, Report, Table
+from bamctl.report.wording import (
+    CONVENTION,
+    SCHEMA,
+    attention_data,
+    cost_data,
+    fraction,
+    left_out,
+    no_bottleneck,
+    overhead_data,
+    settings,
+)
+from bamctl.sites import Site
+
+
+def insertion_report(insertion: Insertion) -> Report:
+    """What was inserted where, what it adds, and what the proof showed."""
+    records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
+    heading = f"{insertion.model}   {units.shape(insertion.trace.input_shape[1:])}"
+    if insertion.proof is None:
+        nothing = no_bottleneck(insertion.model, len(insertion.trunk.blocks))
+        return Report(heading, [f"Nothing inserted. {nothing}"], _data(insertion, records), records)
+    blocks: list[Table | str] = [
+        _site_table(insertion),
+        _total_table(insertion),
+        _proof_text(insertion.proof),
+        _footnote(insertion),
+    ]
+    return Report(heading, blocks, _data(insertion, records), records)
+
+
+def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost, ...]]:
+    return insertion.placed.sites, insertion.placed.costs
+
+
+def _site_table(insertion: Insertion) -> Table:
+    columns = [
+        Column("inserted after"),
+        Column("map", "right"),
+        Column("layout"),
+        Column("parameters", "right"),
+        Column("MACs", "right"),
+        Column("elementwise", "right"),
+        Column("memory", "right"),
+    ]
+    rows = []
+    for site, cost in zip(*_sites_and_costs(insertion), strict=True):
+        at = site.point.map
+        cells = [
+            site.point.module,
+            units.shape((at.num_channels, at.height, at.width)),
+            at.layout.name.upper() if at.layout.name != "tokens" else "tokens",
+            f"+{units.count(cost.params)}",
+            f"+{units.count(cost.macs)}",
+            f"+{units.count(cost.elementwise_ops)}",
+            f"+{units.size(cost.memory_bytes)}",
+        ]
+        rows.append(cells)
+    return Table(columns, rows)
+
+
+def _total_table(insertion: Insertion) -> Table:
+    columns = [
+        Column(""),
+        Column("before", "right"),
+        Column("after", "right"),
+        Column("added", "right"),
+        Column("", "right"),
+    ]
+    trace, added = insertion.trace, insertion.placed.total
+    figures = [
+        ("parameters", trace.params, added.params),
+        ("MACs", trace.macs[""], added.macs),
+        ("elementwise operations", trace.elementwise_ops[""], added.elementwise_ops),
+    ]
+    rows = [
+        [
+            name,
+            units.count(before),
+            units.count(before + more),
+            f"+{units.count(more)}",
+            units.percent(fraction(more, before)),
+        ]
+        for name, before, more in figures
+    ]
+    return Table(columns, rows)
+
+
+def _proof_text(proof: Proof) -> str:
+    change = (
+        "the outputs are unchanged, bit for bit"
+        if proof.output_change == 0
+        else f"the outputs changed by {100 * proof.output_change:.3g} % (relative norm)"
+    )
+    return (
+        f"Proof: forward gives {units.shape(proof.output_shape)}; {change}; backward reaches all "
+        f"{proof.num_params_with_gradient:,} inserted parameters."
+    )
+
+
+def _footnote(insertion: Insertion) -> str:
+    kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
+    return f"{'; '.join(kinds)}. {CONVENTION} {left_out(insertion.trace)}"
+
+
+def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:
+    trace, added, proof = insertion.trace, insertion.placed.total, insertion.proof
+    return {
+        "schema": SCHEMA,
+        "model": insertion.model,
+        "input_shape": list(trace.input_shape),
+        "modules": insertion.placed.modules,
+        "params": trace.params,
+        "macs": trace.macs[""],
+        "elementwise_ops": trace.elementwise_ops[""],
+        **cost_data(added),
+        **overhead_data(insertion.placed, trace),
+        "uncounted_operators": trace.uncounted,
+        "output_change": proof.output_change if proof else None,
+        "num_params_with_gradient": proof.num_params_with_gradient if proof else None,
+        "sites": sites,
+        "convention": CONVENTION,
+    }
+
+
+def _site_data(site: Site, cost: Cost) -> dict[str, Any]:
+    at = site.point.map
+    return {
+        "module": site.point.module,
+        "num_channels": at.num_channels,
+        "height": at.height,
+        "width": at.width,
+        "layout": at.layout.name,
+        "attention": attention_data(site.attention),
+        **cost_data(cost),
+    }

@@ -1,0 +1,50 @@
+"""The list of models as a report."""
+
+from collections.abc import Sequence
+
+from bamctl import units
+from bamctl.catalog import ModelEntry
+from bamctl.report.document import Column, Report, Table
+from bamctl.report.wording import SCHEMA
+
+
+def models_report(entries: Sequence[ModelEntry]) -> Report:
+    """One row for each model."""
+    records = [
+        {
+            "model": entry.name,
+            "params": entry.params,
+            "macs": entry.macs,
+            "input_shape": units.shape(entry.input_shape),
+            "bottlenecks": entry.num_bottlenecks,
+            "blocks": entry.num_blocks,
+        }
+        for entry in entries
+    ]
+    return Report(
+        heading=f"{len(entries)} models",
+        blocks=[
+            _table(entries),
+            "Parameters and MACs are those that torchvision publishes for the default weights, at "
+            "the input that these expect. --count traces the networks to count their sites.",
+        ],
+        data={"schema": SCHEMA, "models": records},
+        records=records,
+    )
+
+
+def _table(entries: Sequence[ModelEntry]) -> Table:
+    titles = ("parameters", "MACs", "input", "bottlenecks", "blocks")
+    columns = [Column("model"), *(Column(title, "right") for title in titles)]
+    rows = [
+        [
+            entry.name,
+            units.count(entry.params),
+            units.count(entry.macs),
+            units.shape(entry.input_shape),
+            "" if entry.num_bottlenecks is None else str(entry.num_bottlenecks),
+            "" if entry.num_blocks is None else str(entry.num_blocks),
+        ]
+        for entry in entries
+    ]
+    return Table(columns, rows)

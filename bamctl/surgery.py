@@ -1,0 +1,147 @@
+"""Inserting attention modules into a network, and taking them out again."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from bamctl import checkpoints
+from bamctl import placement as placements
+from bamctl.attention import MODULES
+from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
+from bamctl.cut_points import find_trunk
+from bamctl.errors import InputError
+from bamctl.placement import Placement
+from bamctl.sites import Site, resolve
+from bamctl.tracing import trace
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def insert(
+    model: Model,
+    placement: Placement | str | Path = "bottleneck",
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+) -> Model:
+    """Insert attention modules into a network, in place, and return it.
+
+    The modules become parameters of the network under `inserted`; every parameter and buffer that
+    it had keeps its name and value. They follow the network's mode, dtype, device and memory
+    format. `init=identity` leaves its outputs unchanged, bit for bit.
+
+    Args:
+        model: any network of one image input.
+        placement: a placement, the name of a shipped one, a YAML file, or a `.safetensors` file
+            that bamctl wrote, whose weights are then loaded too.
+        input_shape: channels, height and width that the network can run on; that of the placement
+            or 3x224x224 where left out.
+
+    Raises:
+        InputError: the placement does not fit the network, or something is inserted there already.
+
+    >>> import torchvision
+    >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
+    >>> list(model.inserted)
+    ['layer1', 'layer2', 'layer3']
+    """
+    state = None
+    if not isinstance(placement, Placement):
+        if Path(placement).suffix == ".safetensors":
+            checkpoint = checkpoints.read(Path(placement))
+            placement, state = checkpoint.required_placement(), checkpoint.state
+        else:
+            placement = placements.find(placement)
+    shape = input_shape or placement.input or (3, 224, 224)
+    with detached(model):
+        # The points are those of the network itself, whatever is inserted in it by now.
+        trunk = find_trunk(model, trace(model, shape))
+    sites = resolve(placement, trunk)
+    insert_sites(model, sites)
+    if state is not None:
+        checkpoints.load_state(model, state)
+    return model
+
+
+def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
+    """Insert at sites that are resolved already, in place.
+
+    Raises:
+        InputError: something is inserted at one of them already.
+    """
+    if not sites:
+        warnings.warn("the placement selects no cut point; nothing is inserted", stacklevel=3)
+        return
+    for site in sites:
+        if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
+            raise InputError(f"an attention module is inserted at {site.point.module!r} already")
+    modules = [_build(model, site) for site in sites]
+    holder = _holder(model)
+    for site, attention in zip(sites, modules, strict=True):
+        holder[_key(holder, site.point.module)] = attention
+        attach(model.get_submodule(site.point.module), attention)
+
+
+def remove(model: Model) -> Model:
+    """Take out everything that `insert` put in, in place, and return the network.
+
+    >>> import torchvision
+    >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
+    >>> any(name.startswith("inserted") for name in remove(model).state_dict())
+    False
+    """
+    if not isinstance(getattr(model, HOLDER, None), Inserted):
+        warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)
+        return model
+    detach(model)
+    delattr(model, HOLDER)
+    return model
+
+
+def _holder(model: nn.Module) -> Inserted:
+    holder = getattr(model, HOLDER, None)
+    if holder is None:
+        holder = Inserted()
+        holder.train(model.training)
+        model.add_module(HOLDER, holder)
+    if not isinstance(holder, Inserted):
+        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
+    return holder
+
+
+def _key(holder: Inserted, module: str) -> str:
+    """A name for a module in the holder: dots cannot be in it."""
+    name = key = module.replace(".", "_")
+    number = 2
+    while key in holder or hasattr(holder, key):
+        key, number = f"{name}_{number}", number + 1
+    return key
+
+
+def _build(model: nn.Module, site: Site) -> nn.Module:
+    host = model.get_submodule(site.point.module)
+    block = model.get_submodule(site.repeated_block) if site.repeated_block else None
+    attention = MODULES[site.attention.module](
+        site.point.map.num_channels,
+        site.point.map.layout,
+        block,
+        **site.attention.hyperparameters(),
+    )
+    like = next((*host.parameters(), *model.parameters()).__iter__(), None)
+    if like is not None:
+        attention.to(device=like.device, dtype=like.dtype)
+    if _is_channels_last(model):
+        attention.to(memory_format=torch.channels_last)
+    return attention.train(host.training)
+
+
+def _is_channels_last(model: nn.Module) -> bool:
+    """Whether the network's convolutions keep their weights in that order."""
+    kernels = (p for p in model.parameters() if p.dim() == 4)
+    return any(
+        kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+        for kernel in kernels
+    )

@@ -1,0 +1,80 @@
+"""Numbers as people read them, and the few that people write."""
+
+import re
+
+from bamctl.errors import InputError
+
+_COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+_BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str | None:
+    for scale, unit in scales:
+        # The comparison is made on the rounded figure, so that 999,999 does not read "1000.0".
+        if round(abs(value) / scale, 3) >= 1:
+            return f"{value / scale:.2f} {unit}"
+    return None
+
+
+def count(value: int) -> str:
+    """A number of parameters or operations, exact below a million.
+
+    >>> count(17_747), count(25_557_032), count(4_089_184_256)
+    ('17,747', '25.56 M', '4.09 G')
+    """
+    return _scaled(value, _COUNT_UNITS) or f"{value:,}"
+
+
+def macs(value: int) -> str:
+    """A number of multiply-adds.
+
+    >>> macs(4_089_184_256), macs(27_354_096), macs(9_216)
+    ('4.09 GMACs', '27.35 MMACs', '9,216 MACs')
+    """
+    text = count(value)
+    return f"{text}MACs" if text[-1].isalpha() else f"{text} MACs"
+
+
+def size(value: int) -> str:
+    """A number of bytes, in powers of ten.
+
+    >>> size(102_228_128), size(512)
+    ('102.23 MB', '512 B')
+    """
+    return _scaled(value, _BYTE_UNITS) or f"{value:,} B"
+
+
+def percent(fraction: float) -> str:
+    """A signed overhead.
+
+    >>> percent(0.014115), percent(0.0)
+    ('+1.41 %', '+0.00 %')
+    """
+    return f"{100 * fraction:+.2f} %"
+
+
+def shape(dims: tuple[int, ...]) -> str:
+    """Extents joined as they are written on the command line.
+
+    >>> shape((3, 224, 224))
+    '3x224x224'
+    """
+    return "x".join(map(str, dims))
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """Channels, height and width of one image.
+
+    >>> parse_shape("3x224x320")
+    (3, 224, 320)
+
+    Raises:
+        InputError: the text is not three positive integers joined by `x`.
+    """
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text.strip(), re.ASCII)
+    if not match:
+        raise InputError(
+            f"input shape {text!r} is not channels x height x width; write it like 3x224x224"
+        )
+    channels, height, width = map(int, match.groups())
+    return channels, height, width
