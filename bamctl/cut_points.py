@@ -209,7 +209,7 @@ def _feature_maps(trace: Trace) -> dict[int, FeatureMap]:
     maps: dict[int, FeatureMap] = {}
     latest: FeatureMap | None = None
     for value in (value for operator in trace.operators for value in operator.outputs):
-        batch, *shape = trace.shapes.get(value, (0,))
+        batch, *shape = trace.shapes.get(value) or (0,)
         if latest and value not in axes and tuple(shape) == latest.shape:
             # Windows put back together: the shape of the map that they were cut from is its layout.
             found: FeatureMap | None = latest

@@ -16,11 +16,12 @@ class Proof:
     """What one forward and one backward pass in eval mode showed.
 
     `output_change` is the norm of the change of the output that the insertion made, relative to
-    the norm of the output before; 0 exactly if every bit is the same.
+    the norm of the output before: 0 exactly if every bit is the same, None if every output was
+    zero, as that of a head that starts at zero.
     """
 
     output_shape: tuple[int, ...]
-    output_change: float
+    output_change: float | None
     num_params_with_gradient: int
 
 
@@ -56,9 +57,10 @@ def prove(model: nn.Module, input_shape: tuple[int, int, int]) -> Proof:
     )
 
 
-def _relative_change(before: Tensor, after: Tensor) -> float:
-    change = (after.double() - before.double()).norm() / before.double().norm().clamp(min=1e-300)
-    return 0.0 if torch.equal(before, after) else float(change)
+def _relative_change(before: Tensor, after: Tensor) -> float | None:
+    if not bool(before.any()):
+        return None
+    return float((after.double() - before.double()).norm() / before.double().norm())
 
 
 @contextmanager

@@ -30,6 +30,9 @@ _SHAPE_ONLY = frozenset(
 )
 
 
+_CONTAINERS = frozenset({"prim::ListConstruct", "prim::TupleConstruct", "prim::DictConstruct"})
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator of the trace; `inputs` and `outputs` number the values that carry features.
@@ -210,7 +213,7 @@ def _dataflow(recorder: _Recorder) -> dict[str, Any]:
         ),
         "shapes": {value: shape for value, shape in shapes.items() if shape is not None},
         "inputs": (image.unique(),),
-        "outputs": tuple(value.unique() for value in recorder.graph.outputs()),
+        "outputs": tuple(value.unique() for value in _flat(recorder.graph.outputs())),
     }
 
 
@@ -224,10 +227,10 @@ def _operator(node: Any) -> Operator | None:
 
 
 def _flat(values: Any) -> Iterator[Any]:
-    """The values, with each list that is made on the spot replaced by what it holds."""
+    """The values, with each list, tuple or dict made on the spot replaced by what it holds."""
     for value in values:
-        if value.node().kind() == "prim::ListConstruct":
-            yield from value.node().inputs()
+        if value.node().kind() in _CONTAINERS:
+            yield from _flat(value.node().inputs())
         else:
             yield value
 

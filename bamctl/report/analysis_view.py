@@ -16,7 +16,7 @@ from bamctl.report.wording import (
     cost_data,
     fraction,
     left_out,
-    no_bottleneck,
+    nothing_to_place,
     overhead_data,
     settings,
 )
@@ -81,7 +81,7 @@ def _added(cost: Cost | str) -> tuple[str, str]:
 def _role(stage: Stage, analysis: Analysis) -> str:
     if stage.bottleneck:
         chosen = stage.bottleneck in analysis.trunk.bottlenecks(analysis.stages)
-        return "bottleneck" if chosen else "bottleneck (not among the deepest)"
+        return "bottleneck" if chosen else "shallow bottleneck"
     if stage.is_stem:
         return "stem"
     return "last stage" if stage.is_last else "no block"
@@ -105,7 +105,7 @@ def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]
     what = "its last block" if stage.blocks else "its last trunk map (the network has no blocks)"
     drop = f"{here.height}x{here.width} drops to {there.height}x{there.width} after it"
     text = f"{stage.bottleneck.module} is a bottleneck: {what}, and {drop}"
-    return text if stage.bottleneck in chosen else f"{text}; not among the deepest {len(chosen)}"
+    return text if stage.bottleneck in chosen else f"{text}; --stages all takes it too"
 
 
 def _strategy_table(analysis: Analysis) -> Table:
@@ -116,6 +116,7 @@ def _strategy_table(analysis: Analysis) -> Table:
         Column("", "right"),
         Column("MACs", "right"),
         Column("", "right"),
+        Column("elementwise", "right"),
         Column("memory", "right"),
     ]
     rows = []
@@ -126,9 +127,10 @@ def _strategy_table(analysis: Analysis) -> Table:
             units.percent(fraction(added.params, analysis.trace.params)),
             f"+{units.count(added.macs)}",
             units.percent(fraction(added.macs, analysis.trace.macs[""])),
+            f"+{units.count(added.elementwise_ops)}",
             f"+{units.size(added.memory_bytes)}",
         ]
-        rows.append([name, str(len(placed.sites)), *(cells if placed.sites else ["-"] * 5)])
+        rows.append([name, str(len(placed.sites)), *(cells if placed.sites else ["-"] * 6)])
     return Table(columns, rows)
 
 
@@ -137,8 +139,8 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
     bottleneck, block = (analysis.strategies[name] for name in ("bottleneck", "block"))
     if bottleneck.unavailable or block.unavailable:
         yield f"Not possible: {bottleneck.unavailable or block.unavailable}."
-    elif not bottleneck.sites:
-        yield no_bottleneck(analysis.model, len(block.sites))
+    elif not bottleneck.sites or not block.sites:
+        yield nothing_to_place(analysis.model, analysis.trunk)
     if any(point.map.layout.name == "tokens" for point in analysis.trunk.points):
         yield (
             "This network works on tokens: the module puts the patches back on their grid, and the "
@@ -149,8 +151,8 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
 def _footnote(analysis: Analysis) -> str:
     own = units.count(analysis.trace.elementwise_ops[""])
     return (
-        f"{settings(analysis.attention)}. {CONVENTION} The network itself does {own} elementwise "
-        f"operations. {left_out(analysis.trace)}"
+        f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
+        f"{own}. {left_out(analysis.trace)}"
     )
 
 

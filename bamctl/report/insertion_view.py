@@ -14,7 +14,7 @@ from bamctl.report.wording import (
     cost_data,
     fraction,
     left_out,
-    no_bottleneck,
+    nothing_to_place,
     overhead_data,
     settings,
 )
@@ -26,7 +26,7 @@ def insertion_report(insertion: Insertion) -> Report:
     records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
     heading = f"{insertion.model}   {units.shape(insertion.trace.input_shape[1:])}"
     if insertion.proof is None:
-        nothing = no_bottleneck(insertion.model, len(insertion.trunk.blocks))
+        nothing = nothing_to_place(insertion.model, insertion.trunk)
         return Report(heading, [f"Nothing inserted. {nothing}"], _data(insertion, records), records)
     blocks: list[Table | str] = [
         _site_table(insertion),
@@ -95,11 +95,12 @@ def _total_table(insertion: Insertion) -> Table:
 
 
 def _proof_text(proof: Proof) -> str:
-    change = (
-        "the outputs are unchanged, bit for bit"
-        if proof.output_change == 0
-        else f"the outputs changed by {100 * proof.output_change:.3g} % (relative norm)"
-    )
+    if proof.output_change is None:
+        change = "the outputs are zero, before and after, and tell nothing"
+    elif proof.output_change == 0:
+        change = "the outputs are unchanged, bit for bit"
+    else:
+        change = f"the outputs changed by {100 * proof.output_change:.3g} % (relative norm)"
     return (
         f"Proof: forward gives {units.shape(proof.output_shape)}; {change}; backward reaches all "
         f"{proof.num_params_with_gradient:,} inserted parameters."
@@ -108,7 +109,7 @@ def _proof_text(proof: Proof) -> str:
 
 def _footnote(insertion: Insertion) -> str:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
-    return f"{'; '.join(kinds)}. {CONVENTION} {left_out(insertion.trace)}"
+    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(insertion.trace)}"
 
 
 def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,25 +3,30 @@
 from typing import Any
 
 from bamctl.cost import Cost, PlacementCost
+from bamctl.cut_points import Trunk
 from bamctl.placement import Attention
 from bamctl.tracing import Trace
 
 SCHEMA = 1
 
 CONVENTION = (
-    "MACs are the multiply-adds of convolution, linear, matmul and attention for one image, one "
-    "multiply-add = 1. Elementwise operations (normalisation, activation, pooling, the gate's own "
-    "sigmoid, product and sum) are counted apart, one for each element. Memory is what training "
-    "keeps for the backward pass, for one image."
+    "Figures are for one image. MACs: multiply-adds of convolution, linear, matmul and attention, "
+    "one multiply-add = 1. Elementwise: one operation for each element of every normalisation, "
+    "activation, pooling, sum and product. Memory: what training keeps for the backward pass."
 )
 
 
-def no_bottleneck(model: str, num_blocks: int) -> str:
-    """Why `--where bottleneck` has nothing to do in a network, and what to do instead."""
-    why = f"{model} has no bottleneck: no block of it ends before a stage of lower resolution."
-    if num_blocks:
-        return f"{why} Use --where block ({num_blocks} sites), or name modules or a glob."
-    return f"{why} Name modules or a glob instead, as in --where layer1."
+def nothing_to_place(model: str, trunk: Trunk) -> str:
+    """Why a strategy selects nothing in a network, and what to do instead."""
+    bottlenecks, blocks = trunk.bottlenecks("all"), trunk.blocks
+    if not bottlenecks and not blocks:
+        why, instead = "no bottleneck and no block", "Name a cut point or a glob over them"
+    elif not blocks:
+        why, instead = "no block", f"Use --where bottleneck ({len(bottlenecks)} sites)"
+    else:
+        why = "no bottleneck: no block ends before a stage of lower resolution"
+        instead = f"Use --where block ({len(blocks)} sites), or name modules or a glob"
+    return f"{model} has {why}. {instead}."
 
 
 def settings(attention: Attention) -> str:
@@ -39,9 +44,9 @@ def settings(attention: Attention) -> str:
 def left_out(trace: Trace) -> str:
     """What neither number counts, in a sentence."""
     if not trace.uncounted:
-        return "No operator is left out."
+        return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(trace.uncounted.items()))
-    return f"In neither number, for want of a formula: {kinds}."
+    return f"In no figure, for want of a formula: {kinds}."
 
 
 def fraction(part: int, whole: int) -> float:

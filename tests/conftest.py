@@ -1,0 +1,71 @@
+"""What the tests share: one thread for each worker, cached networks, and the console script."""
+
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).parent.parent
+SCRIPT = Path(sysconfig.get_path("scripts")) / "bamctl"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_seed() -> None:
+    """Two workers on two cores get in each other's way with more; seeds make failures repeat."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def bamctl(tmp_path: Path) -> Run:
+    """Runs the real console script in an empty folder."""
+
+    def run(
+        *arguments: str, cwd: Path = tmp_path, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            [str(SCRIPT), *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Run:
+    """Runs a Python program in a fresh process in an empty folder."""
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit 2, nothing on standard output, one line on standard error that says all the words."""
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    lines: Sequence[str] = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
