@@ -109,7 +109,7 @@ def build(
         raise BamctlError(
             f"cannot download {weights} of {name}: {first_line(error)}; give a file to --weights"
         ) from error
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
     if stem is not None:
         _give_small_stem(name, model)

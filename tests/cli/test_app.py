@@ -1,0 +1,111 @@
+"""The program as a whole: start-up, exit codes, and the one error boundary."""
+
+import subprocess
+
+import pytest
+
+from bamctl.cli import app
+from tests.conftest import SCRIPT, assert_one_line_error
+
+
+def test_help_names_every_command(bamctl: object) -> None:
+    for arguments in ([], ["--help"]):
+        result = bamctl(*arguments)
+        assert result.returncode == 0
+        for command in ("models", "analyze", "insert", "schema"):
+            assert f"\n  {command} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["insert", "--help"],
+        ["analyze", "resnet5"],
+        ["analyze", "resnet50", "--reduction", "0"],
+        ["insert", "resnet50", "--placement", "nothing"],
+        ["insert", "resnet50", "--out", "none/x.yaml"],
+    ],
+)
+def test_help_and_argument_errors_load_no_torch(arguments: list[str], python: object) -> None:
+    program = (
+        "import sys; from bamctl.cli.app import run\n"
+        "run(sys.argv[1:])\n"
+        "print([name for name in ('torch', 'torchvision') if name in sys.modules])"
+    )
+    assert python(program, *arguments).stdout.splitlines()[-1] == "[]"
+
+
+def test_version(bamctl: object) -> None:
+    assert bamctl("--version").stdout.startswith("bamctl 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["analyse"], ["No such command 'analyse'"]),
+        (["analyze"], ["MODEL"]),
+        (["analyze", "resnet5O"], ["unknown model 'resnet5O'", "did you mean 'resnet50'"]),
+        (["analyze", "resnet50", "--reduction", "0"], ["--reduction"]),
+        (["analyze", "resnet50", "--variant", "papre"], ["--variant", "'paper'"]),
+        (["analyze", "resnet50", "--colour"], ["--colour"]),
+        (["analyze", "resnet50", "--input", "224"], ["'224'", "like 3x224x224"]),
+        (["analyze", "resnet50", "--stages", "some"], ["stages", "'all'"]),
+        (["analyze", "resnet50", "--output", "none/a.json"], ["there is no folder"]),
+        (["analyze", "resnet50", "--module", "extra-block", "--reduction", "4"], ["drop reduction"]),
+        (["models", "resnet5O"], ["no model matches", "did you mean"]),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(
+    arguments: list[str], words: list[str], bamctl: object
+) -> None:
+    assert_one_line_error(bamctl(*arguments), *words)
+
+
+def test_an_input_that_is_too_small(bamctl: object) -> None:
+    result = bamctl("analyze", "inception_v3", "--input", "3x32x32")
+    assert_one_line_error(result, "cannot run on a 3x32x32 input", "try another --input")
+
+
+def test_a_stem_that_a_network_does_not_have(bamctl: object) -> None:
+    assert_one_line_error(bamctl("analyze", "alexnet", "--stem", "small"), "has no small stem")
+
+
+def test_a_bug_leaves_a_log(monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("of our own")
+
+    monkeypatch.setattr(app, "app", broken)
+    assert app.run([]) == 3
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    path = message.split(" at ")[-1].strip()
+    with open(path, encoding="utf-8") as log:
+        assert "ZeroDivisionError: of our own" in log.read()
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "app", interrupted)
+    assert app.run([]) == 130
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    command = f"{SCRIPT} models | head -n 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert result.stdout == "80 models\n"
+    assert result.stderr == ""
+
+
+def test_completion_of_model_names(bamctl: object) -> None:
+    environment = {
+        "_BAMCTL_COMPLETE": "complete_bash",
+        "COMP_WORDS": "bamctl analyze resnet1",
+        "COMP_CWORD": "2",
+        "PATH": "/usr/bin:/bin",
+    }
+    result = bamctl(env=environment)
+    assert result.stdout.split() == ["resnet101", "resnet152", "resnet18"]

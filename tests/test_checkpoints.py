@@ -1,0 +1,102 @@
+"""Weights in and out of files, and files that are no weights."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from bamctl import Placement, checkpoints, insert
+from bamctl.errors import InputError
+from tests.networks import Unseen
+
+SHAPE = (3, 32, 32)
+
+
+def test_a_network_is_rebuilt_from_its_file(tmp_path: Path) -> None:
+    placement = Placement(where=["alpha", "delta"], attention={"variant": "official"})
+    model = insert(Unseen().to(memory_format=torch.channels_last), placement, input_shape=SHAPE)
+    path, x = tmp_path / "w.safetensors", torch.randn(2, *SHAPE)
+    checkpoints.write(path, model, placement)
+    rebuilt = insert(Unseen(), path, input_shape=SHAPE)
+    assert torch.allclose(rebuilt.eval()(x), model.eval()(x), atol=1e-6)
+    assert list(rebuilt.inserted) == ["alpha", "delta"]
+    assert checkpoints.read(path).placement == placement
+
+
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+def test_files_of_torch_save_are_read(tmp_path: Path, wrap: str | None) -> None:
+    path, state = tmp_path / "w.pth", Unseen().state_dict()
+    torch.save({wrap: state, "epoch": 3} if wrap else state, path)
+    found = checkpoints.read(path)
+    assert found.placement is None
+    assert all(torch.equal(found.state[key], tensor) for key, tensor in state.items())
+
+
+class Exploit:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch exploited",)
+
+
+def test_a_pickle_that_would_run_code_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open("evil.pth", "wb") as file:
+        pickle.dump({"w": Exploit()}, file)
+    torch.save({"w": Exploit()}, "evil.pt")
+    for name in ("evil.pth", "evil.pt"):
+        with pytest.raises(InputError, match=f"{name}: not"):
+            checkpoints.read(Path(name))
+    assert not Path("exploited").exists()
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
+    good = tmp_path / "good.safetensors"
+    save_file({"w": torch.zeros(1000)}, good)
+    (tmp_path / "cut.safetensors").write_bytes(good.read_bytes()[:500])
+    (tmp_path / "text.safetensors").write_text("weights")
+    (tmp_path / "text.pth").write_text("weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save([1, 2], tmp_path / "list.pth")
+    torch.save({}, tmp_path / "nothing.pth")
+    save_file({"w": torch.zeros(2)}, tmp_path / "p.safetensors", {"bamctl_placement": "{"})
+    names = "cut.safetensors text.safetensors text.pth empty.pth list.pth nothing.pth p.safetensors"
+    for name in [*names.split(), "missing.pth", "missing.safetensors"]:
+        with pytest.raises(InputError) as error:
+            checkpoints.read(tmp_path / name)
+        assert str(tmp_path / name) in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="holds no placement"):
+        insert(Unseen(), good, input_shape=SHAPE)
+
+
+def test_what_does_not_fit_is_named() -> None:
+    model = Unseen()
+    state = model.state_dict()
+    state["head.weight"] = torch.zeros(7, 32)
+    state["tail.weight"] = torch.zeros(1)
+    del state["entry.bias"]
+    with pytest.raises(InputError) as error:
+        checkpoints.load_state(model, state)
+    for part in (
+        "1 missing: entry.bias",
+        "1 unknown: tail.weight",
+        "1 of another shape: head.weight (7x32, not 5x32)",
+    ):
+        assert part in str(error.value)
+
+
+def test_only_attention_may_be_missing_from_a_partial_file() -> None:
+    model, state = insert(Unseen(), input_shape=SHAPE), Unseen().state_dict()
+    checkpoints.load_state(model, state, partial=True)
+    assert torch.equal(model.entry.weight, state["entry.weight"])
+    with pytest.raises(InputError, match="missing: inserted.alpha"):
+        checkpoints.load_state(model, state)
+    del state["entry.weight"]
+    with pytest.raises(InputError, match="missing: entry.weight"):
+        checkpoints.load_state(model, state, partial=True)
