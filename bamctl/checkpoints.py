@@ -1,6 +1,7 @@
 """Weights in files: safetensors with the placement beside them, and PyTorch's own, read safely."""
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,10 @@ def read(path: Path) -> Checkpoint:
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A file that is no checkpoint gets a warning of its pickle protocol before the error.
+            warnings.simplefilter("ignore", UserWarning)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:

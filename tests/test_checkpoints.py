@@ -95,8 +95,8 @@ def test_only_attention_may_be_missing_from_a_partial_file() -> None:
     model, state = insert(Unseen(), input_shape=SHAPE), Unseen().state_dict()
     checkpoints.load_state(model, state, partial=True)
     assert torch.equal(model.entry.weight, state["entry.weight"])
-    with pytest.raises(InputError, match="missing: inserted.alpha"):
+    with pytest.raises(InputError, match=r"missing: inserted\.alpha"):
         checkpoints.load_state(model, state)
     del state["entry.weight"]
-    with pytest.raises(InputError, match="missing: entry.weight"):
+    with pytest.raises(InputError, match=r"missing: entry\.weight"):
         checkpoints.load_state(model, state, partial=True)

@@ -117,8 +117,6 @@ def test_the_deepest_bottlenecks_are_taken() -> None:
     assert names(trunk.bottlenecks(1)) == ["stages.4.0"]
 
 
-
-
 def test_an_identity_returns_nothing_of_its_own() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:

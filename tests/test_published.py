@@ -16,10 +16,11 @@ IMAGENET_PARAMS = {
     "resnext50_32x4d": (25.03, 25.39),
     "squeezenet1_1": (1.24, 1.26),
 }
-# The same table, multiply-adds in 1e9. Its ResNets stride in another convolution than torchvision's,
-# so that only what BAM adds can be compared.
+# The same table, multiply-adds in 1e9. Its ResNets stride in another convolution than those of
+# torchvision, so that only what BAM adds can be compared.
 IMAGENET_ADDED_GMACS = {"resnet18": 0.01, "resnet50": 0.08, "resnet101": 0.08}
-# Table 1: ResNet50 on CIFAR-100, three BAMs, by reduction ratio; tables 2 and 3 print 23.71 without.
+# Table 1: ResNet50 on CIFAR-100, three BAMs, by reduction ratio; tables 2 and 3 print 23.71 for
+# the network without any.
 CIFAR_BASE = 23.71
 CIFAR_REDUCTION = {4: 26.30, 8: 24.62, 16: 24.07, 32: 23.87}
 # By hand: torchvision's 44,549,160 less 1000 classes of 2049 and a 7x7 stem, plus 100 and a 3x3.

@@ -74,9 +74,7 @@ def test_what_cannot_be_placed_is_refused(
     # The block that ends there keeps the shape of its input, or another one of its stage does.
     [("alpha", "alpha.1"), ("beta.1", "beta.1"), ("beta.0", "beta.1"), ("gamma", "delta")],
 )
-def test_the_extra_block_is_one_of_the_same_shape(
-    trunk: Trunk, where: str, repeated: str
-) -> None:
+def test_the_extra_block_is_one_of_the_same_shape(trunk: Trunk, where: str, repeated: str) -> None:
     placement = Placement(where=where, attention={"module": "extra-block"})
     assert [site.repeated_block for site in resolve(placement, trunk)] == [repeated]
 
@@ -84,5 +82,5 @@ def test_the_extra_block_is_one_of_the_same_shape(
 def test_no_extra_block_where_none_keeps_its_shape() -> None:
     model = Skip()
     trunk = find_trunk(model, trace(model, (3, 32, 32)))
-    with pytest.raises(InputError, match="no block can be repeated at 'first'.*8x16x16"):
+    with pytest.raises(InputError, match=r"no block can be repeated at 'first'.*8x16x16"):
         resolve(Placement(where="first", attention={"module": "extra-block"}), trunk)

@@ -24,7 +24,9 @@ def test_data_and_lines(tmp_path: Path) -> None:
     assert file.line(("unknown",)) == 1
 
 
-BOMB = "a: &a [x, x]\n" + "".join(f"k{i}: &k{i} [*{'a' if not i else f'k{i - 1}'}]\n" for i in range(40))
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"k{i}: &k{i} [*{'a' if not i else f'k{i - 1}'}]\n" for i in range(40)
+)
 WRONG = {
     "tab": ("a:\n\tb: 1", ":2: not valid YAML"),
     "duplicate": ("a: 1\nb: 2\na: 3", ":3: the key 'a' stands twice, first on line 1"),

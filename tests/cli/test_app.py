@@ -53,7 +53,10 @@ def test_version(bamctl: object) -> None:
         (["analyze", "resnet50", "--input", "224"], ["'224'", "like 3x224x224"]),
         (["analyze", "resnet50", "--stages", "some"], ["stages", "'all'"]),
         (["analyze", "resnet50", "--output", "none/a.json"], ["there is no folder"]),
-        (["analyze", "resnet50", "--module", "extra-block", "--reduction", "4"], ["drop reduction"]),
+        (
+            ["analyze", "resnet50", "--module", "extra-block", "--reduction", "4"],
+            ["drop reduction"],
+        ),
         (["models", "resnet5O"], ["no model matches", "did you mean"]),
     ],
 )

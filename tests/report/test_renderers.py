@@ -9,7 +9,7 @@ import pytest
 from bamctl.report import RENDERERS
 from bamctl.report.document import Column, Report, Table
 
-NASTY = "a|b <script> [red]*x*_y_`z`, \"q\""
+NASTY = 'a|b <script> [red]*x*_y_`z`, "q"'
 
 
 def report() -> Report:
