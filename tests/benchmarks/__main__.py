@@ -1,0 +1,64 @@
+"""Whole commands against what a user would run instead, in turn: `python -m tests.benchmarks`.
+
+Prints the ratio of the medians, since machines are shared and no time means much alone, and
+writes every time to the file that `--json` names.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+BAMCTL = str(Path(sysconfig.get_path("scripts")) / "bamctl")
+SCRIPT = str(Path(__file__).with_name("flop_count_table.py"))
+PAIRS = {
+    "bamctl analyze resnet50 / ten-line fvcore script": (
+        [BAMCTL, "analyze", "resnet50"],
+        [sys.executable, SCRIPT],
+    ),
+    "bamctl --help / importing torch": (
+        [BAMCTL, "--help"],
+        [sys.executable, "-c", "import torch"],
+    ),
+}
+
+
+def seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def measure(pair: tuple[list[str], list[str]], runs: int) -> dict[str, list[float]]:
+    """Times of both commands, in turn, after one run of each that warms the disk cache."""
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for number in range(runs + 1):
+        for name, command in zip(times, pair, strict=True):
+            taken = seconds(command)
+            if number:
+                times[name].append(taken)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write every time, in seconds")
+    arguments = parser.parse_args()
+    found = {name: measure(pair, arguments.runs) for name, pair in PAIRS.items()}
+    print(f"{'median seconds':52}{'ours':>8}{'theirs':>8}{'ratio':>8}")
+    for name, times in found.items():
+        ours, theirs = (statistics.median(times[side]) for side in ("ours", "theirs"))
+        print(f"{name:52}{ours:8.2f}{theirs:8.2f}{ours / theirs:8.2f}")
+    if arguments.json:
+        machine = {"machine": platform.platform(), "python": platform.python_version()}
+        arguments.json.write_text(json.dumps({**machine, "seconds": found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
