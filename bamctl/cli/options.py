@@ -4,6 +4,7 @@ A command takes a group of options as one parameter, annotated with its dataclas
 turns the fields of the dataclass into options of the command.
 """
 
+import atexit
 import functools
 import gc
 import inspect
@@ -197,6 +198,8 @@ def _load_torch() -> None:
         import torchvision  # noqa: F401
     finally:
         gc.freeze()
+        # What is frozen at the end is never freed, and libraries complain of leaks.
+        atexit.register(gc.unfreeze)
         gc.enable()
 
 

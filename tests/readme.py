@@ -1,0 +1,48 @@
+"""The README's console sessions, run: `python -m tests.readme` writes their output anew."""
+
+import re
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.conftest import REPOSITORY, SCRIPT
+
+README = REPOSITORY / "README.md"
+_SESSION = re.compile(r"^```console\n\$ (?P<command>.+)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
+
+
+def sessions() -> list[re.Match[str]]:
+    """Each console block of one command, with the command and the output that it shows."""
+    return list(_SESSION.finditer(README.read_text(encoding="utf-8")))
+
+
+def code(language: str) -> list[str]:
+    """The code blocks of a language."""
+    blocks = re.finditer(rf"^```{language}\n((?:.*\n)*?)```$", README.read_text(), re.MULTILINE)
+    return [block[1] for block in blocks]
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints, by the real console script, in a folder."""
+    program, *arguments = shlex.split(command)
+    assert program == "bamctl"
+    found = subprocess.run(
+        [str(SCRIPT), *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return found.stdout
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        text = _SESSION.sub(
+            lambda found: (
+                f"```console\n$ {found['command']}\n{run(found['command'], Path(folder))}```"
+            ),
+            README.read_text(encoding="utf-8"),
+        )
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
