@@ -62,7 +62,7 @@ def analyze(
     >>> found.strategies["bottleneck"].modules
     ['layer1', 'layer2', 'layer3']
     >>> found.strategies["bottleneck"].total.params
-    23697
+    23669
     """
     placement = Placement.from_options(
         {"attention": attention or {}, "stages": stages, "input": input_shape}
