@@ -1,10 +1,12 @@
 """The `bamctl` program: its commands, and the one place where errors become exit codes."""
 
+import atexit
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -43,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
         code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
-        sys.stdout.flush()
+        print(end="", flush=True)
         return code if isinstance(code, int) else 0
     except BamctlError as error:
         say(f"error: {' '.join(str(error).split())}")
@@ -55,6 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has seen enough; the interpreter must not flush to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        # A full disk, too many open files: nothing that a log of ours would explain.
+        say(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return 3
     except Exception as error:  # the error boundary
         return _usage_or_bug(error)
 
@@ -75,4 +81,10 @@ def _usage_or_bug(error: Exception) -> int:
 
 def main() -> NoReturn:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):
+            stream.flush()
+    # The interpreter would now take a second to free all that torch made, object by object.
+    os._exit(code)

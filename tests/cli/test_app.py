@@ -103,6 +103,17 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert result.stderr == ""
 
 
+def test_a_full_disk_is_no_bug() -> None:
+    command = f"{SCRIPT} schema > /dev/full"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (3, "bamctl: error: No space left on device\n")
+
+
+def test_no_standard_output_is_no_bug() -> None:
+    result = subprocess.run(f"{SCRIPT} --version >&-", shell=True, capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 def test_completion_of_model_names(bamctl: object) -> None:
     environment = {
         "_BAMCTL_COMPLETE": "complete_bash",
