@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -19,7 +20,8 @@ class Cost:
 
     `macs` and `elementwise_ops` are counted as in a `Trace`. `memory_bytes` is what training keeps
     for the backward pass beside the map that the module is given: the tensors that grow with the
-    batch, without the few statistics per channel.
+    batch, without the few statistics per channel. The refined map is among them, since the layer
+    after it keeps its input; only behind a network's very last map, which is averaged, none does.
     """
 
     params: int = 0
@@ -101,7 +103,8 @@ def bam_cost(
         cost += Cost(params=1, elementwise_ops=gate, memory_bytes=bytes_per_element * gate)
     # The sigmoid, kept for its own gradient and the product's; then one product and one sum.
     apply = gate + 2 * at.num_channels * at.area
-    return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * gate)
+    kept = gate + prod(at.shape)
+    return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * kept)
 
 
 def _channel_branch(at: FeatureMap, hidden: int, variant: str, width: int) -> Cost:

@@ -24,7 +24,8 @@ def kept_for_backward(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Bytes for each image that a module in training keeps for the backward pass.
 
     Counts the storage of every saved tensor once, but for the input's and the parameters' own,
-    as the growth from a batch of two to one of three.
+    as the growth from a batch of two to one of three. The result is among them: what comes after
+    the module keeps it.
 
     Args:
         module: a module on the meta device; it is set to training.
@@ -47,5 +48,6 @@ def _saved_bytes(module: nn.Module, shape: tuple[int, ...]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = module(x)
-    del result
+        if isinstance(result, Tensor):
+            pack(result)
     return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)

@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from bamctl import BAM, Placement, analyze
+from bamctl import BAM, Placement, analyze, models
 from bamctl.attention.layouts import Layout, Nchw, Nhwc, Tokens
 from bamctl.cost import bam_cost, placement_cost
 from bamctl.cut_points import FeatureMap, find_trunk
-from bamctl.memory import kept_for_backward
+from bamctl.memory import kept_for_backward, on_meta
 from bamctl.sites import resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import trace
@@ -43,8 +43,9 @@ def test_by_hand_at_the_first_bottleneck_of_resnet50() -> None:
     # Mean, two norms, ReLUs of 16 once and of 16 maps three times; sum, sigmoid, product and sum.
     gate = 256 * pixels
     assert cost.elementwise_ops == gate + 256 + pixels + 16 + 3 * 16 * pixels + 4 * gate
-    # The gate, three hidden maps and the spatial map; pooled, hidden and expanded channels.
-    assert cost.memory_bytes == 4 * (gate + 3 * 16 * pixels + pixels + 256 + 16 + 256)
+    # The gate and the result, three hidden maps and the spatial map; pooled, hidden and expanded
+    # channels.
+    assert cost.memory_bytes == 4 * (2 * gate + 3 * 16 * pixels + pixels + 256 + 16 + 256)
 
 
 @pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens(6, 5, 1)], ids=lambda x: x.name)
@@ -78,6 +79,29 @@ def test_every_variant_costs_what_a_retrace_counts(
         assert after.elementwise_ops[""] - before.elementwise_ops[""] == added.elementwise_ops
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("resnet18", "bam"),
+        ("densenet121", "bam"),
+        ("swin_t", "bam"),
+        ("mobilenet_v3_small", "bam"),
+        ("resnet18", "extra-block"),
+        ("swin_t", "extra-block"),
+    ],
+)
+def test_memory_is_what_the_whole_network_keeps_more(name: str, module: str) -> None:
+    """Saved by autograd with the modules in their network, less without them."""
+    model, shape = models.build(name, initialize=False), (3, 64, 64)
+    before = trace(model, shape)
+    placement = Placement(where="bottleneck", attention={"module": module})
+    sites = resolve(placement, find_trunk(model, before))
+    added = placement_cost(sites, model, before).total.memory_bytes
+    plain = kept_for_backward(on_meta(model), shape)
+    insert_sites(model, sites)
+    assert kept_for_backward(on_meta(model), shape) - plain == added
+
+
 def test_memory_follows_the_precision() -> None:
     whole = analyze(Unseen(), input_shape=(3, 32, 32)).strategies["block"].total
     half = analyze(Unseen().half(), input_shape=(3, 32, 32)).strategies["block"].total
@@ -96,7 +120,7 @@ def test_memory_is_what_a_training_step_keeps() -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        bam(x)
+        pack(bam(x))
     size = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in known)
     per_image = bam_cost(FeatureMap(Nchw(), 64, 10, 12), **PAPER).memory_bytes
     statistics = 4 * 2 * (64 + 1)

@@ -8,13 +8,14 @@ from bamctl.memory import kept_for_backward, on_meta
 
 def test_what_each_layer_keeps() -> None:
     # A sigmoid keeps its output; a linear layer its input, which is the caller's own if first.
-    assert kept_for_backward(on_meta(nn.Linear(10, 20)), (10,)) == 0
+    # Then there is the result, which is for the next layer to keep.
+    assert kept_for_backward(on_meta(nn.Linear(10, 20)), (10,)) == 20 * 4
     layers = on_meta(nn.Sequential(nn.Linear(10, 20), nn.Sigmoid()))
     assert kept_for_backward(layers, (10,)) == 20 * 4
     # The second linear layer keeps the very tensor that the sigmoid keeps: it counts once.
     layers = on_meta(nn.Sequential(nn.Linear(10, 20), nn.Sigmoid(), nn.Linear(20, 7)))
-    assert kept_for_backward(layers, (10,)) == 20 * 4
-    assert kept_for_backward(layers.double(), (10,)) == 20 * 8
+    assert kept_for_backward(layers, (10,)) == (20 + 7) * 4
+    assert kept_for_backward(layers.double(), (10,)) == (20 + 7) * 8
 
 
 def test_the_copy_has_shapes_and_shares_no_weights() -> None:
