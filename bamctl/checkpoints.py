@@ -1,10 +1,12 @@
 """Weights in files: safetensors with the placement beside them, and PyTorch's own, read safely."""
 
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +19,20 @@ from bamctl.files import atomic_path
 from bamctl.placement import Placement
 
 _PLACEMENT_KEY = "bamctl_placement"
+
+# The format's names of types, in the order in which it puts them in a file.
+_TYPES = {
+    torch.int64: "I64",
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
 @dataclass(frozen=True)
@@ -74,9 +90,32 @@ def write(path: Path, model: nn.Module, placement: Placement) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    metadata = {"format": "pt", _PLACEMENT_KEY: placement.to_json()}
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata)
+        save_file(state, temporary, _metadata(placement))
+
+
+def file_size(state: Mapping[str, Tensor], placement: Placement | None) -> int:
+    """The bytes of the file that `write` would make of such tensors, from their shapes alone.
+
+    The format is eight bytes for the length of a header, the header, which is JSON filled up to a
+    multiple of eight bytes, and the tensors, by type as in `_TYPES` and then by name.
+    """
+    header: dict[str, Any] = {"__metadata__": _metadata(placement)}
+    position = 0
+    ranks = {dtype: rank for rank, dtype in enumerate(_TYPES)}
+    for name, tensor in sorted(state.items(), key=lambda item: (ranks[item[1].dtype], item[0])):
+        end = position + tensor.numel() * tensor.itemsize
+        shape = list(tensor.shape)
+        kind = _TYPES[tensor.dtype]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    return 8 + -(-len(text) // 8) * 8 + position
+
+
+def _metadata(placement: Placement | None) -> dict[str, str]:
+    own = {} if placement is None else {_PLACEMENT_KEY: placement.to_json()}
+    return {"format": "pt", **own}
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool = False) -> None:

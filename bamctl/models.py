@@ -1,4 +1,4 @@
-"""torchvision's classification builders: their names, their input, and the networks they build."""
+"""The networks that have a name: torchvision's classification builders, and one's own factories."""
 
 import inspect
 import re
@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bamctl import factories
 from bamctl.errors import BamctlError, InputError, did_you_mean, first_line
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ def names() -> tuple[str, ...]:
 
 
 def check_name(name: str) -> str:
-    """The name, when torchvision has a classification builder of that name.
+    """The name, when it is that of a torchvision classification builder, or `module:factory`.
 
     Raises:
-        InputError: it has none.
+        InputError: it is neither.
     """
     known = names()
-    if name not in known:
-        near = did_you_mean(name, known) or "; `bamctl models` lists them"
+    if name not in known and not factories.is_factory(name):
+        near = did_you_mean(name, known)
+        near = near or "; `bamctl models` lists them, and one of your own is package.module:factory"
         raise InputError(f"unknown model {name!r}{near}")
     return name
 
@@ -62,7 +64,12 @@ def published(name: str) -> dict[str, Any]:
 
 
 def default_input_shape(name: str) -> InputShape:
-    """The crop that the builder's default weights expect, as channels, height and width."""
+    """The crop that the builder's default weights expect, as channels, height and width.
+
+    For a factory of one's own, 3x224x224.
+    """
+    if factories.is_factory(name):
+        return (3, 224, 224)
     import torchvision
 
     transforms = torchvision.models.get_model_weights(name).DEFAULT.transforms
@@ -79,10 +86,12 @@ def build(
     weights: str | None = None,
     initialize: bool = True,
 ) -> "nn.Module":
-    """Build a torchvision classification network.
+    """Build a network by its name.
 
     Args:
-        name: a builder, such as `resnet50`.
+        name: a torchvision classification builder, such as `resnet50`, or a factory of one's own,
+            such as `package.module:factory`, which is called without arguments, or with
+            `num_classes` where that is given.
         input_shape: channels, height and width that the network must take; a Vision Transformer
             is built for one size of image. The builder's own where left out.
         num_classes: classes of the head; 1000 where left out.
@@ -94,6 +103,8 @@ def build(
     Raises:
         InputError: there is no such builder, weight or stem, or the options do not go together.
     """
+    if factories.is_factory(name):
+        return _from_factory(name, num_classes, stem, weights)
     import torchvision
 
     check_name(name)
@@ -114,6 +125,15 @@ def build(
     if stem is not None:
         _give_small_stem(name, model)
     return model
+
+
+def _from_factory(
+    name: str, num_classes: int | None, stem: str | None, weights: str | None
+) -> "nn.Module":
+    for option, value in (("stem", stem), ("weights", weights)):
+        if value is not None:
+            raise InputError(f"--{option} {value} is for torchvision's models; {name} is your own")
+    return factories.build(name, **({} if num_classes is None else {"num_classes": num_classes}))
 
 
 def _check_weights(name: str, weights: str, num_classes: int | None) -> None:

@@ -1,9 +1,9 @@
 """Placements: which cut points get which attention module with which hyperparameters."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from bamctl import units, yaml_files
+from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
 
 Module = Literal["bam", "extra-block"]
@@ -135,6 +136,9 @@ class Placement(BaseModel):
     insertions: dict[str, Attention] = Field(
         default_factory=dict, description="module name -> hyperparameters of that site"
     )
+    budget: Budget | None = Field(
+        default=None, description="what the network may cost, for `bamctl check`"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -165,14 +169,22 @@ class Placement(BaseModel):
         Raises:
             InputError: the file cannot be read, or does not fit the schema; names file and line.
         """
-        file = yaml_files.load(Path(path))
+        return cls.from_yaml(yaml_files.load(Path(path)))
+
+    @classmethod
+    def from_yaml(cls, file: yaml_files.YamlFile) -> "Placement":
+        """A placement from a YAML file that is read already.
+
+        Raises:
+            InputError: it does not fit the schema; names file and line.
+        """
         if not isinstance(file.data, Mapping):
-            raise InputError(f"{path}:1: a placement is a mapping; begin it with 'schema: 1'")
+            raise InputError(f"{file.path}:1: a placement is a mapping; begin it with 'schema: 1'")
         try:
             return cls.model_validate(file.data)
         except ValidationError as error:
             key_path, message = _explain(error)
-            raise InputError(f"{path}:{file.line(key_path)}: {message}") from None
+            raise InputError(f"{file.path}:{file.line(key_path)}: {message}") from None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Placement":
@@ -262,7 +274,9 @@ def find(name_or_path: str | Path) -> Placement:
 
 def _explain(error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
     """The key path of the first thing wrong, and one line that says what would be right."""
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt key is often also a missing one; the spelling is what helps.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     key_path, given = tuple(first["loc"]), first["input"]
     where = ".".join(map(str, key_path))
     if first["type"] == "extra_forbidden":
@@ -279,13 +293,18 @@ def _explain(error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
     return key_path, f"{where}: {message}{told}" if where else message
 
 
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The schemas that an annotation is made of, such as that of the values of a dictionary."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
 def _fields_at(key_path: yaml_files.KeyPath) -> list[str]:
     """The keys that the schema knows at a place in a placement."""
     schema: type[BaseModel] = Placement
     for part in key_path:
         field = schema.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        inner = get_args(annotation)[-1] if get_origin(annotation) is dict else annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            schema = inner
+        schema = next(_models_in(field.annotation if field else None), schema)
     return [field.alias or name for name, field in schema.model_fields.items()]

@@ -13,6 +13,7 @@ import typer
 
 from bamctl import __version__
 from bamctl.cli.analyze import analyze
+from bamctl.cli.check import check
 from bamctl.cli.insert import insert
 from bamctl.cli.models import models
 from bamctl.cli.options import expanded, say
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (models, analyze, insert, schema):
+for command in (models, analyze, insert, check, schema):
     app.command()(expanded(command))
 
 

@@ -55,38 +55,35 @@ def _complete(module: str, function: str, incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
+def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
+    """An option that is not given unless it is; its default stands in its help."""
     return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
 
 
 @dataclass(frozen=True)
-class AttentionOptions:
+class ModuleOptions:
     """What is inserted; what is not given stays as the placement or the paper has it."""
 
     module: Annotated[
         Literal["bam", "extra-block"] | None,
-        _option("What to insert: bam, or extra-block, the paper's control. [bam]", Panel),
+        option("What to insert: bam, or extra-block, the paper's control. [bam]", Panel),
     ] = None
     variant: Annotated[
         Literal["paper", "official"] | None,
-        _option("The paper's equations, or the authors' released code. [paper]", Panel),
+        option("The paper's equations, or the authors' released code. [paper]", Panel),
     ] = None
-    reduction: Annotated[int | None, _option("Channel reduction r. [16]", Panel, min=1)] = None
-    dilation: Annotated[int | None, _option("Dilation d. [4]", Panel, min=1)] = None
+    reduction: Annotated[int | None, option("Channel reduction r. [16]", Panel, min=1)] = None
+    dilation: Annotated[int | None, option("Dilation d. [4]", Panel, min=1)] = None
     dilated_convs: Annotated[
-        int | None, _option("Number of dilated 3x3 convolutions. [2]", Panel, min=0, max=64)
+        int | None, option("Number of dilated 3x3 convolutions. [2]", Panel, min=0, max=64)
     ] = None
     branches: Annotated[
         Literal["both", "channel", "spatial"] | None,
-        _option("The branches that make the gate. [both]", Panel),
+        option("The branches that make the gate. [both]", Panel),
     ] = None
     combine: Annotated[
         Literal["sum", "product", "max"] | None,
-        _option("How they are combined. [paper: sum, official: product]", Panel),
-    ] = None
-    init: Annotated[
-        Literal["kaiming", "identity"] | None,
-        _option("identity leaves the outputs unchanged until training moves it. [kaiming]", Panel),
+        option("How they are combined. [paper: sum, official: product]", Panel),
     ] = None
 
     def given(self) -> dict[str, Any]:
@@ -95,21 +92,31 @@ class AttentionOptions:
 
 
 @dataclass(frozen=True)
+class AttentionOptions(ModuleOptions):
+    """What is inserted, and how its weights start."""
+
+    init: Annotated[
+        Literal["kaiming", "identity"] | None,
+        option("identity leaves the outputs unchanged until training moves it. [kaiming]", Panel),
+    ] = None
+
+
+@dataclass(frozen=True)
 class NetworkOptions:
     """Which network exactly, and which of its stages count."""
 
     input: Annotated[
         str | None,
-        _option("Input as channels x height x width. [what the model's weights expect]"),
+        option("Input as channels x height x width. [what the model's weights expect]"),
     ] = None
-    num_classes: Annotated[int | None, _option("Classes of the head. [1000]", min=1)] = None
+    num_classes: Annotated[int | None, option("Classes of the head. [1000]", min=1)] = None
     stem: Annotated[
         Literal["small"] | None,
-        _option("small: 3x3 stride-1 stem without pooling, for images of about 32x32."),
+        option("small: 3x3 stride-1 stem without pooling, for images of about 32x32."),
     ] = None
-    stages: Annotated[
-        str | None, _option("How many bottlenecks, from the deepest, or all. [3]")
-    ] = None
+    stages: Annotated[str | None, option("How many bottlenecks, from the deepest, or all. [3]")] = (
+        None
+    )
 
     def given(self) -> dict[str, Any]:
         """The options that were given, as a placement names them.
@@ -133,7 +140,7 @@ class OutputOptions:
         Literal["table", "json", "markdown", "csv"], typer.Option(help="How the result is shown.")
     ] = "table"
     output: Annotated[
-        Path | None, _option("Write the result to a file instead of the screen.", metavar="FILE")
+        Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
     ] = None
 
     def check(self) -> None:
@@ -147,19 +154,24 @@ class OutputOptions:
 
     def show(self, report: Any) -> None:
         """Render a report to the file, or to standard output."""
-        from bamctl.report import RENDERERS
+        show(report, self.format, self.output)
 
-        text = RENDERERS[self.format](report, to_file=self.output is not None)
-        if self.output is not None:
-            write_text(self.output, text)
-        else:
-            print(text, end="", flush=True)
+
+def show(report: Any, format_name: Any, output: Path | None) -> None:
+    """Render a report to a file, or to standard output."""
+    from bamctl.report import RENDERERS
+
+    text = RENDERERS[format_name](report, to_file=output is not None)
+    if output is not None:
+        write_text(output, text)
+    else:
+        print(text, end="", flush=True)
 
 
 def placement_data(
     base: Mapping[str, Any],
     network: NetworkOptions,
-    attention: AttentionOptions,
+    attention: ModuleOptions,
     where: list[str] | None = None,
 ) -> dict[str, Any]:
     """A placement in plain values, with what was given on the command line put over it."""

@@ -1,15 +1,17 @@
-"""How results are shown: `views` makes reports of them, and `RENDERERS` turns reports into text."""
+"""How results are shown: the views make reports of them, and `RENDERERS` make text of those."""
 
 from collections.abc import Callable
 from typing import Literal
 
-from bamctl.report import csv, json, markdown, terminal
+from bamctl.report import csv, github, json, junit, markdown, terminal
 
-Format = Literal["table", "json", "markdown", "csv"]
+Format = Literal["table", "json", "markdown", "csv", "junit", "github"]
 
 RENDERERS: dict[Format, Callable[..., str]] = {
     "table": terminal.render,
     "json": json.render,
     "markdown": markdown.render,
     "csv": csv.render,
+    "junit": junit.render,
+    "github": github.render,
 }

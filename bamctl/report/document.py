@@ -23,13 +23,31 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that was checked, for the programs that people read checks in.
+
+    `verdict` is `passed`, `warning`, `failed`, or `error` where it could not be checked at all.
+    `file` and `line` are where to edit, if that is known.
+    """
+
+    subject: str
+    title: str
+    message: str
+    verdict: Literal["passed", "warning", "failed", "error"]
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """What a command found: for people as blocks, for programs as `data` and `records`.
 
-    `data` is the JSON document, and `records` are the rows of the CSV file, in plain numbers.
+    `data` is the JSON document, `records` are the rows of the CSV file, in plain numbers, and
+    `findings` are for the formats of checks.
     """
 
     heading: str
     blocks: Sequence[Table | str]
     data: dict[str, Any]
     records: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    findings: Sequence[Finding] = field(default_factory=tuple)

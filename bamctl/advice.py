@@ -1,0 +1,91 @@
+"""What would bring a placement within its limits, giving up as little as possible."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from bamctl.budget import Metric
+from bamctl.figures import MEASURES, Figure, Priced, price_sites
+from bamctl.sites import Site
+
+# By what of its cost a change is ranked, for each metric that a limit may be set for.
+_ADDED: dict[Metric, str] = {
+    "params": "params",
+    "macs": "macs",
+    "memory": "memory_bytes",
+    "weights_file": "params",
+}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A change of the placement, and the figures that it would have."""
+
+    change: str
+    figures: dict[Metric, Figure]
+
+
+def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
+    """The change that meets all limits and keeps the most of what exceeds them, if there is one.
+
+    The changes are to drop one site or the most expensive ones, and to double the reduction
+    ratio, once or several times, at one site or at all.
+
+    Args:
+        priced: a placement that exceeds at least one of the limits.
+        limits: the most that each limited figure may be.
+    """
+    exceeded = [metric for metric, most in limits.items() if MEASURES[metric](priced).value > most]
+
+    def kept(option: tuple[str, Priced]) -> float:
+        added = option[1].placed.total
+        shares = [getattr(added, _ADDED[metric]) / (limits[metric] or 1) for metric in exceeded]
+        return float(sum(shares))
+
+    options = [
+        (change, price_sites(priced.subject, priced.placement, sites))
+        for change, sites in _changes(priced)
+    ]
+    for change, changed in sorted(options, key=kept, reverse=True):
+        figures = {metric: MEASURES[metric](changed) for metric in limits}
+        if all(figures[metric].value <= most for metric, most in limits.items()):
+            return Advice(change, figures)
+    return None
+
+
+def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
+    sites = priced.placed.sites
+    costs = dict(zip(sites, (cost.params for cost in priced.placed.costs), strict=True))
+    dearest = sorted(sites, key=costs.__getitem__, reverse=True)
+    for site in sites if len(sites) > 1 else ():
+        yield f"drop {site.point.module}", tuple(other for other in sites if other != site)
+    for number in range(2, len(sites)):
+        dropped = dearest[:number]
+        names = ", ".join(site.point.module for site in sites if site in dropped)
+        yield f"drop {names}", tuple(site for site in sites if site not in dropped)
+    for site in sites:
+        for raised in _raised(site):
+            text = f"raise r at {site.point.module} to {raised.attention.reduction}"
+            yield text, tuple(raised if other == site else other for other in sites)
+    before, factor = sites, 2
+    while len(sites) > 1 and (after := tuple(_raise(site, factor) for site in sites)) != before:
+        ratios = sorted({site.attention.reduction for site in after})
+        yield f"raise r at every site to {' and '.join(map(str, ratios))}", after
+        before, factor = after, 2 * factor
+
+
+def _raised(site: Site) -> Iterator[Site]:
+    before, factor = site, 2
+    while (after := _raise(site, factor)) != before:
+        yield after
+        before, factor = after, 2 * factor
+
+
+def _raise(site: Site, factor: int) -> Site:
+    """The site with a larger reduction ratio, as long as that makes its hidden layers smaller."""
+    if site.attention.module != "bam":
+        return site
+    channels, ratio = site.point.map.num_channels, site.attention.reduction
+    while factor > 1 and channels // (ratio * factor // 2) <= 1:
+        factor //= 2
+    return replace(site, attention=site.attention.model_copy(update={"reduction": ratio * factor}))

@@ -1,0 +1,122 @@
+"""Baselines: figures that a team accepted, in a small JSON file that is committed."""
+
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bamctl.budget import Metric, parse_limit
+from bamctl.errors import BamctlError, InputError
+from bamctl.figures import Figure
+from bamctl.files import write_text
+
+SCHEMA = 1
+_LIBRARIES = ("torch", "torchvision", "fvcore")
+
+
+class Pair(BaseModel):
+    """A figure without and with the attention modules."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Annotated[int, Field(ge=0)]
+    value: Annotated[int, Field(ge=0)]
+
+
+class Baseline(BaseModel):
+    """The accepted figures of each placement, by its name, and how much they may grow.
+
+    `versions` are those of the libraries that the figures come from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = Field(alias="schema")
+    tolerance: str
+    versions: dict[str, str]
+    figures: dict[str, dict[Metric, Pair]]
+
+    def limit(self, name: str, metric: Metric) -> Fraction | None:
+        """The most that a figure may be, or None where the baseline does not have it."""
+        accepted = self.figures.get(name, {}).get(metric)
+        if accepted is None:
+            return None
+        return parse_limit(metric, self.tolerance).above(accepted.value)
+
+    def cause(self, name: str, metric: Metric, figure: Figure) -> str:
+        """Why a figure moved, where it is the unmodified network that did, or nothing."""
+        accepted = self.figures[name][metric]
+        if accepted.base == figure.base:
+            return ""
+        moved = [
+            f"{library} {self.versions.get(library, 'unknown')} -> {now}"
+            for library, now in installed_versions().items()
+            if self.versions.get(library) != now
+        ]
+        because = f" with {', '.join(moved)}" if moved else ""
+        return f"the unmodified network went from {accepted.base:,} to {figure.base:,}{because}"
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of the libraries that figures come from."""
+    return {library: version(library) for library in _LIBRARIES}
+
+
+def load(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        BamctlError: there is none, or none of this schema; says what to run.
+    """
+    anew = f"make one with `bamctl check --save-baseline {path}`"
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BamctlError(f"no baseline at {path} ({error.strerror}); {anew}") from error
+    except (ValueError, RecursionError) as error:
+        raise BamctlError(f"{path} is not JSON; {anew}") from error
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found != SCHEMA:
+        raise BamctlError(f"{path} has schema {found!r}, not {SCHEMA}; {anew}")
+    try:
+        baseline = Baseline.model_validate(data)
+        check_tolerance(baseline.tolerance)
+    except (ValidationError, InputError) as error:
+        raise BamctlError(f"{path} is no baseline; {anew}") from error
+    return baseline
+
+
+def save(
+    path: Path, figures: Mapping[str, Mapping[Metric, Figure]], tolerance: str = "+0 %"
+) -> None:
+    """Write a baseline, in the same bytes for the same figures.
+
+    Raises:
+        InputError: the file cannot be written, or the tolerance is none.
+    """
+    data = {
+        "schema": SCHEMA,
+        "tolerance": check_tolerance(tolerance),
+        "versions": installed_versions(),
+        "figures": {
+            name: {metric: vars(figure) for metric, figure in figures[name].items()}
+            for name in sorted(figures)
+        },
+    }
+    write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def check_tolerance(text: str) -> str:
+    """A tolerance such as `+0.5 %`, when it is one.
+
+    Raises:
+        InputError: it is none.
+    """
+    limit = parse_limit("params", text)
+    if not limit.is_relative:
+        raise InputError(f"the tolerance {text!r} is an amount; write it like '+0.5 %'")
+    return limit.text

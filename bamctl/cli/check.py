@@ -1,0 +1,238 @@
+"""`bamctl check`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.options import (
+    ModuleOptions,
+    NetworkOptions,
+    Where,
+    option,
+    placement_data,
+    say,
+    show,
+    working,
+)
+from bamctl.errors import InputError
+from bamctl.files import check_can_write
+
+if TYPE_CHECKING:
+    from bamctl.check import Checked
+    from bamctl.report.document import Report
+    from bamctl.targets import Found, Target, Unchecked
+
+DEFAULT = "placements"
+Panel = "Limits, for a check without a file"
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What the modified network may cost, as in a budget."""
+
+    max_params: Annotated[str | None, option("Such as '26 M' or '+2 %'.", Panel)] = None
+    max_macs: Annotated[str | None, option("Such as '4.2 GMACs' or '+2 %'.", Panel)] = None
+    max_memory: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
+    max_weights_file: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
+
+    def given(self) -> dict[str, str]:
+        """The limits that were given, as a budget names them."""
+        limits = ((name.removeprefix("max_"), value) for name, value in asdict(self).items())
+        return {name: value for name, value in limits if value is not None}
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """The file of accepted figures, to compare with or to write."""
+
+    baseline: Annotated[
+        Path | None, option("Fail where a figure grew beyond this file.", metavar="FILE")
+    ] = None
+    save_baseline: Annotated[
+        Path | None, option("Write the figures of today to this file.", metavar="FILE")
+    ] = None
+    tolerance: Annotated[
+        str, typer.Option(help="How much a figure may grow beyond the baseline being saved.")
+    ] = "+0 %"
+
+
+@dataclass(frozen=True)
+class CheckOutputOptions:
+    """How the result is shown, and where."""
+
+    format: Annotated[
+        Literal["table", "json", "markdown", "csv", "junit", "github"],
+        typer.Option(help="How the result is shown."),
+    ] = "table"
+    output: Annotated[
+        Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
+    ] = None
+
+
+def check(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER|MODEL]...",
+            help="Placement files and folders, or one model. [placements/]",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    model: Annotated[
+        str | None, option("The model of placements that name none.", metavar="MODEL")
+    ] = None,
+    where: Where = None,
+    limits: LimitOptions,
+    why: Annotated[
+        bool,
+        typer.Option("--why", help="Say what spends the budget, and what would meet it."),
+    ] = False,
+    against: BaselineOptions,
+    init: Annotated[
+        bool,
+        typer.Option("--init", help="Write a placement with a budget for MODEL."),
+    ] = False,
+    attention: ModuleOptions,
+    network: NetworkOptions,
+    shown: CheckOutputOptions,
+) -> int:
+    """Hold placements to their budgets; exit 1 where one is exceeded."""
+    if shown.output is not None and not init:
+        check_can_write(shown.output)
+    name = _model_name(targets or [], model)
+    if init:
+        return _init(name, placement_data({}, network, attention, where), shown.output)
+    if name is not None and not (targets and _is_path(targets[0])):
+        data = placement_data({"model": name}, network, attention, where)
+        found = _without_file({**data, "budget": limits.given()})
+    else:
+        _refuse_for_files(where, limits, attention, network)
+        found = _from_files(targets or [], model)
+    for broken in found.unreadable:
+        say(f"error: {broken.reason}")
+    if found.unreadable and not found.targets and shown.format == "table":
+        return max(broken.exit_code for broken in found.unreadable)
+    with working(f"checking {len(found.targets)} placements"):
+        if against.save_baseline is not None:
+            return _save_baseline(found.targets, against.save_baseline, against.tolerance)
+        results = _results(found, against.baseline, why)
+        from bamctl.report.check_view import check_report
+
+        report = check_report(results, found.without_budget, why=why)
+    for result in results:
+        if hasattr(result, "reason") and result not in found.unreadable:
+            say(f"error: {result.reason}")
+    show(report, shown.format, shown.output)
+    _summarize(report)
+    return max(result.exit_code for result in results)
+
+
+def _is_path(target: str) -> bool:
+    return Path(target).exists() or Path(target).suffix in (".yaml", ".yml") or os.sep in target
+
+
+def _model_name(targets: Sequence[str], model: str | None) -> str | None:
+    """The model of a check without a file: the one target that is no path, or `--model` alone."""
+    from bamctl.models import check_name
+
+    named = [target for target in targets if not _is_path(target)]
+    if len(named) > 1 or (named and (model or len(targets) > 1)):
+        raise InputError(f"one model at a time, without files; got {', '.join(targets)}")
+    # With neither, the default folder is checked; with a model alone, so is the model.
+    name = named[0] if named else model
+    return check_name(name) if name is not None else None
+
+
+def _without_file(data: dict[str, Any]) -> "Found":
+    from bamctl.placement import Placement
+    from bamctl.targets import Found, Target
+
+    if not data["budget"]:
+        raise InputError(f"no limit for {data['model']}; give one, as in --max-params '+2 %'")
+    return Found((Target(Placement.from_options(data)),), (), ())
+
+
+def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
+    given = [name for group in groups for name in group.given()]
+    if where or given:
+        wrong = "where" if where else given[0]
+        raise InputError(f"{wrong!r} is in the placement files; as an option it goes with a MODEL")
+
+
+def _from_files(targets: Sequence[str], model: str | None) -> "Found":
+    from dataclasses import replace
+
+    from bamctl.targets import Target, find_targets
+
+    if not targets and not Path(DEFAULT).is_dir():
+        raise InputError(
+            f"no folder {DEFAULT} here; name files, or run `bamctl check --init MODEL`"
+        )
+    found = find_targets(Path(target) for target in targets or [DEFAULT])
+    if model is None:
+        return found
+
+    def named(target: Target) -> Target:
+        own = target.placement.model or model
+        return replace(target, placement=target.placement.model_copy(update={"model": own}))
+
+    return replace(found, targets=tuple(map(named, found.targets)))
+
+
+def _save_baseline(targets: "Sequence[Target]", path: Path, tolerance: str) -> int:
+    from bamctl import baseline
+    from bamctl.check import figures
+
+    check_can_write(path)
+    baseline.check_tolerance(tolerance)
+    baseline.save(path, figures(targets), tolerance)
+    say(f"wrote {path}; commit it, and compare with --baseline {path}")
+    return 0
+
+
+def _results(found: "Found", baseline_path: Path | None, why: bool) -> "list[Checked | Unchecked]":
+    from bamctl import baseline
+    from bamctl.check import check, name_of
+
+    accepted = baseline.load(baseline_path) if baseline_path else None
+    results = check(found.targets, baseline=accepted, why=why)
+    return sorted([*results, *found.unreadable], key=name_of)
+
+
+def _summarize(report: "Report") -> None:
+    """Add the report to the job's summary page, when GitHub Actions runs us."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path and os.environ.get("GITHUB_ACTIONS") == "true":
+        from bamctl.report import RENDERERS
+
+        with open(path, "a", encoding="utf-8") as summary:
+            summary.write(RENDERERS["markdown"](report, to_file=True))
+
+
+def _init(name: str | None, data: dict[str, Any], output: Path | None) -> int:
+    from bamctl.placement import Placement
+
+    if name is None:
+        raise InputError("name a model, as in `bamctl check --init resnet50`")
+    placement = Placement.from_options({**data, "model": name})
+    path = output or Path(DEFAULT, f"{name.replace(':', '.')}.yaml")
+    if path.exists():
+        raise InputError(f"{path} is there already; delete it, or name another with --output")
+    if output is None:
+        path.parent.mkdir(exist_ok=True)
+    check_can_write(path)
+    with working(f"tracing {name}"):
+        from bamctl.figures import load_subject, price
+        from bamctl.files import write_text
+        from bamctl.starter import CI_STEP, starter
+
+        write_text(path, starter(price(load_subject(placement), placement)))
+    say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
+    sys.stdout.write(CI_STEP)
+    return 0

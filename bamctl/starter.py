@@ -1,0 +1,43 @@
+"""A placement to start from, with a budget a quarter above what its attention costs today."""
+
+from math import ceil
+
+import yaml
+
+from bamctl import units
+from bamctl.budget import Metric
+from bamctl.figures import MEASURES, Figure, Priced
+
+HEADROOM = 1.25
+
+CI_STEP = """\
+- run: pip install bamctl
+- run: bamctl check
+"""
+
+_HEAD = """\
+# Which points of the network get an attention module, and what that may cost.
+# `bamctl check` holds the network to the budget; `bamctl schema` describes every key.
+"""
+_BUDGET = """\
+# The most that the network may cost above the unmodified one: a quarter more than attention
+# costs today. An amount is a limit too, such as `params: 26 M`. With `level: warn`, as in
+# `macs: {max: +2 %, level: warn}`, to exceed it is said, and passes.
+budget:
+"""
+# The file of weights follows from the parameters.
+_LIMITED: tuple[Metric, ...] = ("params", "macs", "memory")
+
+
+def starter(priced: Priced) -> str:
+    """The text of a placement file, commented, that passes its own check."""
+    data = priced.placement.as_dict()
+    data["where"] = data.get("where", "bottleneck")
+    lines = [_line(metric, MEASURES[metric](priced)) for metric in _LIMITED]
+    return _HEAD + yaml.safe_dump(data, sort_keys=False) + _BUDGET + "".join(lines)
+
+
+def _line(metric: Metric, figure: Figure) -> str:
+    added = (figure.value - figure.base) / figure.base
+    limit = ceil(added * HEADROOM * 10_000) / 100
+    return f"  {metric}: +{limit:.2f} %  # today {units.percent(added)}\n"

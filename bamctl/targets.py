@@ -1,0 +1,83 @@
+"""The placements that a check is made on: where they are, and which of them cannot be read."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bamctl import yaml_files
+from bamctl.budget import Metric
+from bamctl.errors import InputError
+from bamctl.placement import Placement
+
+
+@dataclass(frozen=True)
+class Target:
+    """A placement to check, and the file that it was read from, if it was."""
+
+    placement: Placement
+    file: yaml_files.YamlFile | None = None
+
+    @property
+    def name(self) -> str:
+        """The path of the file as it was given, or the name of the model."""
+        return self.file.path.as_posix() if self.file else str(self.placement.model)
+
+    def line(self, metric: Metric) -> int | None:
+        """The line of the file that holds a limit."""
+        return self.file.line(("budget", metric, "max")) if self.file else None
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """A placement that could not be checked, and why, in one line."""
+
+    name: str
+    reason: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """Placements with a budget, files that cannot be read, and files without a budget."""
+
+    targets: tuple[Target, ...]
+    unreadable: tuple[Unchecked, ...]
+    without_budget: tuple[str, ...]
+
+
+def find_targets(paths: Iterable[Path]) -> Found:
+    """Read every placement file that is named, or is in a folder that is named.
+
+    Raises:
+        InputError: a folder holds no placement file, or no file has a budget.
+    """
+    targets, unreadable, without_budget = [], [], []
+    files = [file for path in paths for file in _files(path)]
+    for path in dict.fromkeys(files):
+        try:
+            file = yaml_files.load(path)
+            placement = Placement.from_yaml(file)
+        except InputError as error:
+            unreadable.append(Unchecked(path.as_posix(), str(error), error.exit_code))
+            continue
+        if placement.budget is None:
+            without_budget.append(path.as_posix())
+        else:
+            targets.append(Target(placement, file))
+    if without_budget and not targets and not unreadable:
+        raise InputError(
+            f"{without_budget[0]}: nothing to check, since no file has a budget; add one, as in "
+            "`budget: {params: +2 %}`, or let `bamctl check --init MODEL` write one"
+        )
+    return Found(tuple(targets), tuple(unreadable), tuple(without_budget))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    files = [file for file in sorted(path.rglob("*.y*ml")) if not file.is_dir()]
+    files = [file for file in files if file.suffix in (".yaml", ".yml")]
+    if not files:
+        raise InputError(f"{path}: no placement file in this folder; `bamctl check --init MODEL`")
+    yield from files
