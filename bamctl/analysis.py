@@ -10,11 +10,9 @@ from bamctl import models
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import CutPoint, Trunk, find_trunk
 from bamctl.errors import InputError
-from bamctl.placement import Attention, Placement, Stages
+from bamctl.placement import STRATEGIES, Attention, Placement, Stages, as_pattern
 from bamctl.sites import resolve
 from bamctl.tracing import Trace, trace
-
-STRATEGIES = ("bottleneck", "block")
 
 
 @dataclass(frozen=True)
@@ -115,5 +113,5 @@ def _strategy_cost(
 def _point_cost(
     point: CutPoint, placement: Placement, trunk: Trunk, model: nn.Module, traced: Trace
 ) -> Cost | str:
-    found = _strategy_cost(point.module, placement, trunk, model, traced)
+    found = _strategy_cost(as_pattern(point.module), placement, trunk, model, traced)
     return found.unavailable or found.total

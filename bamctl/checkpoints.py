@@ -67,6 +67,8 @@ def read(path: Path) -> Checkpoint:
             # A file that is no checkpoint gets a warning of its pickle protocol before the error.
             warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
@@ -165,8 +167,16 @@ def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
         if isinstance(inner, Mapping) and inner:
             state = {str(name): tensor for name, tensor in inner.items()}
             if all(isinstance(tensor, Tensor) for tensor in state.values()):
-                return state
+                return _plain(path, state)
     raise InputError(f"{path}: holds no state dict; save model.state_dict()")
+
+
+def _plain(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, tensor in state.items():
+        dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not dense or tensor.is_complex():
+            raise InputError(f"{path}: {name} is no plain tensor; save dense, real weights")
+    return state
 
 
 def _shape(tensor: Tensor) -> str:

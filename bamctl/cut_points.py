@@ -116,7 +116,7 @@ class Trunk:
                 is no feature map.
         """
         if module not in self.num_calls or not module:
-            near = did_you_mean(module, self.num_calls) or "; `bamctl analyze` lists the cut points"
+            near = did_you_mean(module, self.num_calls) or "; `bamctl analyze --format csv` has all"
             raise InputError(f"no module {module!r} in the network{near}")
         if self.num_calls[module] != 1:
             times = f"{self.num_calls[module]} times" if self.num_calls[module] else "never"
@@ -159,7 +159,7 @@ def _returned(
     """The feature maps that modules return, and the calls that do, the innermost first."""
     returned: dict[int, list[ModuleCall]] = {}
     for call in trace.calls:
-        own = call.module and call.module.split(".")[0] != HOLDER
+        own = call.module and HOLDER not in call.module.split(".")
         # What a module only hands on (an Identity) is not its own: others may take it elsewhere.
         made = call.output is not None and call.output != call.input
         if own and made and num_calls[call.module] == 1 and call.output in maps:

@@ -20,7 +20,10 @@ def check_can_write(path: Path) -> None:
         raise InputError(f"cannot write {path}: there is no folder {folder}; create it first")
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file in it")
-    if not os.access(folder, os.W_OK):
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"cannot write {path}: it is read-only")
+    elif not os.access(folder, os.W_OK):
         raise InputError(f"cannot write {path}: the folder {folder} is read-only")
 
 
@@ -28,26 +31,44 @@ def check_can_write(path: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file in the same folder, renamed to `path` when the block ends well.
 
+    A link stays one, and its target is replaced. What is no regular file, such as a pipe or
+    `/dev/stdout`, is written to and not replaced.
+
     Raises:
         InputError: the file cannot be written.
     """
     check_can_write(path)
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        path = path if _is_special(path) else path.resolve()
+        folder = None if _is_special(path) else path.parent
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        # mkstemp makes a file that only its owner may read; give it what open() would have.
-        temporary.chmod(0o666 & ~umask)
+        if _is_special(path):
+            path.write_bytes(temporary.read_bytes())
+            return
+        temporary.chmod(_mode(path))
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _mode(path: Path) -> int:
+    """The permissions that the file has, or that `open` would give it; mkstemp gives fewer."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Placements: which cut points get which attention module with which hyperparameters."""
 
+import glob
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ Combine = Literal["sum", "product", "max"]
 Init = Literal["kaiming", "identity"]
 
 PUBLISHED_COMBINE: dict[str, Combine] = {"paper": "sum", "official": "product"}
+STRATEGIES = ("bottleneck", "block")
 EXTRA_BLOCK_FIELDS = frozenset({"module", "init"})
 
 _PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
@@ -34,6 +36,11 @@ _PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 def _shape(value: Any) -> tuple[int, int, int]:
     extents = value if isinstance(value, list | tuple) else (value,)
     return units.parse_shape("x".join(map(str, extents)))
+
+
+def _version(value: Any) -> Any:
+    # In Python, True and 1.0 equal 1.
+    return value if type(value) is int else str(value)
 
 
 def _stages(value: Any) -> Any:
@@ -53,7 +60,7 @@ def _patterns(value: Any) -> Any:
 
 InputShape = Annotated[
     tuple[int, int, int],
-    BeforeValidator(_shape, json_schema_input_type=str),
+    BeforeValidator(_shape, json_schema_input_type=str | list[int]),
     PlainSerializer(units.shape, return_type=str),
 ]
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
@@ -91,8 +98,17 @@ class Attention(BaseModel):
         return self
 
     def overridden(self, overrides: "Attention") -> "Attention":
-        """This attention with what was set, and not only defaulted, in the overrides."""
-        return self.model_copy(update=overrides.model_dump(exclude_unset=True))
+        """This attention with what was set, and not only defaulted, in the overrides.
+
+        Raises:
+            ValueError: what is set does not go together.
+        """
+        own = self.model_dump(exclude_unset=True)
+        given = overrides.model_dump(exclude_unset=True)
+        if given.get("module", self.module) != self.module:
+            # Another module has other hyperparameters.
+            own = {name: value for name, value in own.items() if name in EXTRA_BLOCK_FIELDS}
+        return Attention.model_validate(own | given)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The keyword arguments of the module, `combine` being the variant's own if left out."""
@@ -115,7 +131,7 @@ class Placement(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Literal[1] = Field(
+    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
         default=1, alias="schema", description="version of this format"
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(
@@ -148,7 +164,9 @@ class Placement(BaseModel):
             return data
         kept = {key: value for key, value in data.items() if value is not None}
         if isinstance(kept.get("insertions"), Mapping):
-            kept["insertions"] = {name: v or {} for name, v in kept["insertions"].items()}
+            kept["insertions"] = {
+                name: {} if own is None else own for name, own in kept["insertions"].items()
+            }
         return kept
 
     def patterns(self) -> tuple[str, ...]:
@@ -160,7 +178,8 @@ class Placement(BaseModel):
     def with_sites(self, sites: Mapping[str, Attention]) -> "Placement":
         """This placement with its sites written out, so that it means them in any version."""
         overrides = {name: own for name, own in sites.items() if own != self.attention}
-        return self.model_copy(update={"where": list(sites), "insertions": overrides})
+        where = [as_pattern(name) for name in sites]
+        return self.model_copy(update={"where": where, "insertions": overrides})
 
     @classmethod
     def load(cls, path: str | Path) -> "Placement":
@@ -237,6 +256,15 @@ class Placement(BaseModel):
         yaml_files.dump(Path(path), self.as_dict())
 
 
+def as_pattern(name: str) -> str:
+    """A pattern of `where` that means this one module, whatever it is called.
+
+    >>> as_pattern("layer1.0"), as_pattern("bottleneck"), as_pattern("mix[0]")
+    ('layer1.0', '[b]ottleneck', 'mix[[]0]')
+    """
+    return f"[{name[0]}]{name[1:]}" if name in STRATEGIES else glob.escape(name)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a placement file, for editors that complete and check YAML."""
     schema = Placement.model_json_schema(by_alias=True)
@@ -263,6 +291,10 @@ def find(name_or_path: str | Path) -> Placement:
     Raises:
         InputError: there is no such file or name, or it is not a valid placement.
     """
+    if Path(name_or_path).suffix == ".safetensors":
+        raise InputError(
+            f"{name_or_path} is a file of weights; give it to --weights, which reads its placement"
+        )
     if Path(name_or_path).exists():
         return Placement.load(name_or_path)
     name, names = str(name_or_path), shipped_names()

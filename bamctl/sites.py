@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from bamctl.cut_points import CutPoint, Trunk
-from bamctl.errors import InputError
+from bamctl.errors import InputError, first_line
 from bamctl.placement import Attention, Placement
 
 
@@ -35,7 +35,12 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
         for pattern in placement.patterns()
         for point in _points(pattern, placement, trunk)
     }
-    overrides = {trunk.point(name).module: own for name, own in placement.insertions.items()}
+    overrides: dict[str, Attention] = {}
+    for name, own in placement.insertions.items():
+        module = trunk.point(name).module
+        if module in overrides:
+            raise InputError(f"insertions: {name!r} is another name of a site that is there too")
+        overrides[module] = own
     for module in overrides.keys() - selected.keys():
         raise InputError(f"insertions: {module!r} is not selected by 'where'; add it there")
     points = sorted(selected.values(), key=lambda point: point.position)
@@ -45,7 +50,10 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
 
 
 def _attention(placement: Placement, own: Attention | None) -> Attention:
-    return placement.attention.overridden(own) if own else placement.attention
+    try:
+        return placement.attention.overridden(own) if own else placement.attention
+    except ValueError as error:
+        raise InputError(f"insertions: {first_line(error)}") from error
 
 
 def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoint]:
@@ -56,7 +64,7 @@ def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoi
     elif any(character in pattern for character in "*?["):
         matching = [p for p in trunk.points if any(fnmatchcase(a, pattern) for a in p.aliases)]
         if not matching:
-            raise InputError(f"no cut point matches {pattern!r}; `bamctl analyze` lists them")
+            raise InputError(f"no cut point matches {pattern!r}; see `bamctl analyze --format csv`")
         yield from matching
     else:
         yield trunk.point(pattern)

@@ -1,12 +1,12 @@
 """Inserting attention modules into a network, and taking them out again."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bamctl import checkpoints
 from bamctl import placement as placements
@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 def insert(
     model: Model,
-    placement: Placement | str | Path = "bottleneck",
+    placement: Placement | Mapping[str, Any] | str | Path = "bottleneck",
     *,
     input_shape: tuple[int, int, int] | None = None,
 ) -> Model:
@@ -35,8 +35,9 @@ def insert(
 
     Args:
         model: any network of one image input.
-        placement: a placement, the name of a shipped one, a YAML file, or a `.safetensors` file
-            that bamctl wrote, whose weights are then loaded too.
+        placement: a placement or its keys, the name of a shipped one, a YAML file, or a
+            `.safetensors` file that bamctl wrote, whose weights are then loaded too. What it says
+            of the network to build (`model`, `num_classes`, `stem`) is for the command line.
         input_shape: channels, height and width that the network can run on; that of the placement
             or 3x224x224 where left out.
 
@@ -48,8 +49,12 @@ def insert(
     >>> list(model.inserted)
     ['layer1', 'layer2', 'layer3']
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"insert takes a network, not {model!r}; build it first")
     state = None
-    if not isinstance(placement, Placement):
+    if isinstance(placement, Mapping):
+        placement = Placement.from_options(placement)
+    elif not isinstance(placement, Placement):
         if Path(placement).suffix == ".safetensors":
             checkpoint = checkpoints.read(Path(placement))
             placement, state = checkpoint.required_placement(), checkpoint.state
@@ -60,10 +65,20 @@ def insert(
         # The points are those of the network itself, whatever is inserted in it by now.
         trunk = find_trunk(model, trace(model, shape))
     sites = resolve(placement, trunk)
+    if state is not None and hasattr(model, HOLDER):
+        raise InputError("something is inserted already; load the weights into a plain network")
     insert_sites(model, sites)
     if state is not None:
-        checkpoints.load_state(model, state)
+        _load_or_undo(model, state)
     return model
+
+
+def _load_or_undo(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    try:
+        checkpoints.load_state(model, state)
+    except InputError:
+        remove(model)
+        raise
 
 
 def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
@@ -93,10 +108,12 @@ def remove(model: Model) -> Model:
     >>> any(name.startswith("inserted") for name in remove(model).state_dict())
     False
     """
-    if not isinstance(getattr(model, HOLDER, None), Inserted):
+    holder = getattr(model, HOLDER, None)
+    if not isinstance(holder, Inserted):
         warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)
         return model
-    detach(model)
+    # A part of the network may have modules of its own, from an insertion into that part.
+    detach(model, only=set(holder.values()))
     delattr(model, HOLDER)
     return model
 

@@ -91,10 +91,10 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Trace:
     Raises:
         InputError: the network cannot run on such an input, or cannot be traced.
     """
-    example = _example(model, input_shape)
     with _left_as_found(model):
-        recorder = _Recorder(model)
         try:
+            example = _example(model, input_shape)
+            recorder = _Recorder(model)
             analysis = _analyze(model, example)
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
             raise InputError(
@@ -126,27 +126,33 @@ def _example(model: nn.Module, input_shape: tuple[int, int, int]) -> torch.Tenso
     return torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
 
 
+_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks")
+
+
 @contextmanager
 def _left_as_found(model: nn.Module) -> Iterator[None]:
     modules = list(model.modules())
     modes = [module.training for module in modules]
-    hooks = [(m._forward_pre_hooks.copy(), m._forward_hooks.copy()) for m in modules]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    hooks = [[getattr(module, name).copy() for name in _HOOKS] for module in modules]
+    buffers = [(m, m._buffers.copy()) for m in modules]
+    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
     try:
         with torch.random.fork_rng(devices), torch.no_grad():
             model.eval()
             yield
     finally:
-        for module, mode, (before, after) in zip(modules, modes, hooks, strict=True):
+        for module, mode, found in zip(modules, modes, hooks, strict=True):
             module.training = mode
             # fvcore leaves its hooks behind when the network fails half-way.
-            module._forward_pre_hooks.clear()
-            module._forward_pre_hooks.update(before)
-            module._forward_hooks.clear()
-            module._forward_hooks.update(after)
+            for name, own in zip(_HOOKS, found, strict=True):
+                getattr(module, name).clear()
+                getattr(module, name).update(own)
+        for module, named in buffers:
+            # A forward pass may have put other tensors in their place, or changed them.
+            module._buffers.update(named)
         with torch.no_grad():
-            for buffer, value in buffers:
+            for buffer, value in values:
                 buffer.copy_(value)
 
 
@@ -176,12 +182,12 @@ class _Recorder:
         self._num_marks = 0
         self._taken: list[str | None] = []
         for module in self._names:
-            module.register_forward_pre_hook(self._enter)
+            module.register_forward_pre_hook(self._enter, with_kwargs=True)
             module.register_forward_hook(self._leave)
 
-    def _enter(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _enter(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         # Marked on the way in: an in-place module has made it its result by the way out.
-        self._taken.append(self._mark(inputs[0]) if inputs else None)
+        self._taken.append(self._mark(next(iter((*inputs, *named.values())), None)))
 
     def _leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self.graph = torch._C._get_tracing_state().graph()

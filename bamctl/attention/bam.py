@@ -44,6 +44,9 @@ class BAM(nn.Module):
             zero, so that the output equals the input until training moves it. Not in the paper.
         layout: how the axes of the input are ordered.
 
+    Raises:
+        ValueError: a hyperparameter is out of its range.
+
     >>> import torch
     >>> bam = BAM(256)
     >>> bam(torch.zeros(2, 256, 56, 56)).shape
@@ -65,8 +68,16 @@ class BAM(nn.Module):
         layout: Layout | None = None,
     ) -> None:
         super().__init__()
-        if num_channels < 1 or reduction < 1 or dilation < 1 or dilated_convs < 0:
-            raise ValueError("num_channels, reduction and dilation must be at least 1")
+        _check(num_channels=(num_channels, 1), reduction=(reduction, 1), dilation=(dilation, 1))
+        _check(dilated_convs=(dilated_convs, 0))
+        for value, known in (
+            (branches, ("both", "channel", "spatial")),
+            (combine, (None, *_COMBINE)),
+            (variant, ("paper", "official")),
+            (init, ("kaiming", "identity")),
+        ):
+            if value not in known:
+                raise ValueError(f"{value!r} is not one of {', '.join(map(str, known))}")
         hidden = max(num_channels // reduction, 1)
         self.combine = combine or {"paper": "sum", "official": "product"}[variant]
         self.layout = layout or Nchw()
@@ -110,6 +121,12 @@ class BAM(nn.Module):
     def extra_repr(self) -> str:
         """How the branches are combined, for `print(model)`."""
         return f"combine={self.combine}, layout={type(self.layout).__name__}"
+
+
+def _check(**ranges: tuple[int, int]) -> None:
+    for name, (value, least) in ranges.items():
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 def _channel_branch(num_channels: int, hidden: int, variant: str) -> nn.Sequential:

@@ -24,7 +24,8 @@ class ExtraBlock(nn.Module):
 
     def __init__(self, block: nn.Module, init: Literal["kaiming", "identity"] = "kaiming") -> None:
         super().__init__()
-        self.block = copy.deepcopy(block)
+        # A frozen network's block is to be trained here.
+        self.block = copy.deepcopy(block).requires_grad_()
         detach(self.block)
         self.scale = nn.Parameter(torch.zeros(())) if init == "identity" else None
         self.reset_parameters()

@@ -1,6 +1,6 @@
 """How an attention module is applied: by a forward hook of the module whose output it refines."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,10 @@ class AttentionHook:
 
     def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
         """The refined output, which takes the place of the host's own."""
+        if self.attention.training != host.training:
+            # A part of the network that is used alone, as `IntermediateLayerGetter` does, has its
+            # mode set without the root, and so without us.
+            self.attention.train(host.training)
         return self.attention(output)
 
 
@@ -47,10 +51,14 @@ def is_attached(host: nn.Module) -> bool:
     return any(isinstance(hook, AttentionHook) for hook in host._forward_hooks.values())
 
 
-def detach(model: nn.Module) -> None:
-    """Stop applying attention modules in a network, and in all its parts."""
+def detach(model: nn.Module, only: Container[nn.Module] | None = None) -> None:
+    """Stop applying attention modules, all or only some, in a network and in all its parts."""
     for module in model.modules():
-        ours = [key for key, h in module._forward_hooks.items() if isinstance(h, AttentionHook)]
+        ours = [
+            key
+            for key, hook in module._forward_hooks.items()
+            if isinstance(hook, AttentionHook) and (only is None or hook.attention in only)
+        ]
         for key in ours:
             del module._forward_hooks[key]
 

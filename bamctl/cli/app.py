@@ -25,7 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (models, analyze, insert, check, schema):
+COMMANDS = (models, analyze, insert, check, schema)
+for command in COMMANDS:
     app.command()(expanded(command))
 
 
@@ -63,14 +64,17 @@ def run(arguments: Sequence[str]) -> int:
         say(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return 3
     except Exception as error:  # the error boundary
-        return _usage_or_bug(error)
+        return _usage_or_bug(error, arguments)
 
 
-def _usage_or_bug(error: Exception) -> int:
+def _usage_or_bug(error: Exception, arguments: Sequence[str]) -> int:
     # typer carries its own click since 0.26 and had click's errors before; both say it so.
     message = getattr(error, "format_message", None)
     if callable(message):
-        say(f"error: {' '.join(message().split())}; see bamctl --help")
+        text = " ".join(message().split()).replace("Value error, ", "").rstrip(".")
+        known = {each.__name__ for each in COMMANDS}
+        command = next((word for word in arguments if word in known), "")
+        say(f"error: {text}; see `{' '.join(filter(None, ('bamctl', command, '--help')))}`")
         return 2
     handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
     with os.fdopen(handle, "w", encoding="utf-8") as log:

@@ -25,7 +25,7 @@ from bamctl.files import check_can_write
 if TYPE_CHECKING:
     from bamctl.check import Checked
     from bamctl.report.document import Report
-    from bamctl.targets import Found, Target, Unchecked
+    from bamctl.targets import Found, Unchecked
 
 DEFAULT = "placements"
 Panel = "Limits, for a check without a file"
@@ -103,6 +103,8 @@ def check(
     shown: CheckOutputOptions,
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
+    from bamctl.targets import Unchecked
+
     if shown.output is not None and not init:
         check_can_write(shown.output)
     name = _model_name(targets or [], model)
@@ -114,22 +116,18 @@ def check(
     else:
         _refuse_for_files(where, limits, attention, network)
         found = _from_files(targets or [], model)
-    for broken in found.unreadable:
-        say(f"error: {broken.reason}")
-    if found.unreadable and not found.targets and shown.format == "table":
-        return max(broken.exit_code for broken in found.unreadable)
-    with working(f"checking {len(found.targets)} placements"):
-        if against.save_baseline is not None:
-            return _save_baseline(found.targets, against.save_baseline, against.tolerance)
-        results = _results(found, against.baseline, why)
+    if against.save_baseline is not None:
+        return _save_baseline(found, against.save_baseline, against.tolerance)
+    results = _results(found, against.baseline, why)
+    broken = [result for result in results if isinstance(result, Unchecked)]
+    for each in broken:
+        say(f"error: {each.reason}")
+    if shown.format != "table" or len(broken) < len(results):
         from bamctl.report.check_view import check_report
 
         report = check_report(results, found.without_budget, why=why)
-    for result in results:
-        if hasattr(result, "reason") and result not in found.unreadable:
-            say(f"error: {result.reason}")
-    show(report, shown.format, shown.output)
-    _summarize(report)
+        show(report, shown.format, shown.output)
+        _summarize(report)
     return max(result.exit_code for result in results)
 
 
@@ -185,24 +183,32 @@ def _from_files(targets: Sequence[str], model: str | None) -> "Found":
     return replace(found, targets=tuple(map(named, found.targets)))
 
 
-def _save_baseline(targets: "Sequence[Target]", path: Path, tolerance: str) -> int:
-    from bamctl import baseline
-    from bamctl.check import figures
-
+def _save_baseline(found: "Found", path: Path, tolerance: str) -> int:
     check_can_write(path)
-    baseline.check_tolerance(tolerance)
-    baseline.save(path, figures(targets), tolerance)
+    for broken in found.unreadable:
+        raise InputError(broken.reason)
+    with working(f"measuring {len(found.targets)} placements"):
+        from bamctl import baseline
+        from bamctl.check import figures
+
+        baseline.check_tolerance(tolerance)
+        baseline.save(path, figures(found.targets), tolerance)
     say(f"wrote {path}; commit it, and compare with --baseline {path}")
     return 0
 
 
-def _results(found: "Found", baseline_path: Path | None, why: bool) -> "list[Checked | Unchecked]":
-    from bamctl import baseline
-    from bamctl.check import check, name_of
+def _results(
+    found: "Found", baseline_path: Path | None, why: bool
+) -> "Sequence[Checked | Unchecked]":
+    if not found.targets:
+        return found.unreadable
+    with working(f"checking {len(found.targets)} placements"):
+        from bamctl import baseline
+        from bamctl.check import check, name_of
 
-    accepted = baseline.load(baseline_path) if baseline_path else None
-    results = check(found.targets, baseline=accepted, why=why)
-    return sorted([*results, *found.unreadable], key=name_of)
+        accepted = baseline.load(baseline_path) if baseline_path else None
+        results = check(found.targets, baseline=accepted, why=why)
+        return sorted([*results, *found.unreadable], key=name_of)
 
 
 def _summarize(report: "Report") -> None:

@@ -54,13 +54,20 @@ def insert(
 ) -> int:
     """Insert attention modules, prove that the network works, and show what they cost."""
     shown.check()
+    for option, value in (("--weights", weights), ("--placement", placement)):
+        if value == "":
+            raise InputError(f"{option} is empty; give a name or a file, or leave it out")
     _check_out(out)
+    if out is not None and shown.output is not None and out.resolve() == shown.output.resolve():
+        raise InputError(f"--out and --output both name {out}; the report is not what --out writes")
     checkpoint = _checkpoint(weights)
     wanted = _wanted(placement, checkpoint, where, model, attention, network)
     with working(f"inserting into {wanted.model}"):
         inserted = _insert(wanted, weights, checkpoint, out)
     from bamctl.report.insertion_view import insertion_report
 
+    if inserted.proof is None:
+        say("warning: nothing is inserted, since the placement selects no cut point here")
     if weights and inserted.proof and inserted.proof.output_change:
         say("note: the outputs of the loaded weights changed; --init identity keeps them")
     shown.show(insertion_report(inserted))

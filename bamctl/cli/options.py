@@ -9,7 +9,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -201,7 +201,7 @@ def working(what: str) -> Iterator[None]:
 
 
 def _status(what: str) -> AbstractContextManager[object]:
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
 
@@ -210,7 +210,10 @@ def _status(what: str) -> AbstractContextManager[object]:
 
 def say(text: str) -> None:
     """A line for the person, beside the result."""
-    sys.stderr.write(f"bamctl: {text}\n")
+    # It may be closed, or full; the exit code still tells.
+    with suppress(AttributeError, OSError):
+        sys.stderr.write(f"bamctl: {text}\n")
+        sys.stderr.flush()
 
 
 def expanded(command: Callable[..., int]) -> Callable[..., int]:

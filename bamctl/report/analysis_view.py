@@ -26,7 +26,8 @@ def analysis_report(analysis: Analysis, *, explain: bool) -> Report:
     """Stages, then strategies, then the conventions of the numbers."""
     blocks: list[Table | str] = [_stage_table(analysis)]
     if explain:
-        blocks.append("\n".join(_reasons(analysis)))
+        reasons = enumerate(_reasons(analysis), 1)
+        blocks.append("\n".join(f"stage {number}: {reason}" for number, reason in reasons))
     blocks += [_strategy_table(analysis), *_remarks(analysis), _footnote(analysis)]
     records = [_point_data(analysis, point) for point in analysis.trunk.points]
     return Report(_heading(analysis), blocks, _analysis_data(analysis, records), records)
@@ -91,7 +92,7 @@ def _reasons(analysis: Analysis) -> Iterable[str]:
     stages = analysis.trunk.stages
     chosen = analysis.trunk.bottlenecks(analysis.stages)
     for number, stage in enumerate(stages, 1):
-        yield f"stage {number}: {_reason(stage, stages[number : number + 1], chosen)}"
+        yield _reason(stage, stages[number : number + 1], chosen)
 
 
 def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]) -> str:
@@ -172,11 +173,32 @@ def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str
         "macs_by_operator": trace.macs_by_operator,
         "uncounted_operators": trace.uncounted,
         "attention": attention_data(analysis.attention),
+        "stages": [
+            _stage_data(analysis, stage, number, reason)
+            for number, (stage, reason) in enumerate(
+                zip(analysis.trunk.stages, _reasons(analysis), strict=True), 1
+            )
+        ],
         "points": points,
         "placements": {
             name: _placement_data(placed, analysis) for name, placed in analysis.strategies.items()
         },
         "convention": CONVENTION,
+    }
+
+
+def _stage_data(analysis: Analysis, stage: Stage, number: int, reason: str) -> dict[str, Any]:
+    at = stage.end.map
+    return {
+        "stage": number,
+        "module": stage.end.module,
+        "num_channels": at.num_channels,
+        "height": at.height,
+        "width": at.width,
+        "reduction": stage.end.reduction,
+        "num_blocks": len(stage.blocks),
+        "role": _role(stage, analysis),
+        "reason": reason,
     }
 
 

@@ -22,7 +22,7 @@ def nothing_to_place(model: str, trunk: Trunk) -> str:
     if not bottlenecks and not blocks:
         why, instead = "no bottleneck and no block", "Name a cut point or a glob over them"
     elif not blocks:
-        why, instead = "no block", f"Use --where bottleneck ({len(bottlenecks)} sites)"
+        why, instead = "no block", f"Use --where bottleneck ({len(trunk.bottlenecks())} sites)"
     else:
         why = "no bottleneck: no block ends before a stage of lower resolution"
         instead = f"Use --where block ({len(blocks)} sites), or name modules or a glob"
