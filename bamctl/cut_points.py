@@ -15,14 +15,15 @@ from bamctl.attention.hook import HOLDER
 from bamctl.attention.layouts import Layout, Nchw, Nhwc, Tokens
 from bamctl.channel_axes import channel_axes
 from bamctl.errors import InputError, did_you_mean
-from bamctl.tracing import ModuleCall, Shape, Trace
+from bamctl.tracing import ModuleCall, Operator, Shape, Trace
 
 # A side of the map that shrinks by this much starts a new stage; a trimmed pixel does not.
 STAGE_DROP = 1.5
 
-_POOLING = frozenset(
-    f"aten::{kind}" for kind in ("adaptive_avg_pool2d adaptive_max_pool2d avg_pool2d mean").split()
+_GLOBAL_POOLING = frozenset(
+    f"aten::{kind}" for kind in "adaptive_avg_pool2d adaptive_max_pool2d mean amax sum".split()
 )
+_WINDOWS = frozenset({"aten::avg_pool2d", "aten::max_pool2d", "aten::max_pool2d_with_indices"})
 _CONV_OR_LINEAR = (nn.modules.conv._ConvNd, nn.Linear)
 
 
@@ -284,15 +285,30 @@ def _ancestors(name: str) -> Iterator[str]:
 
 
 def _without_head(points: list[tuple[int, CutPoint]], trace: Trace) -> tuple[CutPoint, ...]:
-    """The points before the global pooling, which is no stage; a block after it would deny it."""
-    producers = {value: op.kind for op in trace.operators for value in op.outputs}
-    kept = len(points)
-    for index, (value, point) in reversed(list(enumerate(points))):
-        if point.block:
-            break
-        if (point.map.height, point.map.width) == (1, 1) and producers[value] in _POOLING:
-            kept = index
-    return tuple(point for _, point in points[:kept])
+    """The points before the global pooling, which is no stage.
+
+    A window that happens to cover the whole map is taken for one only where no block follows.
+    """
+    producers = {value: op for op in trace.operators for value in op.outputs}
+    last_block = max((i for i, (_, point) in enumerate(points) if point.block), default=-1)
+    for index, (value, point) in enumerate(points):
+        if (point.map.height, point.map.width) != (1, 1):
+            continue
+        reducer = _reducer(value, producers, trace)
+        if reducer in _GLOBAL_POOLING or (reducer in _WINDOWS and index > last_block):
+            return tuple(point for _, point in points[:index])
+    return tuple(point for _, point in points)
+
+
+def _reducer(value: int, producers: dict[int, Operator], trace: Trace) -> str | None:
+    """The kind of operator that left one pixel of a map, which others may have changed since."""
+    while value in producers:
+        operator = producers[value]
+        before = trace.shapes.get(operator.inputs[0], ())
+        if before[2:] != (1, 1) and before[1:3] != (1, 1):
+            return operator.kind
+        value = operator.inputs[0]
+    return None
 
 
 def _stages(points: tuple[CutPoint, ...]) -> Iterator[Stage]:

@@ -91,6 +91,8 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Trace:
     Raises:
         InputError: the network cannot run on such an input, or cannot be traced.
     """
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
     with _left_as_found(model):
         try:
             example = _example(model, input_shape)

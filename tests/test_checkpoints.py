@@ -100,3 +100,19 @@ def test_only_attention_may_be_missing_from_a_partial_file() -> None:
     del state["entry.weight"]
     with pytest.raises(InputError, match=r"missing: entry\.weight"):
         checkpoints.load_state(model, state, partial=True)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(3).to_sparse(),
+        torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
+        torch.zeros(3, device="meta"),
+        torch.zeros(3, dtype=torch.complex64),
+    ],
+    ids=["sparse", "quantized", "meta", "complex"],
+)
+def test_tensors_that_are_no_weights_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
+    torch.save({"entry.weight": tensor}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"entry\.weight is no plain tensor"):
+        checkpoints.read(tmp_path / "a.pth")

@@ -1,6 +1,7 @@
 """Cut points, blocks, stages and bottlenecks of networks that nobody has seen before."""
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from bamctl.cut_points import Trunk, find_trunk
@@ -60,6 +61,17 @@ def test_a_trunk_of_channels_last_maps() -> None:
     assert names(trunk.bottlenecks()) == ["mix1"]
 
 
+class ChannelMixer1x1(nn.Module):
+    """Two 1x1 convolutions, as in the heads of MobileNets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Conv2d(32, 64, 1), nn.Conv2d(64, 32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(torch.relu(self.up(x)))
+
+
 class Plain(nn.Module):
     """No blocks, and unpadded convolutions that trim a pixel off each side."""
 
@@ -91,6 +103,36 @@ def test_global_pooling_is_no_stage_but_a_small_last_stage_is() -> None:
     # At 8x8 the blocks of Unseen run at 4, 2 and 1 pixels; the pooling after them changes nothing.
     trunk = trunk_of(Unseen(), 3, 8, 8)
     assert [stage.end.map.height for stage in trunk.stages] == [4, 2, 1]
+    assert names(trunk.bottlenecks()) == ["alpha", "beta.1"]
+
+
+class Generalized(nn.Module):
+    """GeM: a mean of cubes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(min=1e-6).pow(3).mean((2, 3), keepdim=True).pow(1 / 3)
+
+
+class Both(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True) + x.amax((2, 3), keepdim=True)
+
+
+HEADS = {
+    "a window over all of it": nn.MaxPool2d(4),
+    "generalized mean": Generalized(),
+    "mean and maximum": Both(),
+    "convolutions": nn.Sequential(nn.AdaptiveAvgPool2d(1), ChannelMixer1x1()),
+    "convolutions after a mean": nn.Sequential(Both(), ChannelMixer1x1()),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_global_pooling_of_any_kind_is_no_stage(head: nn.Module) -> None:
+    model = Unseen()
+    model.pool = head
+    trunk = trunk_of(model)
+    assert [stage.end.module for stage in trunk.stages] == ["alpha", "beta.1", "delta"]
     assert names(trunk.bottlenecks()) == ["alpha", "beta.1"]
 
 

@@ -14,8 +14,9 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
-from bamctl import BAM, Placement, insert, remove
+from bamctl import BAM, Placement, analyze, checkpoints, insert, remove
 from bamctl.errors import InputError
+from bamctl.insertion import insert_and_prove
 from tests.networks import ChannelsLastTrunk, Residual, Reused, Unseen
 
 FAMILIES = {
@@ -389,3 +390,78 @@ def test_the_result_is_the_same_in_a_fresh_process(tmp_path: Path, python: objec
         "assert torch.allclose(s['model'](s['x']), s['y'], atol=1e-5); print('same')"
     )
     assert result.stdout == "same\n", result.stderr
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+def test_a_part_used_alone_sets_the_mode_of_its_attention(name: str) -> None:
+    _, changed = _pair(name)
+    model, x = copy.deepcopy(changed), image(name)
+    expected = model.eval()(x)
+    traced = torch.fx.symbolic_trace(model.train())
+    # VGG's hosts are layers, which a traced graph calls as they are, hooks and all.
+    assert torch.equal(traced.eval()(x), expected)
+    if name == "resnet18":
+        features = IntermediateLayerGetter(model.eval(), {"layer3": "out"})(x)["out"]
+        part = IntermediateLayerGetter(model.train(), {"layer3": "out"}).eval()
+        assert torch.equal(part(x)["out"], features)
+
+
+class Named(nn.Module):
+    """Its modules are called like strategies and like globs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bottleneck = Residual(3, 8, 2)
+        self.block = Residual(8, 16, 2)
+        self.mixes = nn.ModuleDict({"a*": Residual(16, 16), "a[1]": Residual(16, 24, 2)})
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block(self.bottleneck(x))
+        for mix in self.mixes.values():
+            x = mix(x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_modules_may_be_called_like_strategies_and_globs(tmp_path: Path) -> None:
+    costs = analyze(Named(), input_shape=(3, 32, 32)).point_costs
+    # By hand: 64, 128 and 256 have 1,271, 4,651 and 17,747; 8, 16 and 24 channels at r=16 have
+    # 8 + 1 + 8 + 8 + 16 and 8 + 1 + 20 + 2 + 2, and so on.
+    assert costs["bottleneck"].params == 41 + 33
+    assert costs["block"].params == (16 + 1 + 16 + 16 + 32) + (16 + 1 + 20 + 2 + 2)
+    done = insert_and_prove("named", Named(), Placement(where="block"), (3, 32, 32))
+    done.placement.save(tmp_path / "p.yaml")
+    again = insert(Named(), tmp_path / "p.yaml", input_shape=(3, 32, 32))
+    assert len(again.inserted) == len(done.placed.sites) == 4
+
+
+def test_what_is_inserted_in_a_part_stays_when_the_whole_is_cleared() -> None:
+    inner = insert(Unseen(), input_shape=(3, 32, 32)).eval()
+    for buffer in inner.inserted.buffers():
+        buffer.data = buffer + 1
+    outer, x = nn.Sequential(inner).eval(), torch.randn(1, 3, 32, 32)
+    expected = inner(x)
+    insert(outer, Placement(where="0.delta"), input_shape=(3, 32, 32))
+    assert torch.equal(remove(outer)(x), expected)
+
+
+def test_weights_that_do_not_fit_leave_the_network_as_it_was(tmp_path: Path) -> None:
+    wide = insert(Unseen(), Placement(attention={"reduction": 2}), input_shape=(3, 32, 32))
+    checkpoints.write(tmp_path / "a.safetensors", wide, Placement(where="bottleneck"))
+    model = Unseen()
+    keys = list(model.state_dict())
+    with pytest.raises(InputError, match="do not fit"):
+        insert(model, tmp_path / "a.safetensors", input_shape=(3, 32, 32))
+    assert list(model.state_dict()) == keys
+    insert(model, input_shape=(3, 32, 32))
+
+
+def test_a_frozen_network_gets_a_trainable_control() -> None:
+    model = Unseen().requires_grad_(False)
+    insert(model, {"attention": {"module": "extra-block"}}, input_shape=(3, 32, 32))
+    assert all(parameter.requires_grad for parameter in model.inserted.parameters())
+
+
+def test_a_name_is_no_network() -> None:
+    with pytest.raises(InputError, match="insert takes a network, not 'resnet18'"):
+        insert("resnet18")

@@ -190,3 +190,32 @@ def test_an_input_that_does_not_fit_is_said_in_one_line() -> None:
     with pytest.raises(InputError, match=r"Unseen cannot run on a 1x32x32 input") as error:
         trace(Unseen(), (1, 32, 32))
     assert "\n" not in str(error.value)
+
+
+class Counting(nn.Module):
+    """Puts another tensor in its buffer's place, and gives its layer the input by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        return self.conv(input=x)
+
+
+def test_buffers_that_are_replaced_are_put_back() -> None:
+    model = Counting()
+    calls = model.calls
+    traced = trace(model, (3, 8, 8))
+    assert model.calls is calls
+    assert float(calls) == 0
+    assert next(call for call in traced.calls if call.module == "conv").input is not None
+
+
+def test_what_cannot_be_traced_is_said() -> None:
+    with pytest.raises(InputError, match="has layers without weights yet; run it once"):
+        trace(nn.Sequential(nn.LazyConv2d(4, 3)), (3, 8, 8))
+    with pytest.raises(InputError, match="cannot run on a 3x1000000x1000000 input"):
+        trace(nn.Conv2d(3, 4, 3), (3, 1_000_000, 1_000_000))
