@@ -28,8 +28,10 @@ def run(command: str, folder: Path) -> str:
     program, *arguments = shlex.split(command)
     assert program == "bamctl"
     found = subprocess.run(
-        [str(SCRIPT), *arguments], cwd=folder, capture_output=True, text=True, check=True
+        [str(SCRIPT), *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
+    # A check that fails shows what the README is there to show.
+    assert found.returncode in (0, 1), found.stderr
     return found.stdout
 
 

@@ -28,9 +28,14 @@ def _fitted(text: str) -> str:
 
 def _table(table: Table) -> str:
     rule = ["---:" if column.justify == "right" else "---" for column in table.columns]
-    lines = [[_text(column.title) for column in table.columns], rule]
-    lines += [[_text(cell) for cell in row] for row in table.rows]
+    lines = [[_cell(column.title) for column in table.columns], rule]
+    lines += [[_cell(cell) for cell in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    # A table's row is one line.
+    return _text(" ".join(text.splitlines()))
 
 
 def _text(text: str) -> str:

@@ -16,11 +16,16 @@ from operator import truediv
 from pathlib import Path
 
 BAMCTL = str(Path(sysconfig.get_path("scripts")) / "bamctl")
-SCRIPT = str(Path(__file__).with_name("flop_count_table.py"))
+HERE = Path(__file__).parent
+PLACEMENTS = HERE.parent.parent / "placements"
 PAIRS = {
     "bamctl analyze resnet50 / ten-line fvcore script": (
         [BAMCTL, "analyze", "resnet50"],
-        [sys.executable, SCRIPT],
+        [sys.executable, str(HERE / "flop_count_table.py")],
+    ),
+    "bamctl check placements / tracing their networks": (
+        [BAMCTL, "check", str(PLACEMENTS)],
+        [sys.executable, str(HERE / "trace_placements.py"), str(PLACEMENTS)],
     ),
     "bamctl --help / importing torch": (
         [BAMCTL, "--help"],
