@@ -32,10 +32,15 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
     ratio, once or several times, at one site or at all.
 
     Args:
-        priced: a placement that exceeds at least one of the limits.
+        priced: a placement.
         limits: the most that each limited figure may be.
+
+    Returns:
+        None where no limit is exceeded, or where no such change meets them all.
     """
     exceeded = [metric for metric, most in limits.items() if MEASURES[metric](priced).value > most]
+    if not exceeded:
+        return None
 
     def kept(option: tuple[str, Priced]) -> float:
         added = option[1].placed.total

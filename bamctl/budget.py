@@ -11,14 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serial
 
 from bamctl.errors import InputError
 
-Metric = Literal["params", "macs", "memory", "weights_file"]
+Metric = Literal["params", "macs", "memory", "weights_file", "latency"]
 Level = Literal["error", "warn"]
 
 _COUNTS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
-# How much one of each unit is, in the metric's own: parameters, multiply-adds or bytes.
+# How much one of each unit is, in the metric's own: parameters, multiply-adds, bytes, nanoseconds.
 UNITS: dict[Metric, dict[str, int]] = {
     "params": {
         **{prefix: scale for prefix, scale in _COUNTS.items() if prefix},
@@ -27,16 +27,18 @@ UNITS: dict[Metric, dict[str, int]] = {
     "macs": {f"{prefix}MACs": scale for prefix, scale in (_COUNTS | {"T": 10**12}).items()},
     "memory": _BYTES,
     "weights_file": _BYTES,
+    "latency": {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9},
 }
 _EXAMPLES: dict[Metric, str] = {
     "params": "26 M",
     "macs": "4.2 GMACs",
     "memory": "110 MB",
     "weights_file": "110 MB",
+    "latency": "3 ms",
 }
 _NUMBER = r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,18}(?:\.\d{1,9})?)"
 _RELATIVE = re.compile(rf"\+ ?{_NUMBER} ?%", re.ASCII)
-_ABSOLUTE = re.compile(rf"{_NUMBER} ?(?P<unit>[A-Za-z]+(?: [A-Za-z]+)?)", re.ASCII)
+_ABSOLUTE = re.compile(rf"{_NUMBER} ?(?P<unit>[A-Za-zµ]+(?: [A-Za-z]+)?)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,26 @@ class Allowance(BaseModel):
     level: Level = Field(default="error", description="warn: say it, and pass")
 
     @model_serializer
-    def _as_written(self) -> str | dict[str, str]:
+    def _as_written(self) -> str | dict[str, str | int]:
         return self.max if self.level == "error" else {"max": self.max, "level": self.level}
+
+
+class LatencyAllowance(Allowance):
+    """The limit of the time for one batch, and what it is measured on."""
+
+    device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
+    batch_size: Annotated[int, Field(ge=1, le=100_000, strict=True)] = Field(
+        default=1, description="images in a batch"
+    )
+
+    @model_serializer
+    def _as_written(self) -> str | dict[str, str | int]:
+        return {
+            "max": self.max,
+            "level": self.level,
+            "device": self.device,
+            "batch_size": self.batch_size,
+        }
 
 
 def _allowance(metric: Metric, value: Any) -> Any:
@@ -124,6 +144,9 @@ _Params = BeforeValidator(partial(_allowance, "params"), json_schema_input_type=
 _Macs = BeforeValidator(partial(_allowance, "macs"), json_schema_input_type=_Written)
 _Memory = BeforeValidator(partial(_allowance, "memory"), json_schema_input_type=_Written)
 _WeightsFile = BeforeValidator(partial(_allowance, "weights_file"), json_schema_input_type=_Written)
+_Latency = BeforeValidator(
+    partial(_allowance, "latency"), json_schema_input_type=str | LatencyAllowance
+)
 
 
 class Budget(BaseModel):
@@ -138,6 +161,9 @@ class Budget(BaseModel):
     )
     weights_file: Annotated[Allowance, _WeightsFile] | None = _field(
         "weights_file", "bytes of the safetensors file"
+    )
+    latency: Annotated[LatencyAllowance, _Latency] | None = _field(
+        "latency", "time of the forward pass for one batch, measured"
     )
 
     def allowances(self) -> dict[Metric, Allowance]:

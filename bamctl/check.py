@@ -6,10 +6,10 @@ from fractions import Fraction
 
 from bamctl.advice import Advice, advise
 from bamctl.baseline import Baseline
-from bamctl.budget import Level, Metric, parse_limit
+from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.errors import BamctlError
-from bamctl.figures import MEASURES, Figure, Priced, Subject, load_subject, price
+from bamctl.figures import MEASURES, Figure, Priced, Subject, latency, load_subject, price
 from bamctl.targets import Target, Unchecked
 
 
@@ -130,22 +130,37 @@ def _network(target: Target) -> str:
 
 def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:
     checks = [*_against_budget(target, priced)]
-    advice = None
-    if why and any(check.exit_code for check in checks):
-        limits = {check.metric: check.limit for check in checks if check.level == "error"}
-        advice = advise(priced, {m: most for m, most in limits.items() if most is not None})
+    advice = advise(priced, _static_limits(checks)) if why else None
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
     return Checked(target, priced.placed, tuple(checks), advice)
 
 
+def _static_limits(checks: Sequence[Check]) -> dict[Metric, Fraction]:
+    """The limits that must be met, but for that of a time, which would have to be measured."""
+    return {
+        metric: check.limit
+        for metric in MEASURES
+        for check in checks
+        if check.metric == metric and check.level == "error" and check.limit is not None
+    }
+
+
 def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
     budget = target.placement.budget
     for metric, allowance in (budget.allowances() if budget else {}).items():
-        figure = MEASURES[metric](priced)
+        line, note = target.line(metric), ""
+        try:
+            if isinstance(allowance, LatencyAllowance):
+                figure, note = latency(priced, allowance)
+            else:
+                figure = MEASURES[metric](priced)
+        except BamctlError as error:
+            figure, limit = Figure(0, 0), None
+            yield Check(metric, figure, limit, allowance.max, allowance.level, line, str(error))
+            continue
         limit = parse_limit(metric, allowance.max).above(figure.base)
-        line = target.line(metric)
-        yield Check(metric, figure, limit, allowance.max, allowance.level, line)
+        yield Check(metric, figure, limit, allowance.max, allowance.level, line, note)
 
 
 def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Iterator[Check]:

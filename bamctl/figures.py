@@ -1,5 +1,6 @@
 """The figures of a network that a budget can limit, without and with its attention modules."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +8,7 @@ from functools import cached_property
 from torch import nn
 
 from bamctl import checkpoints, models
-from bamctl.budget import Metric
+from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk, find_trunk
 from bamctl.errors import InputError
@@ -55,18 +56,34 @@ def load_subject(placement: Placement) -> Subject:
     Raises:
         InputError: the placement names no network, or one that cannot be built or traced.
     """
-    if placement.model is None:
-        raise InputError("no model: add `model: resnet50` to the placement, or give --model")
-    shape = placement.input or models.default_input_shape(models.check_name(placement.model))
-    network = models.build(
-        placement.model,
-        input_shape=shape,
+    network = build(placement, initialize=False)
+    traced = trace(network, _input_shape(placement))
+    return Subject(network, traced, find_trunk(network, traced))
+
+
+def build(placement: Placement, *, initialize: bool) -> nn.Module:
+    """Build the network that a placement is for; `models.build` says what `initialize` does.
+
+    Raises:
+        InputError: the placement names no network, or one that cannot be built.
+    """
+    return models.build(
+        _model_name(placement),
+        input_shape=_input_shape(placement),
         num_classes=placement.num_classes,
         stem=placement.stem,
-        initialize=False,
+        initialize=initialize,
     )
-    traced = trace(network, shape)
-    return Subject(network, traced, find_trunk(network, traced))
+
+
+def _model_name(placement: Placement) -> str:
+    if placement.model is None:
+        raise InputError("no model: add `model: resnet50` to the placement, or give --model")
+    return models.check_name(placement.model)
+
+
+def _input_shape(placement: Placement) -> tuple[int, int, int]:
+    return placement.input or models.default_input_shape(_model_name(placement))
 
 
 def price(subject: Subject, placement: Placement) -> Priced:
@@ -109,10 +126,41 @@ def _weights_file(on: Priced) -> Figure:
     return Figure(base, checkpoints.file_size(modified.state_dict(), named))
 
 
-# How each metric of a budget is measured.
+# How each metric is found that follows from the network alone; `latency` is measured.
 MEASURES: dict[Metric, Callable[[Priced], Figure]] = {
     "params": _params,
     "macs": _macs,
     "memory": _memory,
     "weights_file": _weights_file,
 }
+
+
+def latency(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
+    """The nanoseconds that a batch takes, measured, and how sure that is, in words.
+
+    Raises:
+        BamctlError: the device is not there, or the batch does not fit in its memory.
+    """
+    # SciPy, which is under this, takes half a second to import.
+    from bamctl.latency.measure import measure
+
+    # Of weights that are all zero, a device might make short work.
+    base = build(on.placement, initialize=True)
+    modified = copy.deepcopy(base)
+    if on.placed.sites:
+        insert_sites(modified, on.placed.sites)
+    found = measure(
+        base,
+        modified,
+        _input_shape(on.placement),
+        device=allowance.device,
+        batch_size=allowance.batch_size,
+    )
+    low, high = found.ratio_ci95
+    nanoseconds = 1e6 * found.base_median_ms
+    note = (
+        f"measured on {found.device} ({found.device_name}), batch {found.batch_size}, "
+        f"{found.threads} threads: {found.ratio:.3f} times the unmodified network's, 95 % interval "
+        f"{low:.3f} to {high:.3f}"
+    )
+    return Figure(round(nanoseconds), round(nanoseconds * found.ratio)), note

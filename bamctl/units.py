@@ -5,6 +5,7 @@ import re
 from bamctl.errors import InputError
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
+_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
 _BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -42,6 +43,15 @@ def size(value: int) -> str:
     ('102.23 MB', '512 B')
     """
     return _scaled(value, _BYTE_UNITS) or f"{value:,} B"
+
+
+def duration(nanoseconds: int) -> str:
+    """A time.
+
+    >>> duration(2_345_678), duration(987), duration(3_200_000_000)
+    ('2.35 ms', '987 ns', '3.20 s')
+    """
+    return _scaled(nanoseconds, _TIME_UNITS) or f"{nanoseconds} ns"
 
 
 def percent(fraction: float) -> str:

@@ -23,6 +23,8 @@ from bamctl.placement import json_schema
         ("memory", "110 MB", 110_000_000),
         ("memory", "1.5 KiB", 1_536),
         ("weights_file", "  2   GiB ", 2 * 2**30),
+        ("latency", "3 ms", 3_000_000),
+        ("latency", "1.5 µs", 1_500),
     ],
 )
 def test_an_amount(metric: str, text: str, amount: int) -> None:
@@ -84,5 +86,7 @@ def test_a_budget_survives_being_written() -> None:
     assert placement.as_dict()["budget"] == budget
     assert Placement.from_options(placement.as_dict()) == placement
     jsonschema.validate(placement.as_dict(), json_schema())
+    timed = Placement(budget={"latency": {"max": "3 ms", "device": "cuda", "batch_size": 8}})
+    assert Placement.from_options(timed.as_dict()) == timed
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"budget": {"params": 2}}, json_schema())

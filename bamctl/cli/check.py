@@ -39,6 +39,9 @@ class LimitOptions:
     max_macs: Annotated[str | None, option("Such as '4.2 GMACs' or '+2 %'.", Panel)] = None
     max_memory: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
     max_weights_file: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
+    max_latency: Annotated[
+        str | None, option("Such as '3 ms' or '+5 %', on this CPU, batch 1.", Panel)
+    ] = None
 
     def given(self) -> dict[str, str]:
         """The limits that were given, as a budget names them."""

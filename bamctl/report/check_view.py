@@ -7,6 +7,7 @@ from typing import Any
 from bamctl import units
 from bamctl.budget import Metric
 from bamctl.check import Check, Checked, name_of
+from bamctl.figures import MEASURES
 from bamctl.report.document import Column, Finding, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction
 from bamctl.targets import Unchecked
@@ -16,6 +17,14 @@ SHOWN: dict[Metric, Callable[[int], str]] = {
     "macs": units.macs,
     "memory": units.size,
     "weights_file": units.size,
+    "latency": units.duration,
+}
+UNITS: dict[Metric, str] = {
+    "params": "parameters",
+    "macs": "MACs",
+    "memory": "bytes",
+    "weights_file": "bytes",
+    "latency": "ns",
 }
 
 Results = Sequence[Checked | Unchecked]
@@ -29,6 +38,12 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
     wrong = [finding for finding in findings if finding.verdict != "passed"]
     if wrong:
         blocks.append("\n".join(f"{finding.verdict}: {finding.message}" for finding in wrong))
+    blocks += [
+        f"{check.metric} of {name_of(result)}: {check.note}."
+        for result in checked
+        for check in result.checks
+        if check.passed and check.note
+    ]
     for result in checked if why else ():
         if result.exit_code:
             blocks += [f"Why {name_of(result)} costs what it does:", _sites(result), _cure(result)]
@@ -74,7 +89,7 @@ def _row(result: Checked, check: Check) -> list[str]:
         check.metric,
         check.text,
         "" if limit is None else show(int(limit)),
-        show(check.figure.value),
+        "" if limit is None else show(check.figure.value),
         "" if headroom is None else _signed(headroom, show),
         {"passed": "ok", "failed": "over", "warning": "over (warning)", "error": "not measured"}[
             _verdict(check)
@@ -111,7 +126,7 @@ def _message(result: Checked, check: Check) -> str:
     place = f"{name_of(result)}:{check.line}" if check.line else name_of(result)
     value, headroom = f"{check.metric} {check.figure.value:,}", check.headroom
     if headroom is None:
-        return f"{place}: {value}: {check.note}"
+        return f"{place}: {check.metric}: {check.note}"
     show = SHOWN[check.metric]
     note = f"; {check.note}" if check.note else ""
     if headroom >= 0:
@@ -145,6 +160,9 @@ def _share(part: int, whole: int) -> str:
 
 
 def _cure(result: Checked) -> str:
+    static = [check for check in result.checks if check.metric in MEASURES and check.exit_code == 1]
+    if not static:
+        return "What a change does to the time has to be measured; drop a site, and check again."
     if result.advice is None:
         return "No single change meets the limits: neither fewer sites nor a larger r will do."
     figures = ", ".join(
@@ -179,6 +197,7 @@ def _record(result: Checked, check: Check) -> dict[str, Any]:
         "line": check.line,
         "model": result.target.placement.model,
         "metric": check.metric,
+        "unit": UNITS[check.metric],
         "limit": _number(check.limit),
         "limit_as_written": check.text,
         "base": check.figure.base,
