@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bamctl.budget import Metric
-from bamctl.figures import MEASURES, Figure, Priced, price_sites
+from bamctl.figures import Figure, Priced, figure, price_sites
 from bamctl.sites import Site
 
 # By what of its cost a change is ranked, for each metric that a limit may be set for.
@@ -38,7 +38,7 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
     Returns:
         None where no limit is exceeded, or where no such change meets them all.
     """
-    exceeded = [metric for metric, most in limits.items() if MEASURES[metric](priced).value > most]
+    exceeded = [metric for metric, most in limits.items() if figure(metric, priced).value > most]
     if not exceeded:
         return None
 
@@ -52,7 +52,7 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
         for change, sites in _changes(priced)
     ]
     for change, changed in sorted(options, key=kept, reverse=True):
-        figures = {metric: MEASURES[metric](changed) for metric in limits}
+        figures = {metric: figure(metric, changed) for metric in limits}
         if all(figures[metric].value <= most for metric, most in limits.items()):
             return Advice(change, figures)
     return None
@@ -60,23 +60,29 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
 
 def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
     sites = priced.placed.sites
-    costs = dict(zip(sites, (cost.params for cost in priced.placed.costs), strict=True))
-    dearest = sorted(sites, key=costs.__getitem__, reverse=True)
     for site in sites if len(sites) > 1 else ():
         yield f"drop {site.point.module}", tuple(other for other in sites if other != site)
-    for number in range(2, len(sites)):
-        dropped = dearest[:number]
-        names = ", ".join(site.point.module for site in sites if site in dropped)
-        yield f"drop {names}", tuple(site for site in sites if site not in dropped)
+    for by in dict.fromkeys(_ADDED.values()):
+        yield from _without_the_dearest(priced, by)
     for site in sites:
         for raised in _raised(site):
             text = f"raise r at {site.point.module} to {raised.attention.reduction}"
             yield text, tuple(raised if other == site else other for other in sites)
     before, factor = sites, 2
     while len(sites) > 1 and (after := tuple(_raise(site, factor) for site in sites)) != before:
-        ratios = sorted({site.attention.reduction for site in after})
-        yield f"raise r at every site to {' and '.join(map(str, ratios))}", after
+        # Where one channel is left in the hidden layers, a larger r changes nothing more.
+        yield f"raise r at every site to {max(site.attention.reduction for site in after)}", after
         before, factor = after, 2 * factor
+
+
+def _without_the_dearest(priced: Priced, by: str) -> Iterator[tuple[str, tuple[Site, ...]]]:
+    sites = priced.placed.sites
+    costs = dict(zip(sites, (getattr(cost, by) for cost in priced.placed.costs), strict=True))
+    dearest = sorted(sites, key=costs.__getitem__, reverse=True)
+    for number in range(2, len(sites)):
+        kept = tuple(site for site in sites if site not in dearest[:number])
+        names = ", ".join(site.point.module for site in sites if site not in kept)
+        yield f"drop {names}", kept
 
 
 def _raised(site: Site) -> Iterator[Site]:

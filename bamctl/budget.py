@@ -7,7 +7,14 @@ from fractions import Fraction
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_serializer,
+    model_validator,
+)
 
 from bamctl.errors import InputError
 
@@ -165,6 +172,17 @@ class Budget(BaseModel):
     latency: Annotated[LatencyAllowance, _Latency] | None = _field(
         "latency", "time of the forward pass for one batch, measured"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_something(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            if not data:
+                raise ValueError("has no limit; add one, such as `params: +2 %`, or drop it")
+            for metric, value in data.items():
+                if value is None and metric in UNITS:
+                    raise ValueError(f"{metric} has no limit; add one, or drop it")
+        return data
 
     def allowances(self) -> dict[Metric, Allowance]:
         """The metrics that are limited, in a fixed order."""

@@ -9,7 +9,7 @@ from bamctl.baseline import Baseline
 from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.errors import BamctlError
-from bamctl.figures import MEASURES, Figure, Priced, Subject, latency, load_subject, price
+from bamctl.figures import MEASURES, Figure, Priced, Subject, figure, latency, load_subject, price
 from bamctl.targets import Target, Unchecked
 
 
@@ -51,13 +51,14 @@ class Check:
 class Checked:
     """A placement with its sites, what they cost, and how that compares with its limits.
 
-    `figures` has what was accepted in a baseline, or would be; `advice` is for a placement over its
-    budget, when it was asked for and there is one.
+    `uncounted` lists the network's operators that are in no figure, and `advice` is for a placement
+    over its limits, when it was asked for and there is one.
     """
 
     target: Target
     placed: PlacementCost
     checks: tuple[Check, ...]
+    uncounted: dict[str, int]
     advice: Advice | None = None
 
     @property
@@ -94,7 +95,7 @@ def name_of(result: Checked | Unchecked) -> str:
 
 
 def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
-    """Every figure of every placement, by its name, for a baseline.
+    """Every figure of every placement, by its key, for a baseline.
 
     Raises:
         BamctlError: one of them cannot be measured.
@@ -103,24 +104,34 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
     for target, priced in _priced(targets):
         if isinstance(priced, Unchecked):
             raise BamctlError(priced.reason)
-        found[target.name] = {metric: measure(priced) for metric, measure in MEASURES.items()}
+        found[target.key] = {metric: figure(metric, priced) for metric in MEASURES}
     return found
 
 
 def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
     """Each placement on its network; those of one network follow each other."""
     subject: Subject | None = None
-    key = None
+    key, about = None, "model"
     for target in sorted(targets, key=_network):
         try:
             if subject is None or key != _network(target):
                 # Let go of the last network before the next one is built.
-                subject, key = None, _network(target)
+                subject, key, about = None, _network(target), "model"
                 subject = load_subject(target.placement)
-            yield target, price(subject, target.placement)
+            about = "where"
+            priced: Priced | Unchecked = price(subject, target.placement)
         except BamctlError as error:
-            text = f"{target.name}: {error}" if target.file else str(error)
-            yield target, Unchecked(target.name, text, error.exit_code)
+            priced = _unchecked(target, about, error)
+        yield target, priced
+
+
+def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
+    if target.file is None:
+        return Unchecked(target.name, str(error), error.exit_code, None)
+    about = "insertions" if str(error).startswith("insertions") else about
+    line = target.error_line(about)
+    text = f"{target.name}:{line}: {error}"
+    return Unchecked(target.name, text, error.exit_code, target.name, line)
 
 
 def _network(target: Target) -> str:
@@ -130,43 +141,42 @@ def _network(target: Target) -> str:
 
 def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:
     checks = [*_against_budget(target, priced)]
-    advice = advise(priced, _static_limits(checks)) if why else None
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
-    return Checked(target, priced.placed, tuple(checks), advice)
+    advice = advise(priced, _static_limits(checks)) if why else None
+    return Checked(target, priced.placed, tuple(checks), priced.subject.trace.uncounted, advice)
 
 
 def _static_limits(checks: Sequence[Check]) -> dict[Metric, Fraction]:
     """The limits that must be met, but for that of a time, which would have to be measured."""
-    return {
-        metric: check.limit
-        for metric in MEASURES
-        for check in checks
-        if check.metric == metric and check.level == "error" and check.limit is not None
-    }
+    limits: dict[Metric, Fraction] = {}
+    for check in checks:
+        if check.metric in MEASURES and check.level == "error" and check.limit is not None:
+            limits[check.metric] = min(check.limit, limits.get(check.metric, check.limit))
+    return limits
 
 
 def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
     budget = target.placement.budget
     for metric, allowance in (budget.allowances() if budget else {}).items():
-        line, note = target.line(metric), ""
+        line, note = target.limit_line(metric), ""
         try:
             if isinstance(allowance, LatencyAllowance):
-                figure, note = latency(priced, allowance)
+                found, note = latency(priced, allowance)
             else:
-                figure = MEASURES[metric](priced)
+                found = figure(metric, priced)
+            limit: Fraction | None = parse_limit(metric, allowance.max).above(found.base)
         except BamctlError as error:
-            figure, limit = Figure(0, 0), None
-            yield Check(metric, figure, limit, allowance.max, allowance.level, line, str(error))
-            continue
-        limit = parse_limit(metric, allowance.max).above(figure.base)
-        yield Check(metric, figure, limit, allowance.max, allowance.level, line, note)
+            found, limit, note = Figure(0, 0), None, str(error)
+        yield Check(metric, found, limit, allowance.max, allowance.level, line, note)
 
 
 def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Iterator[Check]:
-    for metric, measure in MEASURES.items():
-        figure, limit = measure(priced), baseline.limit(target.name, metric)
+    for metric in MEASURES:
+        limit = baseline.limit(target.key, metric)
         note = "not in the baseline; accept it with `bamctl check --save-baseline`"
+        found = Figure(0, 0)
         if limit is not None:
-            note = baseline.cause(target.name, metric, figure)
-        yield Check(metric, figure, limit, f"baseline {baseline.tolerance}", note=note)
+            found = figure(metric, priced)
+            note = baseline.cause(target.key, metric, found)
+        yield Check(metric, found, limit, f"baseline {baseline.tolerance}", note=note)

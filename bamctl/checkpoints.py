@@ -116,8 +116,11 @@ def file_size(state: Mapping[str, Tensor], placement: Placement | None) -> int:
 
 
 def _metadata(placement: Placement | None) -> dict[str, str]:
-    own = {} if placement is None else {_PLACEMENT_KEY: placement.to_json()}
-    return {"format": "pt", **own}
+    if placement is None:
+        return {"format": "pt"}
+    # What a network may cost is no part of its weights.
+    own = placement.model_copy(update={"budget": None})
+    return {"format": "pt", _PLACEMENT_KEY: own.to_json()}
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool = False) -> None:

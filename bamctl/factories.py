@@ -40,7 +40,7 @@ def build(name: str, **options: Any) -> "nn.Module":
         raise InputError(f"{name} is no function or class, but a {type(factory).__name__}")
     try:
         made = factory(**options)
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         raise InputError(
             f"{name}({given}) failed: {type(error).__name__}: {first_line(error)}"
@@ -61,7 +61,7 @@ def _imported(name: str) -> Any:
         raise InputError(
             f"{name} cannot be imported: {first_line(error)}; run where it is, or install it"
         ) from error
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise InputError(
             f"{name} cannot be imported: {type(error).__name__}: {first_line(error)}"
         ) from error

@@ -11,7 +11,7 @@ from bamctl import checkpoints, models
 from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk, find_trunk
-from bamctl.errors import InputError
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.placement import Placement
 from bamctl.sites import Site, resolve
@@ -38,7 +38,12 @@ class Subject:
     @cached_property
     def memory_bytes(self) -> int:
         """What training the unmodified network keeps for the backward pass, for one image."""
-        return kept_for_backward(on_meta(self.network), self.trace.input_shape[1:])
+        shape = self.trace.input_shape[1:]
+        try:
+            return kept_for_backward(on_meta(self.network), shape)
+        except (RuntimeError, NotImplementedError):
+            # It reads numbers off its tensors, or makes some on a device of its own choice.
+            return kept_for_backward(copy.deepcopy(self.network), shape)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,20 @@ def price(subject: Subject, placement: Placement) -> Priced:
 def price_sites(subject: Subject, placement: Placement, sites: tuple[Site, ...]) -> Priced:
     """What other sites than those of the placement cost."""
     return Priced(subject, placement, placement_cost(sites, subject.network, subject.trace))
+
+
+def figure(metric: Metric, on: Priced) -> Figure:
+    """A figure that follows from the network alone.
+
+    Raises:
+        BamctlError: the network, which may be somebody's own, does not let it be taken.
+    """
+    try:
+        return MEASURES[metric](on)
+    except Exception as error:
+        raise BamctlError(
+            f"{metric} could not be taken: {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def _params(on: Priced) -> Figure:

@@ -78,4 +78,5 @@ def write_text(path: Path, text: str) -> None:
         InputError: the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A file name that is no UTF-8 may be part of the text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

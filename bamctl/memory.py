@@ -28,7 +28,7 @@ def kept_for_backward(module: nn.Module, shape: tuple[int, ...]) -> int:
     the module keeps it.
 
     Args:
-        module: a module on the meta device; it is set to training.
+        module: a module, best on the meta device, where nothing is computed; it is set to training.
         shape: of its input, without the batch.
     """
     module.train()
@@ -37,7 +37,7 @@ def kept_for_backward(module: nn.Module, shape: tuple[int, ...]) -> int:
 
 def _saved_bytes(module: nn.Module, shape: tuple[int, ...]) -> int:
     like = next(module.parameters())
-    x = torch.empty(shape, device="meta", dtype=like.dtype, requires_grad=True)
+    x = torch.empty(shape, device=like.device, dtype=like.dtype, requires_grad=True)
     known = {t.untyped_storage()._cdata for t in (x, *module.parameters(), *module.buffers())}
     saved: dict[int, Tensor] = {}
 

@@ -110,6 +110,17 @@ class Attention(BaseModel):
             own = {name: value for name, value in own.items() if name in EXTRA_BLOCK_FIELDS}
         return Attention.model_validate(own | given)
 
+    def difference(self, other: "Attention") -> "Attention":
+        """The overrides that make another attention of this one, and no more than these."""
+        fields = EXTRA_BLOCK_FIELDS if other.module == "extra-block" else Attention.model_fields
+        return Attention.model_validate(
+            {
+                name: getattr(other, name)
+                for name in Attention.model_fields
+                if name in fields and getattr(other, name) != getattr(self, name)
+            }
+        )
+
     def hyperparameters(self) -> dict[str, Any]:
         """The keyword arguments of the module, `combine` being the variant's own if left out."""
         if self.module == "extra-block":
@@ -177,7 +188,11 @@ class Placement(BaseModel):
 
     def with_sites(self, sites: Mapping[str, Attention]) -> "Placement":
         """This placement with its sites written out, so that it means them in any version."""
-        overrides = {name: own for name, own in sites.items() if own != self.attention}
+        overrides = {
+            name: self.attention.difference(own)
+            for name, own in sites.items()
+            if own != self.attention
+        }
         where = [as_pattern(name) for name in sites]
         return self.model_copy(update={"where": where, "insertions": overrides})
 

@@ -41,7 +41,7 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
         if module in overrides:
             raise InputError(f"insertions: {name!r} is another name of a site that is there too")
         overrides[module] = own
-    for module in overrides.keys() - selected.keys():
+    for module in sorted(overrides.keys() - selected.keys()):
         raise InputError(f"insertions: {module!r} is not selected by 'where'; add it there")
     points = sorted(selected.values(), key=lambda point: point.position)
     return tuple(

@@ -6,7 +6,7 @@ import yaml
 
 from bamctl import units
 from bamctl.budget import Metric
-from bamctl.figures import MEASURES, Figure, Priced
+from bamctl.figures import Figure, Priced, figure
 
 HEADROOM = 1.25
 
@@ -33,11 +33,12 @@ def starter(priced: Priced) -> str:
     """The text of a placement file, commented, that passes its own check."""
     data = priced.placement.as_dict()
     data["where"] = data.get("where", "bottleneck")
-    lines = [_line(metric, MEASURES[metric](priced)) for metric in _LIMITED]
+    figures = {metric: figure(metric, priced) for metric in _LIMITED}
+    lines = [_line(metric, found) for metric, found in figures.items() if found.base]
     return _HEAD + yaml.safe_dump(data, sort_keys=False) + _BUDGET + "".join(lines)
 
 
-def _line(metric: Metric, figure: Figure) -> str:
-    added = (figure.value - figure.base) / figure.base
+def _line(metric: Metric, found: Figure) -> str:
+    added = (found.value - found.base) / found.base
     limit = ceil(added * HEADROOM * 10_000) / 100
     return f"  {metric}: +{limit:.2f} %  # today {units.percent(added)}\n"

@@ -1,8 +1,11 @@
 """The placements that a check is made on: where they are, and which of them cannot be read."""
 
+import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from bamctl import yaml_files
 from bamctl.budget import Metric
@@ -22,18 +25,36 @@ class Target:
         """The path of the file as it was given, or the name of the model."""
         return self.file.path.as_posix() if self.file else str(self.placement.model)
 
-    def line(self, metric: Metric) -> int | None:
+    @property
+    def key(self) -> str:
+        """The path of the file from here, however it was given, or all that the options said."""
+        if self.file is None:
+            return self.placement.model_copy(update={"budget": None}).to_json()
+        path = self.file.path.absolute()
+        here = Path.cwd()
+        return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+    def limit_line(self, metric: Metric) -> int | None:
         """The line of the file that holds a limit."""
         return self.file.line(("budget", metric, "max")) if self.file else None
+
+    def error_line(self, key: str) -> int | None:
+        """The line of the file that holds what an error is about."""
+        return self.file.line((key,)) if self.file else None
 
 
 @dataclass(frozen=True)
 class Unchecked:
-    """A placement that could not be checked, and why, in one line."""
+    """A placement that could not be checked, and why, in one line.
+
+    `file` is where it was read from, and None for one that was given in options.
+    """
 
     name: str
     reason: str
     exit_code: int
+    file: str | None
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +79,10 @@ def find_targets(paths: Iterable[Path]) -> Found:
             file = yaml_files.load(path)
             placement = Placement.from_yaml(file)
         except InputError as error:
-            unreadable.append(Unchecked(path.as_posix(), str(error), error.exit_code))
+            found = re.match(r":(\d+): ", str(error).removeprefix(str(path)))
+            line = int(found[1]) if found else None
+            name = path.as_posix()
+            unreadable.append(Unchecked(name, str(error), error.exit_code, name, line))
             continue
         if placement.budget is None:
             without_budget.append(path.as_posix())
@@ -76,8 +100,19 @@ def _files(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    files = [file for file in sorted(path.rglob("*.y*ml")) if not file.is_dir()]
-    files = [file for file in files if file.suffix in (".yaml", ".yml")]
+    files = sorted(_placements_in(path))
     if not files:
         raise InputError(f"{path}: no placement file in this folder; `bamctl check --init MODEL`")
     yield from files
+
+
+def _placements_in(folder: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> NoReturn:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        seen.add(os.path.realpath(root))
+        # A link may lead back to where we are.
+        folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in seen]
+        yield from (Path(root, n) for n in names if n.lower().endswith((".yaml", ".yml")))

@@ -98,7 +98,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Trace:
             example = _example(model, input_shape)
             recorder = _Recorder(model)
             analysis = _analyze(model, example)
-        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
             raise InputError(
                 f"{type(model).__name__} cannot run on a {units.shape(input_shape)} input: "
                 f"{first_line(error)}; try another --input"

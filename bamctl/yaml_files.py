@@ -9,7 +9,7 @@ import yaml
 from bamctl.errors import InputError
 from bamctl.files import write_text
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000
 MAX_DEPTH = 20
 
 _PLAIN_TAGS = frozenset(
@@ -38,7 +38,7 @@ def load(path: Path) -> YamlFile:
     """Read one YAML document.
 
     Only plain scalars, lists and mappings are taken: no tags that build objects, no aliases (a
-    few nested ones expand to gigabytes), no duplicate keys, at most 1 MB and 20 levels.
+    few nested ones expand to gigabytes), no duplicate keys, at most 100 kB and 20 levels.
 
     Raises:
         InputError: the file cannot be read, or is not such a document; names file and line.
@@ -59,6 +59,8 @@ def dump(path: Path, data: dict[str, Any]) -> None:
 
 def _read(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no regular file; name a YAML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

@@ -60,8 +60,8 @@ class BaselineOptions:
         Path | None, option("Write the figures of today to this file.", metavar="FILE")
     ] = None
     tolerance: Annotated[
-        str, typer.Option(help="How much a figure may grow beyond the baseline being saved.")
-    ] = "+0 %"
+        str | None, option("How much a figure may grow beyond the baseline being saved. [+0 %]")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,13 @@ def check(
     """Hold placements to their budgets; exit 1 where one is exceeded."""
     from bamctl.targets import Unchecked
 
+    _refuse_together(init, limits, against)
     if shown.output is not None and not init:
         check_can_write(shown.output)
     name = _model_name(targets or [], model)
     if init:
         return _init(name, placement_data({}, network, attention, where), shown.output)
-    if name is not None and not (targets and _is_path(targets[0])):
+    if name is not None:
         data = placement_data({"model": name}, network, attention, where)
         found = _without_file({**data, "budget": limits.given()})
     else:
@@ -125,16 +126,33 @@ def check(
     broken = [result for result in results if isinstance(result, Unchecked)]
     for each in broken:
         say(f"error: {each.reason}")
-    if shown.format != "table" or len(broken) < len(results):
+    # Of files that are all broken, people have seen all there is.
+    if len(broken) < len(results) or shown.format != "table" or shown.output or _summary_page():
         from bamctl.report.check_view import check_report
 
         report = check_report(results, found.without_budget, why=why)
-        show(report, shown.format, shown.output)
+        if len(broken) < len(results) or shown.format != "table" or shown.output:
+            show(report, shown.format, shown.output)
         _summarize(report)
     return max(result.exit_code for result in results)
 
 
+def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions) -> None:
+    """Options that would be ignored beside others are a mistake."""
+    if against.tolerance is not None and against.save_baseline is None:
+        raise InputError("--tolerance is saved with a baseline; it goes with --save-baseline")
+    if against.baseline is not None and against.save_baseline is not None:
+        raise InputError("--baseline compares and --save-baseline writes; give one of them")
+    if init and (limits.given() or against.baseline or against.save_baseline):
+        raise InputError("--init writes a placement with its own budget; drop limits and baselines")
+
+
 def _is_path(target: str) -> bool:
+    """Whether a target is a file or a folder; what bears the name of a model is the model."""
+    from bamctl import models
+
+    if target in models.names():
+        return False
     return Path(target).exists() or Path(target).suffix in (".yaml", ".yml") or os.sep in target
 
 
@@ -145,9 +163,14 @@ def _model_name(targets: Sequence[str], model: str | None) -> str | None:
     named = [target for target in targets if not _is_path(target)]
     if len(named) > 1 or (named and (model or len(targets) > 1)):
         raise InputError(f"one model at a time, without files; got {', '.join(targets)}")
-    # With neither, the default folder is checked; with a model alone, so is the model.
-    name = named[0] if named else model
-    return check_name(name) if name is not None else None
+    # With files, `--model` is for those that name none.
+    name = named[0] if named else (None if targets else model)
+    try:
+        return check_name(name) if name is not None else None
+    except InputError as error:
+        if not named:
+            raise
+        raise InputError(f"no file or folder {name!r}, and {error}") from error
 
 
 def _without_file(data: dict[str, Any]) -> "Found":
@@ -186,7 +209,7 @@ def _from_files(targets: Sequence[str], model: str | None) -> "Found":
     return replace(found, targets=tuple(map(named, found.targets)))
 
 
-def _save_baseline(found: "Found", path: Path, tolerance: str) -> int:
+def _save_baseline(found: "Found", path: Path, tolerance: str | None) -> int:
     check_can_write(path)
     for broken in found.unreadable:
         raise InputError(broken.reason)
@@ -194,7 +217,7 @@ def _save_baseline(found: "Found", path: Path, tolerance: str) -> int:
         from bamctl import baseline
         from bamctl.check import figures
 
-        baseline.check_tolerance(tolerance)
+        tolerance = baseline.check_tolerance(tolerance or "+0 %")
         baseline.save(path, figures(found.targets), tolerance)
     say(f"wrote {path}; commit it, and compare with --baseline {path}")
     return 0
@@ -214,14 +237,25 @@ def _results(
         return sorted([*results, *found.unreadable], key=name_of)
 
 
-def _summarize(report: "Report") -> None:
-    """Add the report to the job's summary page, when GitHub Actions runs us."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path and os.environ.get("GITHUB_ACTIONS") == "true":
-        from bamctl.report import RENDERERS
+def _summary_page() -> str | None:
+    """Where GitHub Actions wants the job's summary, when it runs us."""
+    there = os.environ.get("GITHUB_ACTIONS") == "true"
+    return os.environ.get("GITHUB_STEP_SUMMARY") if there else None
 
-        with open(path, "a", encoding="utf-8") as summary:
-            summary.write(RENDERERS["markdown"](report, to_file=True))
+
+def _summarize(report: "Report") -> None:
+    path = _summary_page()
+    if not path:
+        return
+    from bamctl.report import RENDERERS
+
+    text = RENDERERS["markdown"](report, to_file=True)
+    try:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as summary:
+            summary.write(text)
+    except OSError as error:
+        # The verdict of the check stands, whatever becomes of its page.
+        say(f"warning: no summary at {path}: {error.strerror}")
 
 
 def _init(name: str | None, data: dict[str, Any], output: Path | None) -> int:
@@ -233,15 +267,18 @@ def _init(name: str | None, data: dict[str, Any], output: Path | None) -> int:
     path = output or Path(DEFAULT, f"{name.replace(':', '.')}.yaml")
     if path.exists():
         raise InputError(f"{path} is there already; delete it, or name another with --output")
-    if output is None:
-        path.parent.mkdir(exist_ok=True)
-    check_can_write(path)
+    if output is None and not path.parent.exists():
+        check_can_write(path.parent)
+    else:
+        check_can_write(path)
     with working(f"tracing {name}"):
         from bamctl.figures import load_subject, price
         from bamctl.files import write_text
         from bamctl.starter import CI_STEP, starter
 
-        write_text(path, starter(price(load_subject(placement), placement)))
+        text = starter(price(load_subject(placement), placement))
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, text)
     say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
     sys.stdout.write(CI_STEP)
     return 0

@@ -9,7 +9,13 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -194,7 +200,8 @@ def working(what: str) -> Iterator[None]:
     """
     gc.disable()
     try:
-        with _status(what):
+        # What somebody's own network prints is no part of our result.
+        with redirect_stdout(sys.stderr), _status(what):
             yield
     finally:
         gc.enable()
@@ -210,6 +217,7 @@ def _status(what: str) -> AbstractContextManager[object]:
 
 def say(text: str) -> None:
     """A line for the person, beside the result."""
+    text = " ".join(text.split())
     # It may be closed, or full; the exit code still tells.
     with suppress(AttributeError, OSError):
         sys.stderr.write(f"bamctl: {text}\n")

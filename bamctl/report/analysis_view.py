@@ -153,7 +153,7 @@ def _footnote(analysis: Analysis) -> str:
     own = units.count(analysis.trace.elementwise_ops[""])
     return (
         f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
-        f"{own}. {left_out(analysis.trace)}"
+        f"{own}. {left_out(analysis.trace.uncounted)}"
     )
 
 

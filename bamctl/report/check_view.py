@@ -1,5 +1,6 @@
 """A check of budgets as a report: the summary, what failed, why, and what would cure it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -9,7 +10,7 @@ from bamctl.budget import Metric
 from bamctl.check import Check, Checked, name_of
 from bamctl.figures import MEASURES
 from bamctl.report.document import Column, Finding, Report, Table
-from bamctl.report.wording import CONVENTION, SCHEMA, fraction
+from bamctl.report.wording import CONVENTION, SCHEMA, fraction, left_out
 from bamctl.targets import Unchecked
 
 SHOWN: dict[Metric, Callable[[int], str]] = {
@@ -49,9 +50,17 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
             blocks += [f"Why {name_of(result)} costs what it does:", _sites(result), _cure(result)]
     if without_budget:
         blocks.append(f"Without a budget, not checked: {len(without_budget)} placements.")
-    blocks.append(CONVENTION)
+    blocks += [f"{each} has no site: nothing is inserted there." for each in _empty(checked)]
+    uncounted: Counter[str] = Counter()
+    for result in checked:
+        uncounted.update(result.uncounted)
+    blocks.append(f"{CONVENTION} {left_out(uncounted)}")
     records = [_record(result, check) for result in checked for check in result.checks]
     return Report(_heading(findings), blocks, _data(results, records), records, findings)
+
+
+def _empty(checked: Sequence[Checked]) -> list[str]:
+    return [name_of(result) for result in checked if not result.placed.sites]
 
 
 def _heading(findings: Sequence[Finding]) -> str:
@@ -113,7 +122,8 @@ def _verdict(check: Check) -> Any:
 
 def _findings(result: Checked | Unchecked) -> Iterator[Finding]:
     if isinstance(result, Unchecked):
-        yield Finding(result.name, "can be checked", result.reason, "error", result.name)
+        message = " ".join(result.reason.split())
+        yield Finding(result.name, "can be checked", message, "error", result.file, result.line)
         return
     file = name_of(result) if result.target.file else None
     for check in result.checks:
@@ -123,7 +133,8 @@ def _findings(result: Checked | Unchecked) -> Iterator[Finding]:
 
 
 def _message(result: Checked, check: Check) -> str:
-    place = f"{name_of(result)}:{check.line}" if check.line else name_of(result)
+    name = " ".join(name_of(result).split())
+    place = f"{name}:{check.line}" if check.line else name
     value, headroom = f"{check.metric} {check.figure.value:,}", check.headroom
     if headroom is None:
         return f"{place}: {check.metric}: {check.note}"
@@ -186,6 +197,11 @@ def _data(results: Results, records: list[dict[str, Any]]) -> dict[str, Any]:
             name_of(result): result.advice.change
             for result in results
             if isinstance(result, Checked) and result.advice
+        },
+        "uncounted_operators": {
+            name_of(result): result.uncounted
+            for result in results
+            if isinstance(result, Checked) and result.uncounted
         },
         "convention": CONVENTION,
     }

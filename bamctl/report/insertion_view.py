@@ -109,7 +109,7 @@ def _proof_text(proof: Proof) -> str:
 
 def _footnote(insertion: Insertion) -> str:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
-    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(insertion.trace)}"
+    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(insertion.trace.uncounted)}"
 
 
 def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:

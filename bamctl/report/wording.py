@@ -1,5 +1,6 @@
 """Words and numbers that several reports share."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bamctl.cost import Cost, PlacementCost
@@ -41,11 +42,11 @@ def settings(attention: Attention) -> str:
     )
 
 
-def left_out(trace: Trace) -> str:
-    """What neither number counts, in a sentence."""
-    if not trace.uncounted:
+def left_out(uncounted: Mapping[str, int]) -> str:
+    """What no number counts, in a sentence."""
+    if not uncounted:
         return "Nothing is left uncounted."
-    kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(trace.uncounted.items()))
+    kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
     return f"In no figure, for want of a formula: {kinds}."
 
 
