@@ -17,12 +17,12 @@ from bamctl.targets import Target, Unchecked
 class Check:
     """A figure against its limit, which is in the metric's own unit and exact.
 
-    `text` says where the limit comes from, and `note` what else is to be said of it. `limit` is
-    None where there is nothing to compare with.
+    `text` says where the limit comes from, and `note` what else is to be said of it. `figure` and
+    `limit` are None where there is nothing to compare; the note then says why.
     """
 
     metric: Metric
-    figure: Figure
+    figure: Figure | None
     limit: Fraction | None
     text: str
     level: Level = "error"
@@ -32,17 +32,19 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether the figure is within the limit; to meet it exactly is to pass."""
-        return self.limit is not None and self.figure.value <= self.limit
+        return self.headroom is not None and self.headroom >= 0
 
     @property
     def headroom(self) -> Fraction | None:
         """What is left up to the limit, negative where it is exceeded."""
-        return None if self.limit is None else self.limit - self.figure.value
+        if self.limit is None or self.figure is None:
+            return None
+        return self.limit - self.figure.value
 
     @property
     def exit_code(self) -> int:
         """The exit code that this check alone would give."""
-        if self.limit is None:
+        if self.headroom is None:
             return BamctlError.exit_code
         return 1 if self.level == "error" and not self.passed else 0
 
@@ -104,7 +106,10 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
     for target, priced in _priced(targets):
         if isinstance(priced, Unchecked):
             raise BamctlError(priced.reason)
-        found[target.key] = {metric: figure(metric, priced) for metric in MEASURES}
+        try:
+            found[target.key] = {metric: figure(metric, priced) for metric in MEASURES}
+        except BamctlError as error:
+            raise BamctlError(f"{target.name}: {error}") from error
     return found
 
 
@@ -159,24 +164,31 @@ def _static_limits(checks: Sequence[Check]) -> dict[Metric, Fraction]:
 def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
     budget = target.placement.budget
     for metric, allowance in (budget.allowances() if budget else {}).items():
-        line, note = target.limit_line(metric), ""
+        text, level, line, note = allowance.max, allowance.level, target.limit_line(metric), ""
         try:
             if isinstance(allowance, LatencyAllowance):
                 found, note = latency(priced, allowance)
             else:
                 found = figure(metric, priced)
-            limit: Fraction | None = parse_limit(metric, allowance.max).above(found.base)
         except BamctlError as error:
-            found, limit, note = Figure(0, 0), None, str(error)
-        yield Check(metric, found, limit, allowance.max, allowance.level, line, note)
+            yield Check(metric, None, None, text, level, line, str(error))
+        else:
+            limit = parse_limit(metric, text).above(found.base)
+            yield Check(metric, found, limit, text, level, line, note)
 
 
 def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Iterator[Check]:
+    text = f"baseline {baseline.tolerance}"
     for metric in MEASURES:
         limit = baseline.limit(target.key, metric)
-        note = "not in the baseline; accept it with `bamctl check --save-baseline`"
-        found = Figure(0, 0)
-        if limit is not None:
+        if limit is None:
+            note = "not in the baseline; accept it with `bamctl check --save-baseline`"
+            yield Check(metric, None, None, text, note=note)
+            continue
+        try:
             found = figure(metric, priced)
+        except BamctlError as error:
+            yield Check(metric, None, limit, text, note=str(error))
+        else:
             note = baseline.cause(target.key, metric, found)
-        yield Check(metric, found, limit, f"baseline {baseline.tolerance}", note=note)
+            yield Check(metric, found, limit, text, note=note)

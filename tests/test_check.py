@@ -24,7 +24,8 @@ def test_limits_are_exact() -> None:
     over = Check("params", figure, Fraction(3), "3 params")
     assert (over.headroom, over.exit_code) == (-1, 1)
     assert Check("params", figure, Fraction(3), "3 params", "warn").exit_code == 0
-    assert Check("params", figure, None, "", "warn").exit_code == 3
+    assert Check("params", None, None, "", "warn").exit_code == 3
+    assert Check("params", None, Fraction(3), "").exit_code == 3
 
 
 def test_results_are_in_order_and_one_failure_spoils_no_other() -> None:

@@ -126,12 +126,13 @@ def check(
     broken = [result for result in results if isinstance(result, Unchecked)]
     for each in broken:
         say(f"error: {each.reason}")
-    # Of files that are all broken, people have seen all there is.
-    if len(broken) < len(results) or shown.format != "table" or shown.output or _summary_page():
+    # Of files that are all broken, a person has seen all there is to say.
+    silent = len(broken) == len(results) and shown.format == "table" and shown.output is None
+    if not silent or _summary_page():
         from bamctl.report.check_view import check_report
 
         report = check_report(results, found.without_budget, why=why)
-        if len(broken) < len(results) or shown.format != "table" or shown.output:
+        if not silent:
             show(report, shown.format, shown.output)
         _summarize(report)
     return max(result.exit_code for result in results)

@@ -98,7 +98,7 @@ def _row(result: Checked, check: Check) -> list[str]:
         check.metric,
         check.text,
         "" if limit is None else show(int(limit)),
-        "" if limit is None else show(check.figure.value),
+        "" if check.figure is None else show(check.figure.value),
         "" if headroom is None else _signed(headroom, show),
         {"passed": "ok", "failed": "over", "warning": "over (warning)", "error": "not measured"}[
             _verdict(check)
@@ -115,7 +115,7 @@ def _signed(amount: Fraction, show: Callable[[int], str]) -> str:
 def _verdict(check: Check) -> Any:
     if check.passed:
         return "passed"
-    if check.limit is None:
+    if check.headroom is None:
         return "error"
     return "failed" if check.level == "error" else "warning"
 
@@ -135,9 +135,10 @@ def _findings(result: Checked | Unchecked) -> Iterator[Finding]:
 def _message(result: Checked, check: Check) -> str:
     name = " ".join(name_of(result).split())
     place = f"{name}:{check.line}" if check.line else name
-    value, headroom = f"{check.metric} {check.figure.value:,}", check.headroom
-    if headroom is None:
+    headroom = check.headroom
+    if check.figure is None or headroom is None:
         return f"{place}: {check.metric}: {check.note}"
+    value = f"{check.metric} {check.figure.value:,}"
     show = SHOWN[check.metric]
     note = f"; {check.note}" if check.note else ""
     if headroom >= 0:
@@ -216,8 +217,8 @@ def _record(result: Checked, check: Check) -> dict[str, Any]:
         "unit": UNITS[check.metric],
         "limit": _number(check.limit),
         "limit_as_written": check.text,
-        "base": check.figure.base,
-        "value": check.figure.value,
+        "base": check.figure.base if check.figure else None,
+        "value": check.figure.value if check.figure else None,
         "headroom": _number(check.headroom),
         "level": check.level,
         "passed": check.passed,
