@@ -90,9 +90,7 @@ def load(path: Path) -> Baseline:
     return baseline
 
 
-def save(
-    path: Path, figures: Mapping[str, Mapping[Metric, Figure]], tolerance: str = "+0 %"
-) -> None:
+def save(path: Path, figures: Mapping[str, Mapping[Metric, Figure]], tolerance: str) -> None:
     """Write a baseline, in the same bytes for the same figures.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
 
 from bamctl.advice import Advice, advise
 from bamctl.baseline import Baseline
@@ -64,6 +65,11 @@ class Checked:
     advice: Advice | None = None
 
     @property
+    def name(self) -> str:
+        """The name of the placement."""
+        return self.target.name
+
+    @property
     def exit_code(self) -> int:
         """The worst of its checks."""
         return max((check.exit_code for check in self.checks), default=0)
@@ -88,12 +94,7 @@ def check(
         priced if isinstance(priced, Unchecked) else _checked(target, priced, baseline, why)
         for target, priced in _priced(targets)
     ]
-    return sorted(results, key=name_of)
-
-
-def name_of(result: Checked | Unchecked) -> str:
-    """The name of the placement that a result is of."""
-    return result.target.name if isinstance(result, Checked) else result.name
+    return sorted(results, key=attrgetter("name"))
 
 
 def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:

@@ -11,7 +11,7 @@ from bamctl.errors import InputError, did_you_mean, first_line
 if TYPE_CHECKING:
     from torch import nn
 
-_NAME = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<attribute>[^\W\d][\w.]*)")
+_NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 def is_factory(name: str) -> bool:

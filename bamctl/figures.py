@@ -14,7 +14,7 @@ from bamctl.cut_points import Trunk, find_trunk
 from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.placement import Placement
-from bamctl.sites import Site, resolve
+from bamctl.sites import Site, named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
 
@@ -141,8 +141,8 @@ def _weights_file(on: Priced) -> Figure:
     # Names and shapes make the size, so the copy that is modified has no weights.
     modified = on_meta(on.subject.network)
     insert_sites(modified, on.placed.sites)
-    named = on.placement.with_sites({site.point.module: site.attention for site in on.placed.sites})
-    return Figure(base, checkpoints.file_size(modified.state_dict(), named))
+    written = named(on.placement, on.placed.sites)
+    return Figure(base, checkpoints.file_size(modified.state_dict(), written))
 
 
 # How each metric is found that follows from the network alone; `latency` is measured.

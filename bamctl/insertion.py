@@ -11,7 +11,7 @@ from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk, find_trunk
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
-from bamctl.sites import resolve
+from bamctl.sites import named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
 
@@ -62,5 +62,4 @@ def insert_and_prove(
         # A plain backbone's weights have none of the attention modules', never some of them.
         load_state(model, state, partial=not any(name.startswith(f"{HOLDER}.") for name in state))
     proof = prove(model, input_shape) if sites else None
-    named = placement.with_sites({site.point.module: site.attention for site in sites})
-    return Insertion(name, traced, trunk, named, placed, proof)
+    return Insertion(name, traced, trunk, named(placement, sites), placed, proof)

@@ -4,7 +4,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ InputShape = tuple[int, int, int]
 _AS_PUBLISHED: dict[str, dict[str, Any]] = {"googlenet": {"aux_logits": False}}
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of torchvision's classification builders, without importing torchvision.
 

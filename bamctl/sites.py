@@ -49,6 +49,11 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
     )
 
 
+def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
+    """A placement with its sites written out, so that it means them in any version."""
+    return placement.with_sites({site.point.module: site.attention for site in sites})
+
+
 def _attention(placement: Placement, own: Attention | None) -> Attention:
     try:
         return placement.attention.overridden(own) if own else placement.attention

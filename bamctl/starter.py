@@ -2,9 +2,7 @@
 
 from math import ceil
 
-import yaml
-
-from bamctl import units
+from bamctl import units, yaml_files
 from bamctl.budget import Metric
 from bamctl.figures import Figure, Priced, figure
 
@@ -35,7 +33,7 @@ def starter(priced: Priced) -> str:
     data["where"] = data.get("where", "bottleneck")
     figures = {metric: figure(metric, priced) for metric in _LIMITED}
     lines = [_line(metric, found) for metric, found in figures.items() if found.base]
-    return _HEAD + yaml.safe_dump(data, sort_keys=False) + _BUDGET + "".join(lines)
+    return _HEAD + yaml_files.text(data) + _BUDGET + "".join(lines)
 
 
 def _line(metric: Metric, found: Figure) -> str:

@@ -54,7 +54,12 @@ def dump(path: Path, data: dict[str, Any]) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    write_text(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    write_text(path, text(data))
+
+
+def text(data: dict[str, Any]) -> str:
+    """A mapping as YAML, in the order of its keys."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def _read(path: Path) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -231,11 +232,11 @@ def _results(
         return found.unreadable
     with working(f"checking {len(found.targets)} placements"):
         from bamctl import baseline
-        from bamctl.check import check, name_of
+        from bamctl.check import check
 
         accepted = baseline.load(baseline_path) if baseline_path else None
         results = check(found.targets, baseline=accepted, why=why)
-        return sorted([*results, *found.unreadable], key=name_of)
+        return sorted([*results, *found.unreadable], key=attrgetter("name"))
 
 
 def _summary_page() -> str | None:

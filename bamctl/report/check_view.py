@@ -7,7 +7,7 @@ from typing import Any
 
 from bamctl import units
 from bamctl.budget import Metric
-from bamctl.check import Check, Checked, name_of
+from bamctl.check import Check, Checked
 from bamctl.figures import MEASURES
 from bamctl.report.document import Column, Finding, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, left_out
@@ -40,14 +40,14 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
     if wrong:
         blocks.append("\n".join(f"{finding.verdict}: {finding.message}" for finding in wrong))
     blocks += [
-        f"{check.metric} of {name_of(result)}: {check.note}."
+        f"{check.metric} of {result.name}: {check.note}."
         for result in checked
         for check in result.checks
         if check.passed and check.note
     ]
     for result in checked if why else ():
         if result.exit_code:
-            blocks += [f"Why {name_of(result)} costs what it does:", _sites(result), _cure(result)]
+            blocks += [f"Why {result.name} costs what it does:", _sites(result), _cure(result)]
     if without_budget:
         blocks.append(f"Without a budget, not checked: {len(without_budget)} placements.")
     blocks += [f"{each} has no site: nothing is inserted there." for each in _empty(checked)]
@@ -60,7 +60,7 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
 
 
 def _empty(checked: Sequence[Checked]) -> list[str]:
-    return [name_of(result) for result in checked if not result.placed.sites]
+    return [result.name for result in checked if not result.placed.sites]
 
 
 def _heading(findings: Sequence[Finding]) -> str:
@@ -94,7 +94,7 @@ def _row(result: Checked, check: Check) -> list[str]:
     show = SHOWN[check.metric]
     limit, headroom = check.limit, check.headroom
     return [
-        name_of(result),
+        result.name,
         check.metric,
         check.text,
         "" if limit is None else show(int(limit)),
@@ -125,15 +125,15 @@ def _findings(result: Checked | Unchecked) -> Iterator[Finding]:
         message = " ".join(result.reason.split())
         yield Finding(result.name, "can be checked", message, "error", result.file, result.line)
         return
-    file = name_of(result) if result.target.file else None
+    file = result.name if result.target.file else None
     for check in result.checks:
         title = f"{check.metric} within {check.text}"
         message = _message(result, check)
-        yield Finding(name_of(result), title, message, _verdict(check), file, check.line)
+        yield Finding(result.name, title, message, _verdict(check), file, check.line)
 
 
 def _message(result: Checked, check: Check) -> str:
-    name = " ".join(name_of(result).split())
+    name = " ".join(result.name.split())
     place = f"{name}:{check.line}" if check.line else name
     headroom = check.headroom
     if check.figure is None or headroom is None:
@@ -195,12 +195,12 @@ def _data(results: Results, records: list[dict[str, Any]]) -> dict[str, Any]:
             if isinstance(result, Unchecked)
         ],
         "advice": {
-            name_of(result): result.advice.change
+            result.name: result.advice.change
             for result in results
             if isinstance(result, Checked) and result.advice
         },
         "uncounted_operators": {
-            name_of(result): result.uncounted
+            result.name: result.uncounted
             for result in results
             if isinstance(result, Checked) and result.uncounted
         },
@@ -210,7 +210,7 @@ def _data(results: Results, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _record(result: Checked, check: Check) -> dict[str, Any]:
     return {
-        "file": name_of(result) if result.target.file else None,
+        "file": result.name if result.target.file else None,
         "line": check.line,
         "model": result.target.placement.model,
         "metric": check.metric,
