@@ -8,11 +8,13 @@ from torch import nn
 
 from bamctl import models
 from bamctl.cost import Cost, PlacementCost, placement_cost
-from bamctl.cut_points import CutPoint, Trunk, find_trunk
+from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
+from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import STRATEGIES, Attention, Placement, Stages, as_pattern
 from bamctl.sites import resolve
 from bamctl.tracing import Trace, trace
+from bamctl.trunk import find_trunk
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,26 @@ class Analysis:
 def analyze(
     model: str | nn.Module,
     *,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputsLike | None = None,
     attention: Attention | Mapping[str, Any] | None = None,
     stages: Stages = 3,
     num_classes: int | None = None,
     stem: str | None = None,
+    args: Mapping[str, Any] | None = None,
 ) -> Analysis:
     """Find where an attention module goes in a network, and what it costs there.
 
     Args:
-        model: the name of a torchvision classification builder, or any network of one image
-            input. A network given is left as it was found.
-        input_shape: channels, height and width; what the builder's weights expect, or 3x224x224
-            for a network given.
+        model: the name of a torchvision builder, `timm:NAME`, `package.module:factory`, or any
+            network. A network given is left as it was found.
+        input_shape: channels, height and width (of a video: channels, frames, height and width),
+            or a list of shapes, one for each argument; left out, what the named network's weights
+            expect, or 3x224x224.
         attention: module and hyperparameters, as under `attention` in a placement.
         stages: how many bottlenecks, counted from the deepest, or `all`.
         num_classes: classes of the head, for a builder.
         stem: `small` for images of about 32x32, for a builder.
+        args: more keyword arguments for a builder or factory.
 
     Raises:
         InputError: the network is unknown or cannot run on the input, or an option is wrong.
@@ -66,22 +71,25 @@ def analyze(
         {"attention": attention or {}, "stages": stages, "input": input_shape}
     )
     if isinstance(model, str):
-        shape = input_shape or models.default_input_shape(models.check_name(model))
+        given = placement.input or models.default_inputs(models.check_name(model))
         network = models.build(
-            model, input_shape=shape, num_classes=num_classes, stem=stem, initialize=False
+            model,
+            inputs=given,
+            num_classes=num_classes,
+            stem=stem,
+            args=args,
+            initialize=False,
         )
-        return analyze_network(model, network, placement, shape)
-    if num_classes is not None or stem is not None:
-        raise InputError("num_classes and stem are for builders; the network is built already")
-    name = type(model).__name__
-    return analyze_network(name, model, placement, input_shape or (3, 224, 224))
+        return analyze_network(model, network, placement, given)
+    if num_classes is not None or stem is not None or args:
+        raise InputError("num_classes, stem and args are for builders; it is built already")
+    given = placement.input or read((3, 224, 224))
+    return analyze_network(type(model).__name__, model, placement, given)
 
 
-def analyze_network(
-    name: str, model: nn.Module, placement: Placement, input_shape: tuple[int, int, int]
-) -> Analysis:
+def analyze_network(name: str, model: nn.Module, placement: Placement, given: Inputs) -> Analysis:
     """Analyse a network that is built already; `analyze` says what comes back."""
-    traced = trace(model, input_shape)
+    traced = trace(model, given)
     trunk = find_trunk(model, traced)
     return Analysis(
         model=name,

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bamctl import models
-from bamctl.cut_points import find_trunk
+from bamctl import models, torchvision_models
 from bamctl.errors import InputError, did_you_mean
+from bamctl.inputs import Inputs
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 
 
 @dataclass(frozen=True)
@@ -18,37 +19,52 @@ class ModelEntry:
     """
 
     name: str
+    family: str
     params: int
     macs: int
-    input_shape: tuple[int, int, int]
+    inputs: Inputs
     num_bottlenecks: int | None = None
     num_blocks: int | None = None
 
 
-def matching(pattern: str) -> tuple[str, ...]:
+def matching(pattern: str, family: str | None = None) -> tuple[str, ...]:
     """The names of the models that a glob matches.
+
+    Args:
+        pattern: a glob, such as `resnet*`.
+        family: `classification`, `detection`, ...; all where left out.
 
     Raises:
         InputError: it matches none.
     """
-    known = models.names()
-    found = tuple(name for name in known if fnmatchcase(name, pattern))
+    known = torchvision_models.families()
+    found = tuple(
+        name for name, own in known.items() if fnmatchcase(name, pattern) and family in (None, own)
+    )
     if not found:
-        raise InputError(f"no model matches {pattern!r}{did_you_mean(pattern, known)}")
+        among = f" of family {family}" if family else ""
+        raise InputError(f"no model{among} matches {pattern!r}{did_you_mean(pattern, known)}")
     return found
 
 
 def entries(names: tuple[str, ...], *, count: bool) -> Iterator[ModelEntry]:
     """What is known of each model; `count` traces it to count its bottlenecks and blocks."""
     for name in names:
-        published = models.published(name)
-        shape = models.default_input_shape(name)
-        bottlenecks, blocks = _count(name, shape) if count else (None, None)
-        macs = round(published["_ops"] * 1e9)
-        yield ModelEntry(name, published["num_params"], macs, shape, bottlenecks, blocks)
+        published = torchvision_models.published(name)
+        inputs = torchvision_models.default_inputs(name)
+        bottlenecks, blocks = _count(name, inputs) if count else (None, None)
+        yield ModelEntry(
+            name=name,
+            family=torchvision_models.families()[name],
+            params=published["num_params"],
+            macs=round(published["_ops"] * 1e9),
+            inputs=inputs,
+            num_bottlenecks=bottlenecks,
+            num_blocks=blocks,
+        )
 
 
-def _count(name: str, shape: tuple[int, int, int]) -> tuple[int, int]:
-    network = models.build(name, input_shape=shape, initialize=False)
-    trunk = find_trunk(network, trace(network, shape))
+def _count(name: str, inputs: Inputs) -> tuple[int, int]:
+    network = models.build(name, inputs=inputs, initialize=False)
+    trunk = find_trunk(network, trace(network, inputs))
     return len(trunk.bottlenecks("all")), len(trunk.blocks)

@@ -10,9 +10,11 @@ from bamctl.tracing import Operator, Trace
 _ON_AXIS_1 = frozenset(
     f"aten::{kind}"
     for kind in (
-        "_convolution batch_norm instance_norm group_norm max_pool2d avg_pool2d "
-        "adaptive_avg_pool2d adaptive_max_pool2d prelu pixel_shuffle pixel_unshuffle "
-        "channel_shuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d"
+        "_convolution batch_norm instance_norm group_norm max_pool2d avg_pool2d max_pool3d "
+        "avg_pool3d adaptive_avg_pool2d adaptive_max_pool2d adaptive_avg_pool3d "
+        "adaptive_max_pool3d prelu pixel_shuffle pixel_unshuffle channel_shuffle "
+        "upsample_nearest2d upsample_bilinear2d upsample_bicubic2d upsample_nearest3d "
+        "upsample_trilinear3d"
     ).split()
 )
 _ON_LAST_AXIS = frozenset(

@@ -142,7 +142,7 @@ def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
 
 def _network(target: Target) -> str:
     own = target.placement
-    return repr((own.model, own.input, own.num_classes, own.stem))
+    return repr((own.model, own.input, own.num_classes, own.stem, own.args))
 
 
 def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:

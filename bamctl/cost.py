@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from bamctl.attention.extra_block import ExtraBlock
-from bamctl.cut_points import FeatureMap
+from bamctl.feature_maps import FeatureMap
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.sites import Site
 from bamctl.tracing import Trace
@@ -36,6 +36,11 @@ class Cost:
             self.elementwise_ops + other.elementwise_ops,
             self.memory_bytes + other.memory_bytes,
         )
+
+    def for_batch(self, size: int) -> "Cost":
+        """The same modules, run on several maps for each image."""
+        ops = (size * each for each in (self.macs, self.elementwise_ops, self.memory_bytes))
+        return Cost(self.params, *ops)
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,12 @@ def bam_cost(
     """What a `BAM` of these hyperparameters adds at a feature map.
 
     With C channels, A pixels, h hidden channels and n dilated convolutions, the channel branch has
-    2Ch multiply-adds, the spatial branch ChA + 9nh²A + hA.
+    2Ch multiply-adds, the spatial branch ChA + 9nh²A + hA, or ChA + 27nh²A + hA where A is the
+    pixels of all frames. Costs are for one map, whatever the batch of `at`.
     """
     hidden = max(at.num_channels // reduction, 1)
     has_channel, has_spatial = branches != "spatial", branches != "channel"
-    gate = (at.num_channels if has_channel else 1) * (at.area if has_spatial else 1)
+    gate = (at.num_channels if has_channel else 1) * (at.num_pixels if has_spatial else 1)
     cost = Cost()
     if has_channel:
         cost += _channel_branch(at, hidden, variant, bytes_per_element)
@@ -97,12 +103,12 @@ def bam_cost(
         cost += _spatial_branch(at, hidden, dilated_convs, variant, bytes_per_element)
     if has_channel and has_spatial:
         # A sum needs neither branch for its gradient, a product or a maximum needs both.
-        kept = 0 if combine == "sum" else at.num_channels + at.area
+        kept = 0 if combine == "sum" else at.num_channels + at.num_pixels
         cost += Cost(elementwise_ops=gate, memory_bytes=bytes_per_element * kept)
     if init == "identity":
         cost += Cost(params=1, elementwise_ops=gate, memory_bytes=bytes_per_element * gate)
     # The sigmoid, kept for its own gradient and the product's; then one product and one sum.
-    apply = gate + 2 * at.num_channels * at.area
+    apply = gate + 2 * at.num_channels * at.num_pixels
     kept = gate + prod(at.shape)
     return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * kept)
 
@@ -114,7 +120,7 @@ def _channel_branch(at: FeatureMap, hidden: int, variant: str, width: int) -> Co
     return Cost(
         params=2 * channels * hidden + hidden + channels + 2 * normalized,
         macs=2 * channels * hidden,
-        elementwise_ops=channels * at.area + hidden + normalized,
+        elementwise_ops=channels * at.num_pixels + hidden + normalized,
         memory_bytes=width * (channels + hidden + normalized),
     )
 
@@ -122,27 +128,26 @@ def _channel_branch(at: FeatureMap, hidden: int, variant: str, width: int) -> Co
 def _spatial_branch(
     at: FeatureMap, hidden: int, dilated_convs: int, variant: str, width: int
 ) -> Cost:
-    hidden_layers = 1 + dilated_convs
+    hidden_layers, taps = 1 + dilated_convs, 3 ** len(at.extents)
     normalized = hidden * hidden_layers if variant == "official" else 1
     return Cost(
         params=at.num_channels * hidden
         + hidden
-        + dilated_convs * (9 * hidden**2 + hidden)
+        + dilated_convs * (taps * hidden**2 + hidden)
         + hidden
         + 1
         + 2 * normalized,
-        macs=at.area * (at.num_channels * hidden + 9 * dilated_convs * hidden**2 + hidden),
-        elementwise_ops=at.area * (hidden * hidden_layers + normalized),
-        memory_bytes=width * at.area * (hidden * hidden_layers + normalized),
+        macs=at.num_pixels * (at.num_channels * hidden + taps * dilated_convs * hidden**2 + hidden),
+        elementwise_ops=at.num_pixels * (hidden * hidden_layers + normalized),
+        memory_bytes=width * at.num_pixels * (hidden * hidden_layers + normalized),
     )
 
 
 def _bam_site(site: Site, model: nn.Module, trace: Trace) -> Cost:
-    return bam_cost(
-        site.point.map,
-        **site.attention.hyperparameters(),
-        bytes_per_element=trace.dtype.itemsize,
-    )
+    at = site.point.map
+    width = trace.dtype.itemsize
+    cost = bam_cost(at, **site.attention.hyperparameters(), bytes_per_element=width)
+    return cost.for_batch(at.batch)
 
 
 def _extra_block_site(site: Site, model: nn.Module, trace: Trace) -> Cost:
@@ -153,12 +158,12 @@ def _extra_block_site(site: Site, model: nn.Module, trace: Trace) -> Cost:
     block = on_meta(model.get_submodule(site.repeated_block))
     control = ExtraBlock(block, site.attention.init).to("meta")
     # The residual of `identity` is a difference, its product with the scalar, and a sum.
-    residual = 3 * at.num_channels * at.area if identity else 0
+    residual = 3 * at.num_channels * at.num_pixels * at.batch if identity else 0
     return Cost(
         params=sum(parameter.numel() for parameter in control.parameters()),
         macs=trace.macs[site.repeated_block],
         elementwise_ops=trace.elementwise_ops[site.repeated_block] + residual,
-        memory_bytes=kept_for_backward(control, at.shape),
+        memory_bytes=at.batch * kept_for_backward(control, at.shape),
     )
 
 

@@ -10,13 +10,15 @@ from torch import nn
 from bamctl import checkpoints, models
 from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
-from bamctl.cut_points import Trunk, find_trunk
+from bamctl.cut_points import Trunk
 from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.inputs import Inputs
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.placement import Placement
 from bamctl.sites import Site, named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
+from bamctl.trunk import find_trunk
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,11 @@ class Subject:
     @cached_property
     def memory_bytes(self) -> int:
         """What training the unmodified network keeps for the backward pass, for one image."""
-        shape = self.trace.input_shape[1:]
         try:
-            return kept_for_backward(on_meta(self.network), shape)
+            return kept_for_backward(on_meta(self.network), self.trace.given)
         except (RuntimeError, NotImplementedError):
             # It reads numbers off its tensors, or makes some on a device of its own choice.
-            return kept_for_backward(copy.deepcopy(self.network), shape)
+            return kept_for_backward(copy.deepcopy(self.network), self.trace.given)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def load_subject(placement: Placement) -> Subject:
         InputError: the placement names no network, or one that cannot be built or traced.
     """
     network = build(placement, initialize=False)
-    traced = trace(network, _input_shape(placement))
+    traced = trace(network, _inputs(placement))
     return Subject(network, traced, find_trunk(network, traced))
 
 
@@ -74,9 +75,10 @@ def build(placement: Placement, *, initialize: bool) -> nn.Module:
     """
     return models.build(
         _model_name(placement),
-        input_shape=_input_shape(placement),
+        inputs=_inputs(placement),
         num_classes=placement.num_classes,
         stem=placement.stem,
+        args=placement.args,
         initialize=initialize,
     )
 
@@ -87,8 +89,8 @@ def _model_name(placement: Placement) -> str:
     return models.check_name(placement.model)
 
 
-def _input_shape(placement: Placement) -> tuple[int, int, int]:
-    return placement.input or models.default_input_shape(_model_name(placement))
+def _inputs(placement: Placement) -> Inputs:
+    return placement.input or models.default_inputs(_model_name(placement))
 
 
 def price(subject: Subject, placement: Placement) -> Priced:
@@ -171,7 +173,7 @@ def latency(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
     found = measure(
         base,
         modified,
-        _input_shape(on.placement),
+        _inputs(on.placement),
         device=allowance.device,
         batch_size=allowance.batch_size,
     )

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, placement_cost
-from bamctl.cut_points import Trunk, find_trunk
+from bamctl.cut_points import Trunk
+from bamctl.inputs import InputsLike
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
 from bamctl.sites import named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
+from bamctl.trunk import find_trunk
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def insert_and_prove(
     name: str,
     model: nn.Module,
     placement: Placement,
-    input_shape: tuple[int, int, int],
+    given: InputsLike,
     state: Mapping[str, Tensor] | None = None,
 ) -> Insertion:
     """Insert in place as `bamctl.insert` does, price the sites and prove that the network works.
@@ -45,14 +47,14 @@ def insert_and_prove(
         name: what to call the network.
         model: a network in which nothing is inserted yet.
         placement: what to insert where.
-        input_shape: channels, height and width that the network can run on.
+        given: what the network can run on, without the batch.
         state: weights to load after the insertion; those of the attention modules may be missing.
 
     Raises:
         InputError: the placement or the weights do not fit the network.
         BamctlError: the network does not work any more.
     """
-    traced = trace(model, input_shape)
+    traced = trace(model, given)
     trunk = find_trunk(model, traced)
     sites = resolve(placement, trunk)
     placed = placement_cost(sites, model, traced)
@@ -61,5 +63,5 @@ def insert_and_prove(
     if state is not None:
         # A plain backbone's weights have none of the attention modules', never some of them.
         load_state(model, state, partial=not any(name.startswith(f"{HOLDER}.") for name in state))
-    proof = prove(model, input_shape) if sites else None
+    proof = prove(model, given) if sites else None
     return Insertion(name, traced, trunk, named(placement, sites), placed, proof)

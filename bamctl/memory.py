@@ -1,9 +1,14 @@
 """What a module keeps in memory for its backward pass, counted without computing anything."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bamctl.example import training_arguments
+from bamctl.inputs import InputsLike, read
+from bamctl.structures import tensors
 
 
 def on_meta(module: nn.Module) -> nn.Module:
@@ -20,7 +25,7 @@ def on_meta(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo=tensors)
 
 
-def kept_for_backward(module: nn.Module, shape: tuple[int, ...]) -> int:
+def kept_for_backward(module: nn.Module, given: InputsLike) -> int:
     """Bytes for each image that a module in training keeps for the backward pass.
 
     Counts the storage of every saved tensor once, but for the input's and the parameters' own,
@@ -29,16 +34,18 @@ def kept_for_backward(module: nn.Module, shape: tuple[int, ...]) -> int:
 
     Args:
         module: a module, best on the meta device, where nothing is computed; it is set to training.
-        shape: of its input, without the batch.
+        given: what it takes, without the batch.
     """
     module.train()
-    return _saved_bytes(module, (3, *shape)) - _saved_bytes(module, (2, *shape))
+    more, less = (training_arguments(module, read(given), size) for size in (3, 2))
+    return _saved_bytes(module, more) - _saved_bytes(module, less)
 
 
-def _saved_bytes(module: nn.Module, shape: tuple[int, ...]) -> int:
-    like = next(module.parameters())
-    x = torch.empty(shape, device=like.device, dtype=like.dtype, requires_grad=True)
-    known = {t.untyped_storage()._cdata for t in (x, *module.parameters(), *module.buffers())}
+def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
+    given = [tensor for _, tensor in tensors(arguments)]
+    for _, tensor in tensors(arguments[0]):
+        tensor.requires_grad_()
+    known = {t.untyped_storage()._cdata for t in (*given, *module.parameters(), *module.buffers())}
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -47,7 +54,6 @@ def _saved_bytes(module: nn.Module, shape: tuple[int, ...]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = module(x)
-        if isinstance(result, Tensor):
+        for _, result in tensors(module(*arguments)):
             pack(result)
     return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)

@@ -17,28 +17,29 @@ FVCORE_MACS = ("_convolution", "addmm", "bmm", "einsum", "linear", "matmul", "mm
 
 # One operation for each element of the output.
 ELEMENTWISE = (
-    "abs add add_ addcmul batch_norm bernoulli_ clamp clamp_ clamp_min cos div div_ elu elu_ "
-    "erf exp gelu group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh hardtanh_ "
-    "instance_norm layer_norm leaky_relu leaky_relu_ lerp log log_softmax maximum minimum "
-    "mish mish_ mul mul_ neg pow prelu reciprocal relu relu6 relu6_ relu_ rms_norm rsqrt rsub "
-    "selu sigmoid sigmoid_ silu silu_ sin softmax softplus sqrt square sub sub_ tanh tanh_ "
-    "upsample_bicubic2d upsample_bilinear2d upsample_nearest2d"
+    "abs add add_ addcmul batch_norm bernoulli_ ceil clamp clamp_ clamp_min cos div div_ elu elu_ "
+    "erf exp floor gelu grid_sampler group_norm hardsigmoid hardsigmoid_ hardswish hardswish_ "
+    "hardtanh hardtanh_ instance_norm layer_norm leaky_relu leaky_relu_ lerp log log2 log_softmax "
+    "maximum minimum mish mish_ mul mul_ neg pow prelu reciprocal relu relu6 relu6_ relu_ "
+    "rms_norm rsqrt rsub selu sigmoid sigmoid_ silu silu_ sin softmax softplus sqrt square sub "
+    "sub_ tanh tanh_ upsample_bicubic2d upsample_bilinear2d upsample_nearest2d upsample_nearest3d "
+    "upsample_trilinear3d"
 ).split()
 
 # One operation for each element of the input.
 REDUCTIONS = (
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d amax "
-    "amin avg_pool1d avg_pool2d avg_pool3d cumsum linalg_vector_norm max max_pool1d "
-    "max_pool2d max_pool2d_with_indices max_pool3d mean min norm prod std sum var"
+    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d "
+    "adaptive_max_pool3d amax amin avg_pool1d avg_pool2d avg_pool3d cumsum linalg_vector_norm max "
+    "max_pool1d max_pool2d max_pool2d_with_indices max_pool3d mean min norm prod std sum var"
 ).split()
 
 # Copies, views, comparisons and work on shapes: no arithmetic on features.
 FREE = (
     "alias all any broadcast_tensors clone dim dropout_ empty_like expand_as feature_dropout "
-    "fill_ flip index_select item le lift_fresh logical_and logical_not logical_or lt "
-    "masked_fill_ meshgrid movedim native_dropout ne new_ones numel ones_like pad "
-    "pixel_shuffle pixel_unshuffle repeat repeat_interleave scatter tensor_split tile type_as "
-    "unflatten unfold view_as where zero_"
+    "fill_ flip im2col index_select item le lift_fresh linspace logical_and logical_not "
+    "logical_or lt masked_fill_ meshgrid movedim native_dropout ne new_ones numel ones_like pad "
+    "pixel_shuffle pixel_unshuffle repeat repeat_interleave scalar_tensor scatter "
+    "_shape_as_tensor tensor_split tile topk type_as unflatten unfold view_as where zero_"
 ).split()
 
 

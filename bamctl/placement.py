@@ -11,12 +11,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     ValidationError,
     model_validator,
 )
 
-from bamctl import units, yaml_files
+from bamctl import inputs, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
 
@@ -33,9 +34,8 @@ EXTRA_BLOCK_FIELDS = frozenset({"module", "init"})
 _PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
-def _shape(value: Any) -> tuple[int, int, int]:
-    extents = value if isinstance(value, list | tuple) else (value,)
-    return units.parse_shape("x".join(map(str, extents)))
+def _written(given: inputs.Inputs) -> str | list[str]:
+    return str(given[0]) if len(given) == 1 else list(map(str, given))
 
 
 def _version(value: Any) -> Any:
@@ -58,10 +58,10 @@ def _patterns(value: Any) -> Any:
     return value if isinstance(value, str) else list(listed)
 
 
-InputShape = Annotated[
-    tuple[int, int, int],
-    BeforeValidator(_shape, json_schema_input_type=str | list[int]),
-    PlainSerializer(units.shape, return_type=str),
+InputsField = Annotated[
+    inputs.Inputs,
+    BeforeValidator(inputs.read, json_schema_input_type=str | list[int] | list[str]),
+    PlainSerializer(_written, return_type=str | list[str]),
 ]
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
@@ -146,9 +146,15 @@ class Placement(BaseModel):
         default=1, alias="schema", description="version of this format"
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="a torchvision model, such as resnet50"
+        default=None,
+        description="a torchvision model, such as resnet50; timm:NAME; or package.module:factory",
     )
-    input: InputShape | None = Field(default=None, description="channels x height x width")
+    args: dict[str, JsonValue] = Field(
+        default_factory=dict, description="keyword arguments for what builds the network"
+    )
+    input: InputsField | None = Field(
+        default=None, description="channels x height x width, or a list with one for each argument"
+    )
     num_classes: _PositiveInt | None = Field(
         default=None, description="classes of the network's head"
     )

@@ -7,68 +7,103 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bamctl import example
 from bamctl.attention.hook import HOLDER, detached
 from bamctl.errors import BamctlError
+from bamctl.inputs import Inputs, InputsLike, read
+from bamctl.structures import tensors
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What one forward and one backward pass in eval mode showed.
+    """What one forward and one backward pass showed.
 
-    `output_change` is the norm of the change of the output that the insertion made, relative to
-    the norm of the output before: 0 exactly if every bit is the same, None if every output was
-    zero, as that of a head that starts at zero.
+    `output_shapes` has the shape of every tensor that the network returns in eval mode, by its
+    place in the result. `output_change` is the norm of the change of these that the insertion made,
+    relative to the norm before: 0 exactly if every bit is the same, None if every output was zero,
+    as that of a head that starts at zero. Of a detector, which may see nothing at all, it is the
+    change of its losses on one object.
     """
 
-    output_shape: tuple[int, ...]
+    output_shapes: dict[str, tuple[int, ...]]
     output_change: float | None
     num_params_with_gradient: int
 
 
-def prove(model: nn.Module, input_shape: tuple[int, int, int]) -> Proof:
+def prove(model: nn.Module, given: InputsLike) -> Proof:
     """Run a network with and without what is inserted in it, and backward through it.
 
-    The network is left as it was found: modes, gradients and buffers.
+    The network is left as it was found: modes, gradients, buffers and random state.
 
     Args:
-        model: a network that returns one tensor in eval mode.
-        input_shape: channels, height and width of a random image.
+        model: a network that returns tensors, in whatever structure.
+        given: what it takes, without the batch; random numbers are made of it.
 
     Raises:
         BamctlError: the output or a gradient of an inserted parameter is missing or not finite.
     """
-    like = next(model.parameters())
-    image = torch.randn((1, *input_shape), generator=torch.Generator().manual_seed(0))
-    image = image.to(device=like.device, dtype=like.dtype)
+    inputs = read(given)
     inserted = [p for name, p in model.named_parameters() if name.startswith(f"{HOLDER}.")]
+    judged = _losses if example.is_detector(model) else _answer
     with _evaluating(model):
-        with detached(model), torch.no_grad():
-            before: Tensor = model(image)
-        after: Tensor = model(image)
+        with torch.no_grad():
+            shapes = {name: tuple(t.shape) for name, t in _answer(model, inputs).items()}
+            with detached(model):
+                before = judged(model, inputs)
+        after = judged(model, inputs)
         # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
-        gradients = torch.autograd.grad(after.square().mean(), inserted, allow_unused=True)
+        squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
+        if not squares:
+            raise BamctlError("the proof failed: the network returns nothing that can be trained")
+        gradients = torch.autograd.grad(squares, inserted, allow_unused=True)
     reached = [g for g in gradients if g is not None and bool(g.isfinite().all())]
-    if not bool(after.isfinite().all()) or len(reached) < len(inserted):
+    finite = all(bool(tensor.isfinite().all()) for tensor in after.values())
+    if not finite or len(reached) < len(inserted):
         raise BamctlError("the proof failed: the output or a gradient is missing or not finite")
     return Proof(
-        output_shape=tuple(after.shape),
-        output_change=_relative_change(before, after.detach()),
+        output_shapes=shapes,
+        output_change=_relative_change(before, after),
         num_params_with_gradient=sum(gradient.numel() for gradient in reached),
     )
 
 
-def _relative_change(before: Tensor, after: Tensor) -> float | None:
-    if not bool(before.any()):
-        return None
-    return float((after.double() - before.double()).norm() / before.double().norm())
+def _answer(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """What a network returns in eval mode for a fixed random image, by its place in the result."""
+    drawn = torch.Generator().manual_seed(0)
+    result = model(*example.arguments(model, inputs, generator=drawn))
+    return {".".join(map(str, path)): tensor for path, tensor in tensors(result)}
+
+
+def _losses(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
+    """What a detector's losses are for a fixed random image; each as a tensor of one number."""
+    drawn = torch.Generator().manual_seed(0)
+    arguments = example.training_arguments(model, inputs, generator=drawn)
+    for module in model.modules():
+        # The statistics of one image are no use, and are not to be changed.
+        module.training = not isinstance(module, nn.modules.batchnorm._BatchNorm)
+    try:
+        torch.manual_seed(0)
+        return {name: loss.reshape(1) for name, loss in model(*arguments).items()}
+    finally:
+        model.eval()
+
+
+def _relative_change(before: dict[str, Tensor], after: dict[str, Tensor]) -> float | None:
+    one, other = (
+        torch.cat([tensor.detach().double().flatten() for tensor in each.values()])
+        for each in (before, after)
+    )
+    return float((other - one).norm() / one.norm()) if bool(one.any()) else None
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in model.modules()}
+    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
     model.eval()
     try:
-        yield
+        with torch.random.fork_rng(devices):
+            yield
     finally:
         for module, mode in modes.items():
             module.training = mode

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from bamctl import units
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError, first_line
 from bamctl.placement import Attention, Placement
@@ -82,7 +83,7 @@ def _site(point: CutPoint, attention: Attention, trunk: Trunk) -> Site:
     if not alike:
         raise InputError(
             f"no block can be repeated at {point.module!r}: none of the network's blocks takes and "
-            f"returns {point.map.num_channels}x{point.map.height}x{point.map.width}"
+            f"returns {units.shape((point.map.num_channels, *point.map.extents))}"
         )
     # The block that ends here or the last one before; failing that, the first one after.
     before = [block for block in alike if block.position <= point.position]

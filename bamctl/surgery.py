@@ -12,11 +12,12 @@ from bamctl import checkpoints
 from bamctl import placement as placements
 from bamctl.attention import MODULES
 from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
-from bamctl.cut_points import find_trunk
 from bamctl.errors import InputError
+from bamctl.inputs import InputsLike, read
 from bamctl.placement import Placement
 from bamctl.sites import Site, resolve
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -25,7 +26,7 @@ def insert(
     model: Model,
     placement: Placement | Mapping[str, Any] | str | Path = "bottleneck",
     *,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: InputsLike | None = None,
 ) -> Model:
     """Insert attention modules into a network, in place, and return it.
 
@@ -34,12 +35,12 @@ def insert(
     format. `init=identity` leaves its outputs unchanged, bit for bit.
 
     Args:
-        model: any network of one image input.
+        model: any network.
         placement: a placement or its keys, the name of a shipped one, a YAML file, or a
             `.safetensors` file that bamctl wrote, whose weights are then loaded too. What it says
             of the network to build (`model`, `num_classes`, `stem`) is for the command line.
-        input_shape: channels, height and width that the network can run on; that of the placement
-            or 3x224x224 where left out.
+        input_shape: what the network can run on, as channels, height and width, or as a list of
+            shapes, one for each argument; that of the placement or 3x224x224 where left out.
 
     Raises:
         InputError: the placement does not fit the network, or something is inserted there already.
@@ -60,10 +61,10 @@ def insert(
             placement, state = checkpoint.required_placement(), checkpoint.state
         else:
             placement = placements.find(placement)
-    shape = input_shape or placement.input or (3, 224, 224)
+    given = input_shape or placement.input or (3, 224, 224)
     with detached(model):
         # The points are those of the network itself, whatever is inserted in it by now.
-        trunk = find_trunk(model, trace(model, shape))
+        trunk = find_trunk(model, trace(model, read(given)))
     sites = resolve(placement, trunk)
     if state is not None and hasattr(model, HOLDER):
         raise InputError("something is inserted already; load the weights into a plain network")
@@ -97,7 +98,7 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     holder = _holder(model)
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
-        attach(model.get_submodule(site.point.module), attention)
+        attach(model.get_submodule(site.point.module), attention, site.point.item)
 
 
 def remove(model: Model) -> Model:
@@ -150,15 +151,17 @@ def _build(model: nn.Module, site: Site) -> nn.Module:
     like = next((*host.parameters(), *model.parameters()).__iter__(), None)
     if like is not None:
         attention.to(device=like.device, dtype=like.dtype)
-    if _is_channels_last(model):
-        attention.to(memory_format=torch.channels_last)
+    spatial_axes = site.point.map.layout.spatial_axes
+    channels_last = {2: torch.channels_last, 3: torch.channels_last_3d}[spatial_axes]
+    if _is_channels_last(model, 2 + spatial_axes, channels_last):
+        attention.to(memory_format=channels_last)
     return attention.train(host.training)
 
 
-def _is_channels_last(model: nn.Module) -> bool:
-    """Whether the network's convolutions keep their weights in that order."""
-    kernels = (p for p in model.parameters() if p.dim() == 4)
+def _is_channels_last(model: nn.Module, dims: int, memory_format: torch.memory_format) -> bool:
+    """Whether the network's convolutions, 2-D or 3-D, keep their weights in that order."""
+    kernels = (p for p in model.parameters() if p.dim() == dims)
     return any(
-        kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+        kernel.is_contiguous(memory_format=memory_format) and not kernel.is_contiguous()
         for kernel in kernels
     )

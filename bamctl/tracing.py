@@ -2,16 +2,18 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
 
-from bamctl import operator_costs, units
+from bamctl import example, inputs, operator_costs
 from bamctl.errors import InputError, first_line
+from bamctl.structures import tensors
 
 with warnings.catch_warnings():
     # fvcore scripts a few functions when it is imported, and torch.jit.script is deprecated.
@@ -46,18 +48,33 @@ class Operator:
     ints: tuple[int | tuple[int, ...], ...]
 
 
+Item = int | str | None
+
+
 @dataclass(frozen=True)
 class ModuleCall:
-    """One call of a module: its canonical name, and its first argument and result if tensors."""
+    """One call of a module by its canonical name, and the values that it took and returned.
+
+    `input` is its first argument, if that is a tensor, and `is_unary` tells that it is the only
+    one. `outputs` are all floating-point tensors that it returned, in whatever structure. `output`
+    is the one of them where there is no other; it is then the result itself or, if `item` is not
+    None, that item of it.
+    """
 
     module: str
     input: int | None
     output: int | None
+    item: Item = None
+    outputs: tuple[int, ...] = ()
+    is_unary: bool = True
 
 
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass in eval mode did, for a batch of one.
+
+    `given` says what the network was called with; `inputs` and `outputs` number the tensors among
+    its arguments and results.
 
     `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
     1, by module (all that ran inside it; "" is the network). `elementwise_ops` counts everything
@@ -65,7 +82,7 @@ class Trace:
     reduces. `uncounted` lists operators without a formula; they are in neither number.
     """
 
-    input_shape: Shape
+    given: inputs.Inputs
     dtype: torch.dtype
     params: int
     macs: dict[str, int]
@@ -78,35 +95,40 @@ class Trace:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the first input, with the batch."""
+        return (1, *self.given[0].shape)
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Trace:
-    """Run the network once on an image of zeros, under fvcore, and write down what happened.
+
+def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
+    """Run the network once on zeros, under fvcore, and write down what happened.
 
     The network is left as it was found: modes, hooks, buffers and random state.
 
     Args:
-        model: any network of one image input.
-        input_shape: channels, height and width; a batch of one is made of them.
+        model: any network.
+        given: what it takes, such as channels, height and width of its image; a batch of one is
+            made of them.
 
     Raises:
-        InputError: the network cannot run on such an input, or cannot be traced.
+        InputError: the network cannot run on such an input, or cannot be traced; names the module
+            and the operator that stopped it.
     """
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
-    with _left_as_found(model):
-        try:
-            example = _example(model, input_shape)
+    given = inputs.read(given)
+    try:
+        with _left_as_found(model):
+            arguments = example.arguments(model, given)
             recorder = _Recorder(model)
-            analysis = _analyze(model, example)
-        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
-            raise InputError(
-                f"{type(model).__name__} cannot run on a {units.shape(input_shape)} input: "
-                f"{first_line(error)}; try another --input"
-            ) from error
+            analysis = _analyze(model, arguments)
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        raise InputError(_why_it_stopped(model, given, error)) from error
     counted = analysis.by_module_and_operator()
     return Trace(
-        input_shape=tuple(example.shape),
-        dtype=example.dtype,
+        given=given,
+        dtype=_dtype(model),
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs={name: operator_costs.total(costs, "macs") for name, costs in counted.items()},
         elementwise_ops={
@@ -114,18 +136,22 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Trace:
         },
         macs_by_operator=_by_operator(counted[""]),
         uncounted=dict(analysis.unsupported_ops()),
-        **_dataflow(recorder),
+        **_dataflow(recorder, num_inputs=_num_tensors(arguments)),
     )
+
+
+def _num_tensors(arguments: tuple[Any, ...]) -> int:
+    return sum(len(each) if isinstance(each, list) else 1 for each in arguments)
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    return like.dtype
 
 
 def _by_operator(costs: Counter[str]) -> dict[str, int]:
     macs = ((key.removeprefix("macs:"), int(n)) for key, n in costs.items() if n > 0)
     return {kind: n for kind, n in macs if not kind.startswith("elementwise:")}
-
-
-def _example(model: nn.Module, input_shape: tuple[int, int, int]) -> torch.Tensor:
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
-    return torch.zeros(1, *input_shape, dtype=like.dtype, device=like.device)
 
 
 _HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks")
@@ -158,8 +184,8 @@ def _left_as_found(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _analyze(model: nn.Module, example: torch.Tensor) -> FlopCountAnalysis:
-    analysis = FlopCountAnalysis(model, (example,))
+def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
+    analysis = FlopCountAnalysis(model, arguments)
     analysis.clear_op_handles()
     analysis.set_op_handle(**operator_costs.handles(_DEFAULT_SUPPORTED_OPS))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
@@ -171,33 +197,37 @@ def _analyze(model: nn.Module, example: torch.Tensor) -> FlopCountAnalysis:
 
 
 class _Recorder:
-    """Forward hooks that tell which value of the graph each module took and returned.
+    """Forward hooks that tell which values of the graph each module took and returned.
 
     The graph is rewritten when the trace ends, and its values with it. Their names survive, so
     each value that a module sees is given one.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.calls: list[tuple[str, str | None, str | None]] = []
+        self.calls: list[_MarkedCall] = []
         self.graph: Any = None
         self._names = {module: name for name, module in model.named_modules()}
         self._num_marks = 0
-        self._taken: list[str | None] = []
+        self._entered: list[tuple[str | None, bool]] = []
         for module in self._names:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
             module.register_forward_hook(self._leave)
 
-    def _enter(self, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def _enter(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         # Marked on the way in: an in-place module has made it its result by the way out.
-        self._taken.append(self._mark(next(iter((*inputs, *named.values())), None)))
+        every = (*given, *named.values())
+        first = every[0] if every else None
+        mark = self._mark(first) if isinstance(first, Tensor) else None
+        num_given = sum(1 for each in every if each is not None)
+        self._entered.append((mark, num_given == 1))
 
-    def _leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
         self.graph = torch._C._get_tracing_state().graph()
-        self.calls.append((self._names[module], self._taken.pop(), self._mark(output)))
+        taken, is_unary = self._entered.pop()
+        returned = {self._mark(tensor): path for path, tensor in tensors(result)}
+        self.calls.append(_MarkedCall(self._names[module], taken, returned, is_unary))
 
-    def _mark(self, tensor: Any) -> str | None:
-        if not isinstance(tensor, torch.Tensor):
-            return None
+    def _mark(self, tensor: Tensor) -> str:
         value = torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
         if not value.debugName().startswith("bamctl_"):
             self._num_marks += 1
@@ -206,21 +236,39 @@ class _Recorder:
         return name
 
 
-def _dataflow(recorder: _Recorder) -> dict[str, Any]:
-    # The graph's inputs are the image, then every parameter and buffer.
-    image, *_ = recorder.graph.inputs()
+@dataclass(frozen=True)
+class _MarkedCall:
+    module: str
+    taken: str | None
+    returned: dict[str, tuple[int | str, ...]]
+    is_unary: bool
+
+    def numbered(self, number: Mapping[str, int]) -> ModuleCall:
+        single = next(iter(self.returned)) if len(self.returned) == 1 else ""
+        path = self.returned.get(single, ())
+        return ModuleCall(
+            module=self.module,
+            input=number.get(self.taken or ""),
+            # Deeper in a structure than its first level, a tensor cannot be put back in place.
+            output=number.get(single) if len(path) <= 1 else None,
+            item=path[0] if len(path) == 1 else None,
+            outputs=tuple(number[name] for name in self.returned if name in number),
+            is_unary=self.is_unary,
+        )
+
+
+def _dataflow(recorder: _Recorder, num_inputs: int) -> dict[str, Any]:
+    # The graph's inputs are those of the network, then every parameter and buffer.
+    given = list(recorder.graph.inputs())[:num_inputs]
     operators = [node for node in recorder.graph.nodes() if node.kind() != "prim::Constant"]
-    values = [image, *(value for node in operators for value in node.outputs())]
+    values = [*given, *(value for node in operators for value in node.outputs())]
     shapes = {value.unique(): operator_costs.shape_of(value) for value in values}
     number = {value.debugName(): value.unique() for value in values}
     return {
         "operators": tuple(filter(None, map(_operator, operators))),
-        "calls": tuple(
-            ModuleCall(module, number.get(taken or ""), number.get(returned or ""))
-            for module, taken, returned in recorder.calls
-        ),
+        "calls": tuple(call.numbered(number) for call in recorder.calls),
         "shapes": {value: shape for value, shape in shapes.items() if shape is not None},
-        "inputs": (image.unique(),),
+        "inputs": tuple(value.unique() for value in given),
         "outputs": tuple(value.unique() for value in _flat(recorder.graph.outputs())),
     }
 
@@ -258,3 +306,49 @@ def _constant_ints(value: Any) -> int | tuple[int, ...] | None:
         return tuple(i for i in items if isinstance(i, int))
     constant = value.toIValue() if node.kind() == "prim::Constant" else None
     return constant if isinstance(constant, int) and not isinstance(constant, bool) else None
+
+
+def _why_it_stopped(model: nn.Module, given: inputs.Inputs, error: BaseException) -> str:
+    """What went wrong, and the module and operator where it did."""
+    name, told = type(model).__name__, first_line(error)
+    with _left_as_found(model):
+        watch = _Watch(model)
+        try:
+            with watch:
+                model(*example.arguments(model, given))
+        except (Exception, SystemExit):
+            where = f"{inputs.text(given)} input: {told}{watch.place()}"
+            return f"{name} cannot run on a {where}; try another --input"
+        with suppress(Exception, SystemExit), watch:
+            _analyze(model, example.arguments(model, given))
+        return f"{name} runs, but cannot be traced: {told}{watch.place()}"
+
+
+class _Watch(TorchFunctionMode):
+    """Notes which module and which operator runs, until one of them fails."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._modules: list[str] = []
+        self._operator: str | None = None
+        for name, module in model.named_modules():
+            module.register_forward_pre_hook(lambda *_, name=name: self._modules.append(name))
+            module.register_forward_hook(lambda *_: self._leave())
+
+    def _leave(self) -> None:
+        self._modules.pop()
+
+    def __torch_function__(
+        self, function: Any, types: Any, given: Any = (), named: Any = None
+    ) -> Any:
+        self._operator = resolve_name(function) or getattr(function, "__name__", None)
+        result = function(*given, **(named or {}))
+        self._operator = None
+        return result
+
+    def place(self) -> str:
+        module = next((name for name in reversed(self._modules) if name), None)
+        at = [f"in {module}"] if module else []
+        if self._operator:
+            at.append(f"at {self._operator.rpartition('.')[2]}")
+        return f" ({' '.join(at)})" if at else ""

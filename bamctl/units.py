@@ -1,8 +1,4 @@
-"""Numbers as people read them, and the few that people write."""
-
-import re
-
-from bamctl.errors import InputError
+"""Numbers as people read them."""
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 _TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
@@ -70,21 +66,3 @@ def shape(dims: tuple[int, ...]) -> str:
     '3x224x224'
     """
     return "x".join(map(str, dims))
-
-
-def parse_shape(text: str) -> tuple[int, int, int]:
-    """Channels, height and width of one image.
-
-    >>> parse_shape("3x224x320")
-    (3, 224, 320)
-
-    Raises:
-        InputError: the text is not three positive integers joined by `x`.
-    """
-    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text.strip(), re.ASCII)
-    if not match:
-        raise InputError(
-            f"input shape {text!r} is not channels x height x width; write it like 3x224x224"
-        )
-    channels, height, width = map(int, match.groups())
-    return channels, height, width

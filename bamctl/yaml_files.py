@@ -62,6 +62,20 @@ def text(data: dict[str, Any]) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
+def value(text: str) -> Any:
+    """One plain value as YAML reads it.
+
+    >>> value("3"), value("[2, 2]"), value("null"), value("relu")
+    (3, [2, 2], None, 'relu')
+
+    Raises:
+        InputError: it is not such a value.
+    """
+    path = Path(text)
+    root = _compose(path, text)
+    return None if root is None else _plain(path, root, (), {})
+
+
 def _read(path: Path) -> str:
     try:
         if path.exists() and not path.is_file():

@@ -18,7 +18,7 @@ def small_shape(name: str) -> tuple[int, int, int]:
 
 def build(name: str) -> nn.Module:
     """The network with random weights, in eval mode, built for `small_shape`."""
-    model = models.build(name, input_shape=small_shape(name)).eval()
+    model = models.build(name, inputs=small_shape(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.
         if isinstance(layer, nn.Linear) and not bool(layer.weight.any()):

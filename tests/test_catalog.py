@@ -2,7 +2,7 @@
 
 import pytest
 
-from bamctl import catalog
+from bamctl import catalog, inputs
 from bamctl.errors import InputError
 
 
@@ -15,10 +15,10 @@ def test_a_glob_selects() -> None:
 def test_sites_are_counted_on_demand() -> None:
     (known,) = catalog.entries(("vgg11",), count=False)
     # torchvision publishes 132,863,336 parameters and 7.609 G multiply-adds at 224x224.
-    assert (known.params, known.macs, known.input_shape) == (
+    assert (known.params, known.macs, inputs.text(known.inputs)) == (
         132_863_336,
         7_609_000_000,
-        (3, 224, 224),
+        "3x224x224",
     )
     assert (known.num_bottlenecks, known.num_blocks) == (None, None)
     (counted,) = catalog.entries(("resnet18",), count=True)

@@ -8,11 +8,12 @@ import torch
 from bamctl import BAM, Placement, analyze, models
 from bamctl.attention.layouts import Layout, Nchw, Nhwc, Tokens
 from bamctl.cost import bam_cost, placement_cost
-from bamctl.cut_points import FeatureMap, find_trunk
+from bamctl.feature_maps import FeatureMap
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.sites import resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 from tests.networks import ChannelsLastTrunk, Unseen
 
 PAPER = {
@@ -36,7 +37,7 @@ GRID = [
 
 
 def test_by_hand_at_the_first_bottleneck_of_resnet50() -> None:
-    cost = bam_cost(FeatureMap(Nchw(), 256, 56, 56), **PAPER)
+    cost = bam_cost(FeatureMap(Nchw(), 256, (56, 56)), **PAPER)
     pixels = 56 * 56
     assert cost.params == 17_747
     assert cost.macs == 2 * 256 * 16 + pixels * (256 * 16 + 2 * 9 * 16 * 16 + 16)
@@ -48,9 +49,9 @@ def test_by_hand_at_the_first_bottleneck_of_resnet50() -> None:
     assert cost.memory_bytes == 4 * (2 * gate + 3 * 16 * pixels + pixels + 256 + 16 + 256)
 
 
-@pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens(6, 5, 1)], ids=lambda x: x.name)
+@pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens((6, 5), 1)], ids=lambda x: x.name)
 def test_parameters_and_memory_of_every_variant(layout: Layout) -> None:
-    at = FeatureMap(layout, 48, 6, 5)
+    at = FeatureMap(layout, 48, (6, 5))
     for values in GRID:
         cost = bam_cost(at, reduction=8, **values)
         bam = BAM(48, reduction=8, layout=layout, **values)
@@ -122,6 +123,6 @@ def test_memory_is_what_a_training_step_keeps() -> None:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         pack(bam(x))
     size = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in known)
-    per_image = bam_cost(FeatureMap(Nchw(), 64, 10, 12), **PAPER).memory_bytes
+    per_image = bam_cost(FeatureMap(Nchw(), 64, (10, 12)), **PAPER).memory_bytes
     statistics = 4 * 2 * (64 + 1)
     assert size == 4 * per_image + statistics

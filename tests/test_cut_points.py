@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bamctl.cut_points import Trunk, find_trunk
+from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 from tests.networks import ChannelsLastTrunk, Residual, Reused, SideOutput, Skip, Unseen
 
 

@@ -6,10 +6,10 @@ from torch import nn
 
 from bamctl import Placement, analyze, models, remove
 from bamctl.cost import placement_cost
-from bamctl.cut_points import find_trunk
 from bamctl.sites import resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 from tests.builders import NAMES, build, small_shape
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from bamctl import factories, models
 from bamctl.errors import InputError
+from bamctl.inputs import read
 
 CODE = """
 import torch
@@ -43,7 +44,7 @@ def test_a_factory_in_the_current_folder() -> None:
     model = models.build("own_nets:tiny", num_classes=7)
     assert model[2].out_features == 7
     assert models.build("own_nets:Nets.other")[2].out_features == 10
-    assert models.default_input_shape("own_nets:tiny") == (3, 224, 224)
+    assert models.default_inputs("own_nets:tiny") == read((3, 224, 224))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_every_figure_is_that_of_the_modified_network(tmp_path: Path) -> None:
     wanted = Placement(model="resnet18", where="bottleneck", input=SHAPE, num_classes=10)
     priced = price(load_subject(wanted), wanted)
     found = {metric: measure(priced) for metric, measure in MEASURES.items()}
-    model = models.build("resnet18", input_shape=SHAPE, num_classes=10)
+    model = models.build("resnet18", inputs=SHAPE, num_classes=10)
     before = sum(parameter.numel() for parameter in model.parameters())
     kept = kept_for_backward(on_meta(model), SHAPE)
     done = insert_and_prove("resnet18", model, wanted, SHAPE)

@@ -19,7 +19,7 @@ def test_sites_costs_and_proof_belong_together() -> None:
     assert done.placed.modules == ["alpha", "beta.1"]
     assert done.placed.total.params == after - before == done.proof.num_params_with_gradient
     assert done.trace.params == before
-    assert done.proof.output_shape == (1, 5)
+    assert done.proof.output_shapes == {"": (1, 5)}
 
 
 def test_the_placement_names_every_site_with_its_overrides() -> None:

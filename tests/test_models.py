@@ -6,10 +6,11 @@ import torchvision
 
 from bamctl import models
 from bamctl.errors import InputError
+from bamctl.inputs import read
 
 
 def test_names_are_torchvision_s() -> None:
-    expected = torchvision.models.list_models(module=torchvision.models)
+    expected = torchvision.models.list_models()
     assert list(models.names()) == sorted(expected)
 
 
@@ -25,7 +26,7 @@ def test_names_do_not_import_torchvision(python: object) -> None:
     ("name", "side"), [("resnet50", 224), ("inception_v3", 299), ("efficientnet_b7", 600)]
 )
 def test_default_input_is_what_the_weights_expect(name: str, side: int) -> None:
-    assert models.default_input_shape(name) == (3, side, side)
+    assert models.default_inputs(name) == read((3, side, side))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "densenet121"])
@@ -53,7 +54,7 @@ def test_uninitialized_networks_have_the_same_shapes(name: str) -> None:
 
 
 def test_vision_transformers_are_built_for_the_input() -> None:
-    model = models.build("vit_b_32", input_shape=(3, 96, 96), num_classes=7).eval()
+    model = models.build("vit_b_32", inputs=(3, 96, 96), num_classes=7).eval()
     assert model(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
 
 
@@ -62,8 +63,8 @@ def test_vision_transformers_are_built_for_the_input() -> None:
     [
         ({"name": "resnet5O"}, r"unknown model 'resnet5O' \(did you mean 'resnet50'\?\)"),
         ({"name": "teapot"}, "`bamctl models` lists them"),
-        ({"name": "vit_b_16", "input_shape": (3, 224, 192)}, "takes square images only"),
-        ({"name": "vit_b_16", "input_shape": (3, 100, 100)}, "cannot be built so"),
+        ({"name": "vit_b_16", "inputs": (3, 224, 192)}, "takes square images only"),
+        ({"name": "vit_b_16", "inputs": (3, 100, 100)}, "cannot be built so"),
         ({"name": "resnet18", "weights": "IMAGENET1K_V9"}, "did you mean 'IMAGENET1K_V1'"),
         ({"name": "resnet18", "weights": "DEFAULT", "num_classes": 10}, "has 1000 classes"),
     ],

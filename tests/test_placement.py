@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from bamctl import Placement, placement
+from bamctl import Placement, inputs, placement
 from bamctl.errors import InputError
 from bamctl.placement import Attention
 
@@ -54,7 +54,7 @@ def test_shipped_names() -> None:
 def test_ablations_change_one_thing(name: str) -> None:
     found, change = placement.find(name), ABLATIONS[name]
     assert (found.model, found.num_classes, found.stem) == ("resnet50", 100, "small")
-    assert found.input == (3, 32, 32)
+    assert inputs.text(found.input) == "3x32x32"
     assert found.patterns() == ("block" if name == "paper/every-block" else "bottleneck",)
     if "module" in change:
         assert found.attention.module == "extra-block"
@@ -78,7 +78,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     written.save(path)
     loaded = Placement.load(path)
-    assert loaded.input == (3, 64, 96)
+    assert inputs.text(loaded.input) == "3x64x96"
     assert loaded.patterns() == ("layer1", "layer2")
     assert loaded.attention.hyperparameters() == written.attention.hyperparameters()
     site = loaded.attention.overridden(loaded.insertions["layer2"])
@@ -113,7 +113,7 @@ WRONG = {
     "attention: bam": (1, "attention"),
     "attention:\n  module: extra-block\n  reduction: 4": (1, "drop reduction"),
     "schema: 2": (1, "schema: 2 is not one of 1"),
-    "schema: 1\n\ninput: 224": (3, "'224' is not channels x height x width"),
+    "schema: 1\n\ninput: 224x": (3, "'224x' is not channels x height x width"),
     "input: 3x0x224": (1, "is not channels x height x width"),
     "stages: 0": (1, "'all' or a whole number of at least 1, not 0"),
     "stages: few": (1, "'all' or a whole number of at least 1, not 'few'"),

@@ -16,7 +16,7 @@ SHAPE = (3, 32, 32)
 def test_a_plain_module_changes_the_output() -> None:
     model = insert(Unseen(), input_shape=SHAPE)
     proof = prove(model, SHAPE)
-    assert proof.output_shape == (1, 5)
+    assert proof.output_shapes == {"": (1, 5)}
     assert proof.output_change > 0
     assert proof.num_params_with_gradient == sum(p.numel() for p in model.inserted.parameters())
 

@@ -4,9 +4,9 @@ import pytest
 
 from bamctl import Placement, analyze, models, placement
 from bamctl.cost import PlacementCost, placement_cost
-from bamctl.cut_points import find_trunk
 from bamctl.sites import resolve
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 
 # Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, table 3: ImageNet, in millions.
 IMAGENET_PARAMS = {

@@ -3,10 +3,11 @@
 import pytest
 
 from bamctl import Placement
-from bamctl.cut_points import Trunk, find_trunk
+from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.sites import resolve
 from bamctl.tracing import trace
+from bamctl.trunk import find_trunk
 from tests.networks import Skip, Unseen
 
 

@@ -266,10 +266,10 @@ def test_precision_and_mode_are_followed(dtype: torch.dtype, training: bool) -> 
 
 def test_a_network_on_another_device_is_followed() -> None:
     """`meta` is the other device that every machine has; it cannot run, so it is only built."""
-    from bamctl.cut_points import find_trunk
     from bamctl.sites import resolve
     from bamctl.surgery import insert_sites
     from bamctl.tracing import trace
+    from bamctl.trunk import find_trunk
 
     model = Unseen()
     sites = resolve(Placement(), find_trunk(model, trace(model, (3, 32, 32))))

@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.fx
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
 
 from bamctl.attention.layouts import Layout, Nchw
 
@@ -31,6 +32,10 @@ class BAM(nn.Module):
 
     Where a batch norm would see one value per channel in training (a batch of one in the channel
     branch), its variance is undefined; it then normalises with its running statistics.
+
+    In a layout with frames, as networks for video have it, the convolutions are 3-D: the average is
+    over time and space, the 3x3 kernels are 3x3x3, and they are dilated in space only. The paper
+    has images only, and says nothing of it.
 
     Args:
         num_channels: C.
@@ -85,35 +90,41 @@ class BAM(nn.Module):
         if branches in ("both", "channel"):
             self.channel = _channel_branch(num_channels, hidden, variant)
         if branches in ("both", "spatial"):
-            self.spatial = _spatial_branch(num_channels, hidden, dilation, dilated_convs, variant)
+            self.spatial = _spatial_branch(
+                num_channels, hidden, dilation, dilated_convs, variant, self.layout.spatial_axes
+            )
         self.scale = nn.Parameter(torch.zeros(())) if init == "identity" else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw new weights; batch norms and the scale of `init=identity` start over."""
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
+            if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear | _AnyBatchNorm):
                 layer.reset_parameters()
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv2d | nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         if self.scale is not None:
             nn.init.zeros_(self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the module to a feature map with shape (N, C, H, W), or that of its layout."""
-        maps = self.layout.to_nchw(x)
+        maps = self.layout.to_channels_first(x)
         gate = torch.sigmoid(self.attention(maps))
         if self.scale is not None:
             gate = gate * self.scale
-        return self.layout.from_nchw(torch.addcmul(maps, maps, gate), x)
+        return self.layout.from_channels_first(torch.addcmul(maps, maps, gate), x)
 
     def attention(self, maps: Tensor) -> Tensor:
         """The combined branches before the sigmoid, broadcastable to the map's (N, C, H, W)."""
         parts: list[Tensor] = []
         if self.channel is not None:
-            parts.append(self.channel(maps.mean((2, 3))).unsqueeze(2).unsqueeze(3))
+            spatial = range(2, 2 + self.layout.spatial_axes)
+            vector = self.channel(maps.mean(tuple(spatial)))
+            for axis in spatial:
+                vector = vector.unsqueeze(axis)
+            parts.append(vector)
         if self.spatial is not None:
             parts.append(self.spatial(maps))
         return _COMBINE[self.combine](*parts) if len(parts) == 2 else parts[0]
@@ -141,29 +152,40 @@ def _channel_branch(num_channels: int, hidden: int, variant: str) -> nn.Sequenti
 
 
 def _spatial_branch(
-    num_channels: int, hidden: int, dilation: int, dilated_convs: int, variant: str
+    num_channels: int,
+    hidden: int,
+    dilation: int,
+    dilated_convs: int,
+    variant: str,
+    spatial_axes: int,
 ) -> nn.Sequential:
-    """From maps with shape (N, C, H, W) to (N, 1, H, W)."""
+    """From maps with shape (N, C, H, W) to (N, 1, H, W), or with frames before H."""
+    layer_types: dict[int, tuple[Any, Any]] = {
+        2: (nn.Conv2d, _BatchNorm2d),
+        3: (nn.Conv3d, _BatchNorm3d),
+    }
+    conv, norm = layer_types[spatial_axes]
     layers: dict[str, nn.Module] = {}
 
-    def add(name: str, conv: nn.Module) -> None:
-        layers[name] = conv
+    def add(name: str, layer: nn.Module) -> None:
+        layers[name] = layer
         if variant == "official":
-            layers[f"{name}_norm"] = _BatchNorm2d(hidden)
+            layers[f"{name}_norm"] = norm(hidden)
         layers[f"{name}_relu"] = nn.ReLU()
 
-    add("reduce", nn.Conv2d(num_channels, hidden, 1))
+    add("reduce", conv(num_channels, hidden, 1))
+    # Frames are not dilated: the next one is the next one.
+    spread = (1, dilation, dilation)[-spatial_axes:]
     for index in range(dilated_convs):
-        conv = nn.Conv2d(hidden, hidden, 3, padding=dilation, dilation=dilation)
-        add(f"dilated_{index}", conv)
-    layers["collapse"] = nn.Conv2d(hidden, 1, 1)
+        add(f"dilated_{index}", conv(hidden, hidden, 3, padding=spread, dilation=spread))
+    layers["collapse"] = conv(hidden, 1, 1)
     if variant == "paper":
-        layers["norm"] = _BatchNorm2d(1)
+        layers["norm"] = norm(1)
     return nn.Sequential(OrderedDict(layers))
 
 
 @torch.fx.wrap
-def _normalize(x: Tensor, norm: nn.modules.batchnorm._BatchNorm) -> Tensor:
+def _normalize(x: Tensor, norm: _AnyBatchNorm) -> Tensor:
     """Batch norm with its running statistics where the batch has one value for each channel.
 
     A leaf for `torch.fx`, which could not branch on a size that it does not know yet.
@@ -171,7 +193,7 @@ def _normalize(x: Tensor, norm: nn.modules.batchnorm._BatchNorm) -> Tensor:
     if norm.training and x.numel() == norm.num_features:
         mean, var = norm.running_mean, norm.running_var
         return F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps)
-    return nn.modules.batchnorm._BatchNorm.forward(norm, x)
+    return _AnyBatchNorm.forward(norm, x)
 
 
 class _BatchNorm1d(nn.BatchNorm1d):
@@ -180,5 +202,10 @@ class _BatchNorm1d(nn.BatchNorm1d):
 
 
 class _BatchNorm2d(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return _normalize(x, self)
+
+
+class _BatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         return _normalize(x, self)

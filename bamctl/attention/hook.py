@@ -4,7 +4,9 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
+
+from bamctl.structures import replaced
 
 # The submodule of the root that owns everything inserted. Its name is in every checkpoint.
 HOLDER = "inserted"
@@ -26,24 +28,34 @@ class AttentionHook:
     """Applies an attention module to what its host returns.
 
     An object and not a closure: `copy.deepcopy` and `pickle` take it along with the network, and
-    keep it pointing at the network's own copy of the module.
+    keep it pointing at the network's own copy of the module. Of a host that returns more than the
+    feature map, `item` is the index or key of the map in its result.
     """
 
-    def __init__(self, attention: nn.Module) -> None:
+    def __init__(self, attention: nn.Module, item: int | str | None = None) -> None:
         self.attention = attention
+        self.item = item
 
-    def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
+    def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         """The refined output, which takes the place of the host's own."""
         if self.attention.training != host.training:
             # A part of the network that is used alone, as `IntermediateLayerGetter` does, has its
             # mode set without the root, and so without us.
             self.attention.train(host.training)
-        return self.attention(output)
+        if self.item is None:
+            return self.attention(output)
+        return replaced(output, self.item, self.attention(output[self.item]))
 
 
-def attach(host: nn.Module, attention: nn.Module) -> None:
-    """Apply an attention module to everything that the host returns from now on."""
-    host.register_forward_hook(AttentionHook(attention))
+def attach(host: nn.Module, attention: nn.Module, item: int | str | None = None) -> None:
+    """Apply an attention module to everything that the host returns from now on.
+
+    Args:
+        host: the module whose output is refined.
+        attention: what refines it.
+        item: index or key of the feature map, where the host returns more than that.
+    """
+    host.register_forward_hook(AttentionHook(attention, item))
 
 
 def is_attached(host: nn.Module) -> bool:

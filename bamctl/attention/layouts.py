@@ -1,6 +1,7 @@
-"""Orders of axes in which networks keep feature maps, and the way to (N, C, H, W) and back."""
+"""Orders of axes in which networks keep feature maps, and the way to channels first and back."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -12,18 +13,27 @@ class Nchw:
     """Maps with shape (N, C, H, W): nothing to do."""
 
     name: ClassVar[str] = "nchw"
+    spatial_axes: ClassVar[int] = 2
 
-    def shape(self, num_channels: int, height: int, width: int) -> tuple[int, ...]:
+    def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the map of one image, without the batch."""
-        return (num_channels, height, width)
+        return (num_channels, *extents)
 
-    def to_nchw(self, x: Tensor) -> Tensor:
+    def to_channels_first(self, x: Tensor) -> Tensor:
         """The map itself."""
         return x
 
-    def from_nchw(self, maps: Tensor, x: Tensor) -> Tensor:
+    def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
         """The map itself."""
         return maps
+
+
+@dataclass(frozen=True)
+class Ncdhw(Nchw):
+    """Maps of a video, with shape (N, C, T, H, W): nothing to do."""
+
+    name: ClassVar[str] = "ncdhw"
+    spatial_axes: ClassVar[int] = 3
 
 
 @dataclass(frozen=True)
@@ -31,44 +41,57 @@ class Nhwc:
     """Maps with shape (N, H, W, C), as in Swin."""
 
     name: ClassVar[str] = "nhwc"
+    spatial_axes: ClassVar[int] = 2
 
-    def shape(self, num_channels: int, height: int, width: int) -> tuple[int, ...]:
+    def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the map of one image, without the batch."""
-        return (height, width, num_channels)
+        return (*extents, num_channels)
 
-    def to_nchw(self, x: Tensor) -> Tensor:
+    def to_channels_first(self, x: Tensor) -> Tensor:
         """A view with shape (N, C, H, W)."""
-        return x.permute(0, 3, 1, 2)
+        return x.permute(0, -1, *range(1, self.spatial_axes + 1))
 
-    def from_nchw(self, maps: Tensor, x: Tensor) -> Tensor:
+    def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
         """A view with shape (N, H, W, C)."""
-        return maps.permute(0, 2, 3, 1)
+        return maps.permute(0, *range(2, self.spatial_axes + 2), 1)
+
+
+@dataclass(frozen=True)
+class Ndhwc(Nhwc):
+    """Maps of a video, with shape (N, T, H, W, C), as in Swin3D."""
+
+    name: ClassVar[str] = "ndhwc"
+    spatial_axes: ClassVar[int] = 3
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Patches with shape (N, num_prefix_tokens + height * width, C), as in a Vision Transformer.
+    """Patches with shape (N, num_prefix_tokens + P, C), as in a Vision Transformer.
 
-    The first `num_prefix_tokens`, such as the class token, have no place in the image; they pass
-    unchanged.
+    The P patches lie on a grid of height and width, or of frames, height and width. The first
+    `num_prefix_tokens`, such as the class token, have no place in the image; they pass unchanged.
     """
 
-    height: int
-    width: int
+    grid: tuple[int, ...]
     num_prefix_tokens: int = 0
 
     name: ClassVar[str] = "tokens"
 
-    def shape(self, num_channels: int, height: int, width: int) -> tuple[int, ...]:
+    @property
+    def spatial_axes(self) -> int:
+        """2 for images, 3 for videos."""
+        return len(self.grid)
+
+    def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the map of one image, without the batch."""
-        return (self.num_prefix_tokens + height * width, num_channels)
+        return (self.num_prefix_tokens + prod(extents), num_channels)
 
-    def to_nchw(self, x: Tensor) -> Tensor:
-        """The patches on their grid, with shape (N, C, H, W)."""
+    def to_channels_first(self, x: Tensor) -> Tensor:
+        """The patches on their grid, with shape (N, C, H, W) or (N, C, T, H, W)."""
         patches = x[:, self.num_prefix_tokens :].transpose(1, 2)
-        return torch.unflatten(patches, 2, (self.height, self.width))
+        return torch.unflatten(patches, 2, self.grid)
 
-    def from_nchw(self, maps: Tensor, x: Tensor) -> Tensor:
+    def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
         """The patches in a row again, behind the prefix tokens of `x`."""
         patches = maps.flatten(2).transpose(1, 2)
         return torch.cat((x[:, : self.num_prefix_tokens], patches), dim=1)

@@ -39,6 +39,7 @@ def analyze(
         found = run(
             model,
             input_shape=wanted.input,
+            args=wanted.args,
             attention=wanted.attention,
             stages=wanted.stages,
             num_classes=wanted.num_classes,

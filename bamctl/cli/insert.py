@@ -124,16 +124,17 @@ def _insert(
     assert wanted.model is not None
     # One command gives one result: the new weights are random, but the same in every run.
     torch.manual_seed(0)
-    shape = wanted.input or models.default_input_shape(wanted.model)
+    given = wanted.input or models.default_inputs(wanted.model)
     network = models.build(
         wanted.model,
-        input_shape=shape,
+        inputs=given,
         num_classes=wanted.num_classes,
         stem=wanted.stem,
+        args=wanted.args,
         weights=None if checkpoint else weights,
     )
     state = checkpoint.state if checkpoint else None
-    inserted = insert_and_prove(wanted.model, network, wanted, shape, state)
+    inserted = insert_and_prove(wanted.model, network, wanted, given, state)
     if out is not None and out.suffix in YAML:
         inserted.placement.save(out)
     elif out is not None:

@@ -1,15 +1,22 @@
 """`bamctl models`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from bamctl.cli.options import OutputOptions, working
+from bamctl.cli.options import OutputOptions, option, working
 
 
 def models(
     pattern: Annotated[str, typer.Argument(metavar="[GLOB]", show_default=False)] = "*",
     *,
+    family: Annotated[
+        Literal[
+            "classification", "quantization", "segmentation", "detection", "video", "optical_flow"
+        ]
+        | None,
+        option("Only models of this family. [all]"),
+    ] = None,
     count: Annotated[
         bool, typer.Option("--count", help="Trace each model to count its bottlenecks and blocks.")
     ] = False,
@@ -20,7 +27,7 @@ def models(
     from bamctl.report.models_view import models_report
 
     out.check()
-    names = catalog.matching(pattern)
+    names = catalog.matching(pattern, family)
     with working(f"looking at {len(names)} models"):
         found = list(catalog.entries(names, count=count))
     out.show(models_report(found))

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bamctl import units
+from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
 Panel = "Attention module"
@@ -31,7 +31,7 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A torchvision classification model, such as resnet50.",
+        help="A torchvision model such as resnet50, timm:NAME, or package.module:factory.",
         autocompletion=lambda incomplete: _complete("models", "names", incomplete),
         show_default=False,
     ),
@@ -112,8 +112,18 @@ class NetworkOptions:
     """Which network exactly, and which of its stages count."""
 
     input: Annotated[
-        str | None,
-        option("Input as channels x height x width. [what the model's weights expect]"),
+        list[str] | None,
+        option(
+            "Input as channels x height x width, of a video channels x frames x height x width; "
+            "repeat for several. [what the model's weights expect]"
+        ),
+    ] = None
+    arg: Annotated[
+        list[str] | None,
+        option(
+            "A keyword argument for what builds the network; repeat for several.",
+            metavar="KEY=VALUE",
+        ),
     ] = None
     num_classes: Annotated[int | None, option("Classes of the head. [1000]", min=1)] = None
     stem: Annotated[
@@ -130,12 +140,21 @@ class NetworkOptions:
         Raises:
             InputError: one of them cannot be read.
         """
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        if self.input is not None:
-            given["input"] = units.parse_shape(self.input)
+        given = {name: value for name, value in asdict(self).items() if value}
+        if self.arg:
+            given["args"] = dict(map(_keyword, given.pop("arg")))
         if self.stages is not None and self.stages.isdecimal():
             given["stages"] = int(self.stages)
         return given
+
+
+def _keyword(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"--arg {text!r} is not KEY=VALUE; write it like --arg width_mult=0.5")
+    from bamctl import yaml_files
+
+    return name, yaml_files.value(value)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import stats
 from torch import nn
 
+from bamctl import example
 from bamctl.errors import BamctlError, first_line
+from bamctl.inputs import InputsLike, read
 
 if TYPE_CHECKING:
     from torch.utils.benchmark import Timer
@@ -88,7 +90,7 @@ def check_device(name: str) -> torch.device:
 def measure(
     base: nn.Module,
     modified: nn.Module,
-    input_shape: tuple[int, int, int],
+    given: InputsLike,
     *,
     device: str = "cpu",
     batch_size: int = 1,
@@ -102,7 +104,7 @@ def measure(
     Args:
         base: a network; it is moved to the device.
         modified: another one of the same input.
-        input_shape: channels, height and width.
+        given: what they take, without the batch.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
         batch_size: images in a batch.
         threads: of the CPU; PyTorch's own number where left out.
@@ -113,8 +115,9 @@ def measure(
     """
     on, count = check_device(device), threads or torch.get_num_threads()
     try:
-        x = torch.randn(batch_size, *input_shape, device=on)
-        timers = [_timer(network.to(on).eval(), x, count) for network in (base, modified)]
+        drawn = torch.Generator().manual_seed(0)
+        arguments = example.arguments(base.to(on), read(given), batch_size, drawn)
+        timers = [_timer(network.to(on).eval(), arguments, count) for network in (base, modified)]
         rounds = _rounds(timers[0], timers[1], min_seconds)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise BamctlError(
@@ -131,14 +134,14 @@ def measure(
     )
 
 
-def _timer(network: nn.Module, x: torch.Tensor, threads: int) -> "Timer":
+def _timer(network: nn.Module, arguments: tuple[Any, ...], threads: int) -> "Timer":
     # The benchmark's own imports warn of a CUDA that is not there.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
 
     def forward() -> None:
         with torch.inference_mode():
-            network(x)
+            network(*arguments)
 
     return Timer("forward()", globals={"forward": forward}, num_threads=threads)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bamctl import units
+from bamctl import inputs, units
 from bamctl.analysis import Analysis
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
@@ -36,7 +36,7 @@ def analysis_report(analysis: Analysis, *, explain: bool) -> Report:
 def _heading(analysis: Analysis) -> str:
     trace = analysis.trace
     return (
-        f"{analysis.model}   {units.shape(trace.input_shape[1:])}   "
+        f"{analysis.model}   {inputs.text(trace.given)}   "
         f"{units.count(trace.params)} parameters   {units.macs(trace.macs[''])}"
     )
 
@@ -85,14 +85,16 @@ def _role(stage: Stage, analysis: Analysis) -> str:
         return "bottleneck" if chosen else "shallow bottleneck"
     if stage.is_stem:
         return "stem"
+    if stage.is_extra_level:
+        return "extra level"
     return "last stage" if stage.is_last else "no block"
 
 
 def _reasons(analysis: Analysis) -> Iterable[str]:
-    stages = analysis.trunk.stages
     chosen = analysis.trunk.bottlenecks(analysis.stages)
-    for number, stage in enumerate(stages, 1):
-        yield _reason(stage, stages[number : number + 1], chosen)
+    for part in analysis.trunk.parts:
+        for number, stage in enumerate(part.stages, 1):
+            yield _reason(stage, part.stages[number : number + 1], chosen)
 
 
 def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]) -> str:
@@ -100,6 +102,8 @@ def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]
         return "stem, since no block ends in it or before it"
     if not following:
         return "no bottleneck, since no stage of lower resolution follows"
+    if stage.is_extra_level:
+        return "no bottleneck, since the backbone ends before it, and this is a level for detection"
     if stage.bottleneck is None:
         return "no bottleneck, since no block ends in it"
     here, there = stage.end.map, following[0].points[0].map

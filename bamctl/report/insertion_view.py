@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bamctl import units
+from bamctl import inputs, units
 from bamctl.cost import Cost
 from bamctl.insertion import Insertion
 from bamctl.proof import Proof
@@ -24,7 +24,7 @@ from bamctl.sites import Site
 def insertion_report(insertion: Insertion) -> Report:
     """What was inserted where, what it adds, and what the proof showed."""
     records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
-    heading = f"{insertion.model}   {units.shape(insertion.trace.input_shape[1:])}"
+    heading = f"{insertion.model}   {inputs.text(insertion.trace.given)}"
     if insertion.proof is None:
         nothing = nothing_to_place(insertion.model, insertion.trunk)
         return Report(heading, [f"Nothing inserted. {nothing}"], _data(insertion, records), records)
@@ -56,7 +56,7 @@ def _site_table(insertion: Insertion) -> Table:
         at = site.point.map
         cells = [
             site.point.module,
-            units.shape((at.num_channels, at.height, at.width)),
+            units.shape((at.num_channels, *at.extents)),
             at.layout.name.upper() if at.layout.name != "tokens" else "tokens",
             f"+{units.count(cost.params)}",
             f"+{units.count(cost.macs)}",
@@ -102,9 +102,18 @@ def _proof_text(proof: Proof) -> str:
     else:
         change = f"the outputs changed by {100 * proof.output_change:.3g} % (relative norm)"
     return (
-        f"Proof: forward gives {units.shape(proof.output_shape)}; {change}; backward reaches all "
+        f"Proof: forward gives {_returned(proof)}; {change}; backward reaches all "
         f"{proof.num_params_with_gradient:,} inserted parameters."
     )
+
+
+def _returned(proof: Proof) -> str:
+    """The shapes of what the network returns, the first few of them."""
+    if len(proof.output_shapes) == 1:
+        return units.shape(*proof.output_shapes.values())
+    named = [f"{name} {units.shape(shape)}" for name, shape in proof.output_shapes.items()]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"{', '.join(named[:3])}{more}" if named else "nothing"
 
 
 def _footnote(insertion: Insertion) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bamctl import units
+from bamctl import inputs, units
 from bamctl.catalog import ModelEntry
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import SCHEMA
@@ -13,9 +13,10 @@ def models_report(entries: Sequence[ModelEntry]) -> Report:
     records = [
         {
             "model": entry.name,
+            "family": entry.family,
             "params": entry.params,
             "macs": entry.macs,
-            "input_shape": units.shape(entry.input_shape),
+            "input_shape": inputs.text(entry.inputs),
             "bottlenecks": entry.num_bottlenecks,
             "blocks": entry.num_blocks,
         }
@@ -35,13 +36,14 @@ def models_report(entries: Sequence[ModelEntry]) -> Report:
 
 def _table(entries: Sequence[ModelEntry]) -> Table:
     titles = ("parameters", "MACs", "input", "bottlenecks", "blocks")
-    columns = [Column("model"), *(Column(title, "right") for title in titles)]
+    columns = [Column("model"), Column("family"), *(Column(title, "right") for title in titles)]
     rows = [
         [
             entry.name,
+            entry.family,
             units.count(entry.params),
             units.count(entry.macs),
-            units.shape(entry.input_shape),
+            inputs.text(entry.inputs),
             "" if entry.num_bottlenecks is None else str(entry.num_bottlenecks),
             "" if entry.num_blocks is None else str(entry.num_blocks),
         ]

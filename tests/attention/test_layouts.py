@@ -14,7 +14,7 @@ from bamctl.attention.layouts import Nchw, Nhwc, Tokens
     ("layout", "rearrange"),
     [
         (Nhwc(), lambda x: x.permute(0, 2, 3, 1)),
-        (Tokens(5, 7), lambda x: x.flatten(2).transpose(1, 2)),
+        (Tokens((5, 7)), lambda x: x.flatten(2).transpose(1, 2)),
     ],
     ids=["nhwc", "tokens"],
 )
@@ -31,7 +31,7 @@ def test_computes_what_nchw_computes(
 
 
 def test_prefix_tokens_pass_unchanged() -> None:
-    bam = BAM(12, layout=Tokens(3, 4, num_prefix_tokens=2)).eval()
+    bam = BAM(12, layout=Tokens((3, 4), num_prefix_tokens=2)).eval()
     x = torch.randn(2, 2 + 12, 12)
     y = bam(x)
     assert torch.equal(y[:, :2], x[:, :2])
@@ -42,13 +42,13 @@ def test_prefix_tokens_pass_unchanged() -> None:
     assert torch.allclose(y[:, 2:], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens(3, 4, 1)], ids=lambda x: x.name)
+@pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens((3, 4), 1)], ids=lambda x: x.name)
 def test_shape_is_that_of_the_tensor(layout: Nchw | Nhwc | Tokens) -> None:
-    x: Tensor = torch.zeros(1, *layout.shape(8, 3, 4))
+    x: Tensor = torch.zeros(1, *layout.shape(8, (3, 4)))
     assert BAM(8, layout=layout).eval()(x).shape == x.shape
-    assert layout.to_nchw(x).shape == (1, 8, 3, 4)
+    assert layout.to_channels_first(x).shape == (1, 8, 3, 4)
 
 
 def test_another_number_of_tokens_is_refused() -> None:
     with pytest.raises(RuntimeError):
-        BAM(8, layout=Tokens(3, 4, 1))(torch.zeros(2, 20, 8))
+        BAM(8, layout=Tokens((3, 4), 1))(torch.zeros(2, 20, 8))

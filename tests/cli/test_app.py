@@ -99,7 +99,7 @@ def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_closed_pipe_is_quiet() -> None:
     command = f"{SCRIPT} models | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert result.stdout == "80 models\n"
+    assert result.stdout == "121 models\n"
     assert result.stderr == ""
 
 

@@ -317,7 +317,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "max key": (HEAD + b"budget:\n  params: {mx: 1 M}", ":4: unknown key 'budget.params.mx'"),
     "huge": (HEAD + b"budget:\n  params: " + b"9" * 1000 + b" M", ":4: budget.params: "),
     "attention": (HEAD + b"attention: {reduction: 0}", ":3: attention.reduction: "),
-    "input": (HEAD + b"input: 224", ":3: input: "),
+    "input": (HEAD + b"input: 224x", ":3: input: "),
     "where": (HEAD + b"where: 3", ":3: where: "),
     "tag": (HEAD + b"budget: !!python/object/apply:os.system [id]", ":3: the tag"),
     "own tag": (HEAD + b"budget: !budget 3", ":3: the tag !budget"),

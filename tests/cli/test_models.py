@@ -5,7 +5,7 @@ import json
 
 def test_all_of_them_with_published_figures(bamctl: object) -> None:
     found = json.loads(bamctl("models", "--format", "json").stdout)["models"]
-    assert len(found) == 80
+    assert len(found) == 121
     resnet50 = next(entry for entry in found if entry["model"] == "resnet50")
     assert resnet50["params"] == 25_557_032
     assert resnet50["macs"] == 4_089_000_000

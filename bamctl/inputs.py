@@ -1,0 +1,77 @@
+"""The inputs of a network: the extents of each, without the batch, and its type."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bamctl import units
+from bamctl.errors import InputError
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
+
+_EXTENT = "[1-9][0-9]{0,5}"
+_INPUT = re.compile(rf"({_EXTENT}(?:x{_EXTENT})*)(?::({'|'.join(DTYPES)}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One positional argument of a network, such as an image with shape (3, 224, 224).
+
+    `dtype` is None where it is that of the network's own weights.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str | None = None
+
+    def __str__(self) -> str:
+        return units.shape(self.shape) + (f":{self.dtype}" if self.dtype else "")
+
+
+Inputs = tuple[Input, ...]
+
+# As people give them: one shape, or one for each argument, in numbers or as text.
+InputsLike = str | Input | Iterable["int | str | Input | Iterable[int]"]
+
+
+def read(given: InputsLike) -> Inputs:
+    """The inputs that somebody wrote down.
+
+    >>> [str(each) for each in read((3, 224, 224))]
+    ['3x224x224']
+    >>> [str(each) for each in read(["3x64x64", "10:int64"])]
+    ['3x64x64', '10:int64']
+
+    Raises:
+        InputError: an extent is no positive integer, or a type is unknown.
+    """
+    if isinstance(given, str | Input) or not isinstance(given, Iterable):
+        return (_input(given),)
+    items = tuple(given)
+    if items and all(isinstance(item, int) for item in items):
+        return (_input(items),)
+    if not items:
+        raise InputError("no input is given; write one like 3x224x224")
+    return tuple(map(_input, items))
+
+
+def text(inputs: Inputs) -> str:
+    """The inputs in a line.
+
+    >>> text(read(["3x64x64", "10:int64"]))
+    '3x64x64, 10:int64'
+    """
+    return ", ".join(map(str, inputs))
+
+
+def _input(given: object) -> Input:
+    if isinstance(given, Input):
+        return given
+    extents = given if isinstance(given, list | tuple) else (given,)
+    written = "x".join(map(str, extents)).strip()
+    match = _INPUT.fullmatch(written)
+    if match is None:
+        raise InputError(
+            f"input {written!r} is not channels x height x width, or other extents; write it like "
+            f"3x224x224, or 77:int64 with one of the types {', '.join(DTYPES)}"
+        )
+    return Input(tuple(map(int, match[1].split("x"))), match[2])
