@@ -18,6 +18,10 @@ from bamctl.errors import InputError, first_line
 from bamctl.files import atomic_path
 from bamctl.placement import Placement
 
+# How often a batch norm was updated, which matters to none that has a momentum. Files of old PyTorch
+# do not have it, nor have those of networks whose batch norms were frozen.
+COUNTER = ".num_batches_tracked"
+
 _PLACEMENT_KEY = "bamctl_placement"
 
 # The format's names of types, in the order in which it puts them in a file.
@@ -96,6 +100,17 @@ def write(path: Path, model: nn.Module, placement: Placement) -> None:
         save_file(state, temporary, _metadata(placement))
 
 
+def write_state(path: Path, model: nn.Module) -> None:
+    """Write a network's state dict as `torch.save` does.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
 def file_size(state: Mapping[str, Tensor], placement: Placement | None) -> int:
     """The bytes of the file that `write` would make of such tensors, from their shapes alone.
 
@@ -128,14 +143,14 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
 
     Args:
         model: the network, with its attention modules if the weights have some.
-        state: tensors by name.
+        state: tensors by name; the counters of batch norms may be missing.
         partial: whether weights of the attention modules may be missing.
 
     Raises:
         InputError: a weight is missing, is too many, or has another shape; names the first few.
     """
     own = model.state_dict()
-    missing = own.keys() - state.keys()
+    missing = {name for name in own.keys() - state.keys() if not name.endswith(COUNTER)}
     if partial:
         missing = {name for name in missing if not name.startswith(f"{HOLDER}.")}
     misfits = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from bamctl import official
 from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, placement_cost
@@ -23,7 +24,8 @@ class Insertion:
     """What was inserted where in a network, and what that did to it.
 
     `trace` and `trunk` are of the network before; `placement` names every site. `proof` is None
-    where the placement selects nothing.
+    where the placement selects nothing. `weights_have_attention` tells that the weights that were
+    loaded are those of the attention modules too.
     """
 
     model: str
@@ -32,6 +34,12 @@ class Insertion:
     placement: Placement
     placed: PlacementCost
     proof: Proof | None
+    weights_have_attention: bool = False
+
+    @property
+    def output_changed(self) -> bool:
+        """Whether the network gives other outputs than before the insertion."""
+        return self.proof is not None and bool(self.proof.output_change)
 
 
 def insert_and_prove(
@@ -60,8 +68,12 @@ def insert_and_prove(
     placed = placement_cost(sites, model, traced)
     if sites:
         insert_sites(model, sites)
+    has_attention = False
     if state is not None:
+        if official.is_official(state):
+            state = official.read(state, model)
         # A plain backbone's weights have none of the attention modules', never some of them.
-        load_state(model, state, partial=not any(name.startswith(f"{HOLDER}.") for name in state))
+        has_attention = any(name.startswith(f"{HOLDER}.") for name in state)
+        load_state(model, state, partial=not has_attention)
     proof = prove(model, given) if sites else None
-    return Insertion(name, traced, trunk, named(placement, sites), placed, proof)
+    return Insertion(name, traced, trunk, named(placement, sites), placed, proof, has_attention)

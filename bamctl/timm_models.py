@@ -27,8 +27,7 @@ def default_inputs(name: str) -> Inputs:
     Raises:
         InputError: timm is not installed, or has no such network.
     """
-    timm = _timm(name)
-    config = timm.models.get_pretrained_cfg(name.removeprefix(PREFIX), allow_unregistered=True)
+    config = _config(name)
     return (Input(tuple(config.input_size) if config else (3, 224, 224)),)
 
 
@@ -59,22 +58,29 @@ def build(
     if weights is not None:
         options["pretrained"] = True
         own = own if weights == "DEFAULT" else f"{own.partition('.')[0]}.{weights}"
-    made_for = {}
-    if inputs is not None and inputs != default_inputs(name):
-        made_for = {"img_size": inputs[0].shape[-2:]}
     try:
-        try:
-            model: nn.Module = timm.create_model(own, **options, **made_for)
-        except TypeError:
-            # Most networks take any size, and no argument for it.
-            model = timm.create_model(own, **options)
+        made: nn.Module = timm.create_model(own, **options, **size_options(name, inputs))
     except OSError as error:
         raise BamctlError(
             f"cannot download the weights of {name}: {first_line(error)}; give a file to --weights"
         ) from error
     except Exception as error:  # whatever a builder raises
         raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
-    return model
+    return made
+
+
+def size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
+    """What tells a network that is built for one size of image which one it will be given."""
+    if inputs is None or inputs == default_inputs(name):
+        return {}
+    config = _config(name)
+    return {"img_size": inputs[0].shape[-2:]} if config and config.fixed_input_size else {}
+
+
+def _config(name: str) -> Any:
+    """What timm knows of the weights of a network, if it does."""
+    own = name.removeprefix(PREFIX)
+    return _timm(name).models.get_pretrained_cfg(own, allow_unregistered=True)
 
 
 def _timm(name: str) -> Any:

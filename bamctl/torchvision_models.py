@@ -104,14 +104,8 @@ def build(
 
     if weights is not None:
         _check_weights(name, weights, num_classes)
-    options = {**_AS_PUBLISHED.get(name, {}), **_size_options(name, inputs)}
-    if families()[name] in ("detection", "segmentation"):
-        # Left to itself, the builder downloads weights for the backbone.
-        options["weights_backbone"] = None
-    if num_classes is not None:
-        options["num_classes"] = num_classes
-    options |= args or {}
-    make = partial(torchvision.models.get_model, name, weights=weights, **options)
+    given = options(name, inputs=inputs, num_classes=num_classes, args=args)
+    make = partial(torchvision.models.get_model, name, weights=weights, **given)
     try:
         model = _quietly(make) if initialize or weights else _uninitialized(make)
     except OSError as error:
@@ -123,6 +117,23 @@ def build(
     if stem is not None:
         _give_small_stem(name, model)
     return model
+
+
+def options(
+    name: str,
+    *,
+    inputs: Inputs | None = None,
+    num_classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The keyword arguments, beside `weights`, that `torchvision.models.get_model` is given."""
+    found = {**_AS_PUBLISHED.get(name, {}), **_size_options(name, inputs)}
+    if families()[name] in ("detection", "segmentation"):
+        # Left to itself, the builder downloads weights for the backbone.
+        found["weights_backbone"] = None
+    if num_classes is not None:
+        found["num_classes"] = num_classes
+    return {**found, **(args or {})}
 
 
 def _check_inputs(name: str, inputs: Inputs) -> None:
@@ -200,20 +211,27 @@ def _uninitialized(make: Callable[[], "nn.Module"]) -> "nn.Module":
 
 def _give_small_stem(name: str, model: "nn.Module") -> None:
     from torch import nn
-    from torchvision.models import DenseNet, ResNet
 
-    stems: dict[type[nn.Module], tuple[str, str]] = {
-        ResNet: ("conv1", "maxpool"),
-        DenseNet: ("features.conv0", "features.pool0"),
-    }
-    if type(model) not in stems:
-        raise InputError(
-            f"{name} has no small stem; ResNet, ResNeXt, Wide ResNet and DenseNet have one"
-        )
-    conv_name, pool_name = stems[type(model)]
+    conv_name, pool_name = stem_modules(name, model)
     old = model.get_submodule(conv_name)
     assert isinstance(old, nn.Conv2d)
     conv = nn.Conv2d(old.in_channels, old.out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     model.set_submodule(conv_name, conv)
     model.set_submodule(pool_name, nn.Identity())
+
+
+def stem_modules(name: str, model: "nn.Module") -> tuple[str, str]:
+    """The convolution and the pooling that a small stem replaces.
+
+    Raises:
+        InputError: the network has no such stem.
+    """
+    from torchvision.models import DenseNet, ResNet
+
+    stems = {ResNet: ("conv1", "maxpool"), DenseNet: ("features.conv0", "features.pool0")}
+    if type(model) not in stems:
+        raise InputError(
+            f"{name} has no small stem; ResNet, ResNeXt, Wide ResNet and DenseNet have one"
+        )
+    return stems[type(model)]

@@ -1,24 +1,52 @@
-"""torchvision's classification builders at the smallest input that each can take."""
+"""torchvision's builders at the smallest input that each can take."""
 
 import torchvision
 from torch import nn
 
 from bamctl import models
+from bamctl.inputs import Inputs, read
 
-NAMES = torchvision.models.list_models(module=torchvision.models)
+NAMES = torchvision.models.list_models()
+CLASSIFICATION = torchvision.models.list_models(module=torchvision.models)
+FAMILIES = {
+    name: family.__name__.rpartition(".")[2]
+    for family in (
+        torchvision.models.quantization,
+        torchvision.models.segmentation,
+        torchvision.models.detection,
+        torchvision.models.video,
+        torchvision.models.optical_flow,
+    )
+    for name in torchvision.models.list_models(module=family)
+} | dict.fromkeys(CLASSIFICATION, "classification")
 
-# Most networks run on 64x64; these are built for more, or for a multiple of their patches.
-SMALL = {"inception_v3": 96, "vit_h_14": 56, "maxvit_t": 224}
+_SMALL = {
+    "classification": "3x64x64",
+    "quantization": "3x64x64",
+    "segmentation": "3x64x64",
+    "detection": "3x128x128",
+    "video": "3x8x64x64",
+    "optical_flow": "3x128x128",
+}
+# These are built for more, or for a multiple of their patches.
+_OWN = {
+    "inception_v3": "3x96x96",
+    "quantized_inception_v3": "3x96x96",
+    "vit_h_14": "3x56x56",
+    "maxvit_t": "3x224x224",
+    "mvit_v1_b": "3x16x224x224",
+    "mvit_v2_s": "3x16x224x224",
+    "s3d": "3x14x224x224",
+}
 
 
-def small_shape(name: str) -> tuple[int, int, int]:
-    side = SMALL.get(name, 64)
-    return (3, side, side)
+def small_inputs(name: str) -> Inputs:
+    return read(_OWN.get(name, _SMALL[FAMILIES[name]]))
 
 
 def build(name: str) -> nn.Module:
-    """The network with random weights, in eval mode, built for `small_shape`."""
-    model = models.build(name, inputs=small_shape(name)).eval()
+    """The network with random weights, in eval mode, built for `small_inputs`."""
+    model = models.build(name, inputs=small_inputs(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.
         if isinstance(layer, nn.Linear) and not bool(layer.weight.any()):

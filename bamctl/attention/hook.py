@@ -60,7 +60,13 @@ def attach(host: nn.Module, attention: nn.Module, item: int | str | None = None)
 
 def is_attached(host: nn.Module) -> bool:
     """Whether an attention module is applied to what the host itself returns."""
-    return any(isinstance(hook, AttentionHook) for hook in host._forward_hooks.values())
+    return bool(attached(host))
+
+
+def attached(host: nn.Module) -> list[nn.Module]:
+    """The attention modules that are applied to what the host itself returns."""
+    hooks = host._forward_hooks.values()
+    return [hook.attention for hook in hooks if isinstance(hook, AttentionHook)]
 
 
 def detach(model: nn.Module, only: Container[nn.Module] | None = None) -> None:

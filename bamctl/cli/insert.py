@@ -1,7 +1,7 @@
 """`bamctl insert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,13 +20,18 @@ from bamctl.errors import InputError
 from bamctl.files import check_can_write
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bamctl.checkpoints import Checkpoint
+    from bamctl.export import Exported
     from bamctl.insertion import Insertion
     from bamctl.placement import Placement
 
 YAML = (".yaml", ".yml")
 SAFETENSORS = ".safetensors"
-CHECKPOINTS = (SAFETENSORS, ".pth", ".pt", ".bin", ".ckpt")
+STATE = (".pth", ".pt")
+EXPORTED = (".pt2", ".onnx", ".py")
+CHECKPOINTS = (SAFETENSORS, *STATE, ".bin", ".ckpt")
 
 
 def insert(
@@ -42,12 +47,18 @@ def insert(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Write the placement (.yaml), or weights with the placement (.safetensors).",
+            help="Write the placement (.yaml), weights with the placement (.safetensors), a state "
+            "dict (.pth), or a network that runs without bamctl: torch.export (.pt2), ONNX (.onnx) "
+            "or Python (.py). Repeat for several.",
         ),
     ] = None,
+    layout: Annotated[
+        Literal["own", "official"],
+        typer.Option(help="Names in a .pth file: ours, or those of the authors' released code."),
+    ] = "own",
     attention: AttentionOptions,
     network: NetworkOptions,
     shown: OutputOptions,
@@ -57,29 +68,34 @@ def insert(
     for option, value in (("--weights", weights), ("--placement", placement)):
         if value == "":
             raise InputError(f"{option} is empty; give a name or a file, or leave it out")
-    _check_out(out)
-    if out is not None and shown.output is not None and out.resolve() == shown.output.resolve():
-        raise InputError(f"--out and --output both name {out}; the report is not what --out writes")
+    files = out or []
+    _check_out(files, layout, shown)
     checkpoint = _checkpoint(weights)
     wanted = _wanted(placement, checkpoint, where, model, attention, network)
     with working(f"inserting into {wanted.model}"):
-        inserted = _insert(wanted, weights, checkpoint, out)
+        inserted, exported = _insert(wanted, weights, checkpoint, files, layout)
     from bamctl.report.insertion_view import insertion_report
 
     if inserted.proof is None:
         say("warning: nothing is inserted, since the placement selects no cut point here")
-    if weights and inserted.proof and inserted.proof.output_change:
+    if weights and not inserted.weights_have_attention and inserted.output_changed:
         say("note: the outputs of the loaded weights changed; --init identity keeps them")
-    shown.show(insertion_report(inserted))
+    shown.show(insertion_report(inserted, exported))
     return 0
 
 
-def _check_out(out: Path | None) -> None:
-    if out is None:
-        return
-    if out.suffix not in (*YAML, SAFETENSORS):
-        raise InputError(f"cannot write {out}: end its name in .yaml or .safetensors")
-    check_can_write(out)
+def _check_out(files: list[Path], layout: str, shown: OutputOptions) -> None:
+    endings = (*YAML, SAFETENSORS, *STATE, *EXPORTED)
+    for file in files:
+        if file.suffix not in endings:
+            raise InputError(f"cannot write {file}: end its name in one of {', '.join(endings)}")
+        if shown.output is not None and file.resolve() == shown.output.resolve():
+            raise InputError(
+                f"--out and --output both name {file}; the report is not what --out writes"
+            )
+        check_can_write(file)
+    if layout == "official" and not any(file.suffix in STATE for file in files):
+        raise InputError("--layout official is for a .pth file; add --out x.pth")
 
 
 def _checkpoint(weights: str | None) -> "Checkpoint | None":
@@ -114,11 +130,15 @@ def _wanted(
 
 
 def _insert(
-    wanted: "Placement", weights: str | None, checkpoint: "Checkpoint | None", out: Path | None
-) -> "Insertion":
+    wanted: "Placement",
+    weights: str | None,
+    checkpoint: "Checkpoint | None",
+    files: list[Path],
+    layout: str,
+) -> "tuple[Insertion, list[Exported]]":
     import torch
 
-    from bamctl import checkpoints, models
+    from bamctl import models
     from bamctl.insertion import insert_and_prove
 
     assert wanted.model is not None
@@ -135,8 +155,23 @@ def _insert(
     )
     state = checkpoint.state if checkpoint else None
     inserted = insert_and_prove(wanted.model, network, wanted, given, state)
-    if out is not None and out.suffix in YAML:
-        inserted.placement.save(out)
-    elif out is not None:
-        checkpoints.write(out, network, inserted.placement)
-    return inserted
+    written = (_write(file, network, inserted, layout) for file in files)
+    return inserted, [each for each in written if each is not None]
+
+
+def _write(
+    file: Path, network: "nn.Module", inserted: "Insertion", layout: str
+) -> "Exported | None":
+    from bamctl import checkpoints, export, official
+
+    if file.suffix in YAML:
+        inserted.placement.save(file)
+    elif file.suffix == SAFETENSORS:
+        checkpoints.write(file, network, inserted.placement)
+    elif file.suffix in STATE and layout == "official":
+        official.write(file, network)
+    elif file.suffix in STATE:
+        checkpoints.write_state(file, network)
+    else:
+        return export.write(file, network, inserted)
+    return None

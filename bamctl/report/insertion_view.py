@@ -1,9 +1,11 @@
 """An insertion as a report: before and after, site by site, and the proof."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bamctl import inputs, units
 from bamctl.cost import Cost
+from bamctl.export import Exported
 from bamctl.insertion import Insertion
 from bamctl.proof import Proof
 from bamctl.report.document import Column, Report, Table
@@ -21,8 +23,8 @@ from bamctl.report.wording import (
 from bamctl.sites import Site
 
 
-def insertion_report(insertion: Insertion) -> Report:
-    """What was inserted where, what it adds, and what the proof showed."""
+def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) -> Report:
+    """What was inserted where, what it adds, what the proof showed, and which files run alone."""
     records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
     heading = f"{insertion.model}   {inputs.text(insertion.trace.given)}"
     if insertion.proof is None:
@@ -32,9 +34,13 @@ def insertion_report(insertion: Insertion) -> Report:
         _site_table(insertion),
         _total_table(insertion),
         _proof_text(insertion.proof),
+        *map(_file_text, exported),
         _footnote(insertion),
     ]
-    return Report(heading, blocks, _data(insertion, records), records)
+    data = _data(insertion, records)
+    if exported:
+        data["files"] = list(map(_file_data, exported))
+    return Report(heading, blocks, data, records)
 
 
 def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost, ...]]:
@@ -105,6 +111,22 @@ def _proof_text(proof: Proof) -> str:
         f"Proof: forward gives {_returned(proof)}; {change}; backward reaches all "
         f"{proof.num_params_with_gradient:,} inserted parameters."
     )
+
+
+def _file_text(exported: Exported) -> str:
+    same = "the same outputs, bit for bit"
+    if exported.output_change:
+        same = f"the same outputs within {exported.output_change:.1g} (relative norm)"
+    batch = "any size of batch" if exported.any_batch else "a batch of one only"
+    return f"{exported.path}: run in a fresh process without bamctl, it gives {same}; it takes {batch}."
+
+
+def _file_data(exported: Exported) -> dict[str, Any]:
+    return {
+        "path": str(exported.path),
+        "output_change": exported.output_change,
+        "any_batch": exported.any_batch,
+    }
 
 
 def _returned(proof: Proof) -> str:

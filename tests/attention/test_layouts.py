@@ -1,33 +1,88 @@
 """Every layout computes what NCHW computes on the same data rearranged."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from bamctl import BAM
-from bamctl.attention.layouts import Nchw, Nhwc, Tokens
+from bamctl.attention.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 
-
-@pytest.mark.parametrize("init", ["kaiming", "identity"])
-@pytest.mark.parametrize("variant", ["paper", "official"])
-@pytest.mark.parametrize(
-    ("layout", "rearrange"),
-    [
-        (Nhwc(), lambda x: x.permute(0, 2, 3, 1)),
-        (Tokens((5, 7)), lambda x: x.flatten(2).transpose(1, 2)),
-    ],
-    ids=["nhwc", "tokens"],
+settings = pytest.mark.parametrize(
+    ("variant", "init"), [(v, i) for v in ("paper", "official") for i in ("kaiming", "identity")]
 )
-def test_computes_what_nchw_computes(
-    layout: Nhwc | Tokens, rearrange: object, variant: str, init: str
+
+
+def pair(layout: Layout, like: Layout, **options: str) -> tuple[BAM, BAM]:
+    """Two modules with the same weights, the first with statistics that were shaken."""
+    one, other = (BAM(12, reduction=4, layout=each, **options).eval() for each in (like, layout))
+    for name, tensor in one.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5) if "running" in name else tensor.normal_(std=0.3)
+    return one, other
+
+
+@settings
+@pytest.mark.parametrize(
+    ("layout", "like", "rearrange"),
+    [
+        (Nhwc(), Nchw(), lambda x: x.permute(0, 2, 3, 1)),
+        (Tokens((5, 7)), Nchw(), lambda x: x.flatten(2).transpose(1, 2)),
+        (Ndhwc(), Ncdhw(), lambda x: x.permute(0, 2, 3, 4, 1)),
+        (Tokens((3, 5, 7)), Ncdhw(), lambda x: x.flatten(2).transpose(1, 2)),
+    ],
+    ids=["nhwc", "tokens", "ndhwc", "video tokens"],
+)
+def test_computes_the_same_rearranged(
+    layout: Layout, like: Layout, rearrange: Callable[[Tensor], Tensor], variant: str, init: str
 ) -> None:
-    plain = BAM(12, reduction=4, variant=variant, init=init).eval()
-    other = BAM(12, reduction=4, variant=variant, init=init, layout=layout).eval()
+    plain, other = pair(layout, like, variant=variant, init=init)
     other.load_state_dict(plain.state_dict())
-    x = torch.randn(2, 12, 5, 7)
+    x = torch.randn(2, 12, *(3, 5, 7)[-like.spatial_axes :])
     y = other(rearrange(x))
     assert y.shape == rearrange(x).shape
-    assert torch.allclose(y, rearrange(plain(x)), atol=1e-6)
+    assert torch.allclose(y, rearrange(plain(x)), atol=1e-5)
+    assert not torch.equal(plain(x), x)
+
+
+@settings
+def test_a_video_of_one_picture_is_that_picture(variant: str, init: str) -> None:
+    """With kernels that look at their own frame only, a still gives what the image gives."""
+    image, video = pair(Ncdhw(), Nchw(), variant=variant, init=init)
+    state = video.state_dict()
+    for name, tensor in image.state_dict().items():
+        if tensor.dim() == 4:
+            state[name].zero_()
+            state[name][:, :, state[name].shape[2] // 2] = tensor
+        else:
+            state[name].copy_(tensor)
+    still = torch.randn(2, 12, 9, 11)
+    y = video(still.unsqueeze(2).repeat(1, 1, 4, 1, 1))
+    for frame in range(4):
+        assert torch.allclose(y[:, :, frame], image(still), atol=1e-5)
+
+
+def test_frames_are_not_dilated() -> None:
+    """Two convolutions reach two frames and twice the dilation of pixels; d = 3 here."""
+    bam = BAM(8, dilation=3, branches="spatial", layout=Ncdhw()).eval()
+    for parameter in bam.parameters():
+        torch.nn.init.constant_(parameter, 0.1)
+    x = torch.rand(1, 8, 9, 21, 21, requires_grad=True)
+    bam.attention(x)[0, 0, 4, 10, 10].backward()
+    seen = x.grad[0].abs().sum(0).nonzero()
+    low, high = seen.min(0).values.tolist(), seen.max(0).values.tolist()
+    assert (low, high) == ([4 - 2, 10 - 6, 10 - 6], [4 + 2, 10 + 6, 10 + 6])
+    # Of the pixels between, only every third: 5 frames of 5x5.
+    assert len(seen) == 5**3
+
+
+def test_channels_are_averaged_over_time_and_space() -> None:
+    bam = BAM(8, branches="channel", layout=Ncdhw()).eval()
+    x = torch.randn(2, 8, 3, 4, 5)
+    shuffled = x.flatten(2)[..., torch.randperm(60)].view_as(x)
+    assert torch.allclose(bam.attention(x), bam.attention(shuffled), atol=1e-6)
+    assert bam.attention(x).shape == (2, 8, 1, 1, 1)
 
 
 def test_prefix_tokens_pass_unchanged() -> None:
@@ -42,11 +97,16 @@ def test_prefix_tokens_pass_unchanged() -> None:
     assert torch.allclose(y[:, 2:], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens((3, 4), 1)], ids=lambda x: x.name)
-def test_shape_is_that_of_the_tensor(layout: Nchw | Nhwc | Tokens) -> None:
-    x: Tensor = torch.zeros(1, *layout.shape(8, (3, 4)))
+@pytest.mark.parametrize(
+    "layout",
+    [Nchw(), Nhwc(), Tokens((3, 4), 1), Ncdhw(), Ndhwc(), Tokens((2, 3, 4), 1)],
+    ids=lambda layout: f"{layout.name}-{layout.spatial_axes}",
+)
+def test_shape_is_that_of_the_tensor(layout: Layout) -> None:
+    extents = (2, 3, 4)[-layout.spatial_axes :]
+    x = torch.zeros(1, *layout.shape(8, extents))
     assert BAM(8, layout=layout).eval()(x).shape == x.shape
-    assert layout.to_channels_first(x).shape == (1, 8, 3, 4)
+    assert layout.to_channels_first(x).shape == (1, 8, *extents)
 
 
 def test_another_number_of_tokens_is_refused() -> None:

@@ -1,0 +1,69 @@
+"""Runs an exported network in a process that has never heard of bamctl.
+
+Called as `python fresh_process.py FILE FOLDER`. The folder holds `arguments.pt`, with the number of
+threads to use, and for a Python module `state.pt`, its weights; `outputs.pt` is written there.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def run_program(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
+    """A file of `torch.export`."""
+    return torch.export.load(file).module()(*arguments)
+
+
+def run_onnx(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
+    """An ONNX file, by ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    given = {name: value.numpy() for name, value in zip(names, arguments, strict=True)}
+    return [torch.from_numpy(output) for output in session.run(None, given)]
+
+
+def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
+    """A Python module with a function `build`."""
+    spec = importlib.util.spec_from_file_location("exported", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build(folder / "state.pt").eval()(*arguments)
+
+
+RUNNERS = {".pt2": run_program, ".onnx": run_onnx, ".py": run_source}
+
+
+def flat(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in whatever structure a network returns."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from flat(item)
+
+
+def main() -> None:
+    """Run the file on the arguments, and write down what it returns."""
+    file, folder = map(Path, sys.argv[1:])
+    # Neither our package nor the folder of this script is to help.
+    sys.modules["bamctl"] = None  # type: ignore[assignment]
+    sys.path[0] = os.getcwd()
+    torch.manual_seed(0)
+    given = torch.load(folder / "arguments.pt", weights_only=True)
+    torch.set_num_threads(given["threads"])
+    with torch.no_grad():
+        outputs = list(flat(RUNNERS[file.suffix](file, given["arguments"], folder)))
+    torch.save(outputs, folder / "outputs.pt")
+
+
+if __name__ == "__main__":
+    main()
