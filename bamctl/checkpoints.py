@@ -18,8 +18,8 @@ from bamctl.errors import InputError, first_line
 from bamctl.files import atomic_path
 from bamctl.placement import Placement
 
-# How often a batch norm was updated, which matters to none that has a momentum. Files of old PyTorch
-# do not have it, nor have those of networks whose batch norms were frozen.
+# How often a batch norm was updated, which matters to none that has a momentum. Files of old
+# PyTorch do not have it, nor have those of networks whose batch norms were frozen.
 COUNTER = ".num_batches_tracked"
 
 _PLACEMENT_KEY = "bamctl_placement"

@@ -95,7 +95,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
 def _quiet() -> Iterator[None]:
     """The exporters tell of their progress and their plans; only their errors matter here."""
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")

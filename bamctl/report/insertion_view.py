@@ -118,7 +118,9 @@ def _file_text(exported: Exported) -> str:
     if exported.output_change:
         same = f"the same outputs within {exported.output_change:.1g} (relative norm)"
     batch = "any size of batch" if exported.any_batch else "a batch of one only"
-    return f"{exported.path}: run in a fresh process without bamctl, it gives {same}; it takes {batch}."
+    return (
+        f"{exported.path}: run without bamctl in a fresh process, it gives {same}; takes {batch}."
+    )
 
 
 def _file_data(exported: Exported) -> dict[str, Any]:
