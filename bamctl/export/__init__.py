@@ -28,12 +28,13 @@ class Exported:
     """A file that was written, and what it gave in a fresh process.
 
     `output_change` is the norm of the difference from the outputs of the network in memory,
-    relative to the norm of these; 0 exactly if every bit is the same. `any_batch` tells whether the
-    file takes batches of any size.
+    relative to the norm of these: 0 exactly if every bit is the same, None if all are zero, as
+    those of a head that starts at zero. `any_batch` tells whether the file takes batches of any
+    size.
     """
 
     path: Path
-    output_change: float
+    output_change: float | None
     any_batch: bool
 
 
@@ -89,7 +90,7 @@ WRITERS: dict[str, Callable[[Path, nn.Module, Insertion], bool]] = {
 }
 
 
-def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) -> float:
+def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) -> float | None:
     """Run a file in a fresh process, and return by how much its outputs differ."""
     drawn = torch.Generator().manual_seed(0)
     arguments = example.arguments(model, insertion.trace.given, batch_size, drawn)
@@ -116,7 +117,7 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     return _checked_change(file.suffix, expected, found)
 
 
-def _checked_change(kind: str, expected: list[Tensor], found: list[Tensor]) -> float:
+def _checked_change(kind: str, expected: list[Tensor], found: list[Tensor]) -> float | None:
     if [t.shape for t in expected] != [t.shape for t in found]:
         raise BamctlError(f"the {kind} file gives outputs of other shapes than the network")
     change = max(map(_change, expected, found), default=0.0)
@@ -125,7 +126,7 @@ def _checked_change(kind: str, expected: list[Tensor], found: list[Tensor]) -> f
             f"the outputs of the {kind} file differ by {change:.2g} (relative norm), more than "
             f"{TOLERANCES[kind]:g}"
         )
-    return change
+    return change if any(bool(tensor.any()) for tensor in expected) else None
 
 
 def _change(expected: Tensor, found: Tensor) -> float:

@@ -114,13 +114,15 @@ def _proof_text(proof: Proof) -> str:
 
 
 def _file_text(exported: Exported) -> str:
-    same = "the same outputs, bit for bit"
-    if exported.output_change:
+    if exported.output_change is None:
+        same = "outputs that are zero, as the network's are, which tells little"
+    elif exported.output_change == 0:
+        same = "the same outputs, bit for bit"
+    else:
         same = f"the same outputs within {exported.output_change:.1g} (relative norm)"
     batch = "any size of batch" if exported.any_batch else "a batch of one only"
-    return (
-        f"{exported.path}: run without bamctl in a fresh process, it gives {same}; takes {batch}."
-    )
+    where = f"{exported.path}: run without bamctl in a fresh process"
+    return f"{where}, it gives {same}; it takes {batch}."
 
 
 def _file_data(exported: Exported) -> dict[str, Any]:
