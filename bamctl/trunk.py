@@ -87,16 +87,20 @@ class _Search:
 
     def _submodules(self, whole: _Found) -> Iterator[_Found]:
         """The submodules that may shrink their input as much as the network does, inner first."""
+        least = max(whole.shrinkage / STAGE_DROP, STAGE_DROP)
         for call in self._trace.calls:
-            source = call.input
-            once = self._num_calls[call.module] == 1
-            if not call.module or not once or source not in self._maps:
+            once, source = self._num_calls[call.module] == 1, call.input
+            is_composite = next(self._model.get_submodule(call.module).children(), None)
+            if not call.module or not once or not is_composite or source not in self._maps:
                 continue
-            targets = [value for value in call.outputs if value in self._maps.keys() - self._pooled]
             height = self._maps[source].height
-            least = min((self._maps[value].height for value in targets), default=height)
-            if height / least * STAGE_DROP > max(whole.shrinkage, STAGE_DROP**2):
-                yield self._found(call.module, source, targets, height)
+            if height / self._least_height(call) > least:
+                yield self._found(call.module, source, call.outputs, height)
+
+    def _least_height(self, call: ModuleCall) -> int:
+        """Of the maps that a module returns; one that returns none may shrink them to nothing."""
+        maps = (value for value in call.outputs if value in self._maps.keys() - self._pooled)
+        return min((self._maps[value].height for value in maps), default=1)
 
     @cached_property
     def _image(self) -> int:
