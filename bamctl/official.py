@@ -101,7 +101,8 @@ def _names_in(number: int, key: str, module: nn.Module) -> Iterator[tuple[str, s
             if f"{layer}.{kind}" in own:
                 own.remove(f"{layer}.{kind}")
                 yield f"bam{number}.{official}.{kind}", f"{HOLDER}.{key}.{layer}.{kind}"
-    if own or not isinstance(module, BAM) or module.combine != "product":
+    is_theirs = isinstance(module, BAM) and module.combine == "product"
+    if own or not is_theirs or module.channel is None or module.spatial is None:
         raise InputError(
             f"the module {key!r} is not one of the released code: use --variant official with "
             "both branches, combine product and init kaiming"

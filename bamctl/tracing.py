@@ -74,7 +74,8 @@ class Trace:
     """What one forward pass in eval mode did, for a batch of one.
 
     `given` says what the network was called with; `inputs` and `outputs` number the tensors among
-    its arguments and results.
+    its arguments and results. How much work the heads of a detector (`is_detector`) have depends on
+    what they see; here on an image of zeros.
 
     `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
     1, by module (all that ran inside it; "" is the network). `elementwise_ops` counts everything
@@ -94,6 +95,7 @@ class Trace:
     shapes: dict[int, Shape]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    is_detector: bool = False
 
     @property
     def input_shape(self) -> Shape:
@@ -136,6 +138,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         },
         macs_by_operator=_by_operator(counted[""]),
         uncounted=dict(analysis.unsupported_ops()),
+        is_detector=example.is_detector(model),
         **_dataflow(recorder, num_inputs=_num_tensors(arguments)),
     )
 

@@ -68,7 +68,7 @@ def millions(count: int) -> float:
 def price(name: str, where: Placement) -> tuple[int, PlacementCost]:
     network = models.build(
         name,
-        input_shape=where.input,
+        inputs=where.input,
         num_classes=where.num_classes,
         stem=where.stem,
         initialize=False,

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class Exported:
 
     `output_change` is the norm of the difference from the outputs of the network in memory,
     relative to the norm of these: 0 exactly if every bit is the same, None if all are zero, as
-    those of a head that starts at zero. `any_batch` tells whether the file takes batches of any
+    those of a head that starts at zero. Of a Python module the refined maps count as outputs, too.
+    `any_batch` tells whether the file takes batches of any
     size.
     """
 
@@ -98,11 +100,13 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     # Bits hang on how many threads there are.
     threads = torch.get_num_threads()
     torch.save({"arguments": arguments, "threads": threads}, folder / "arguments.pt")
-    if file.suffix == ".py":
+    is_source = file.suffix == ".py"
+    if is_source:
         torch.save(model.state_dict(), folder / "state.pt")
     with torch.no_grad(), torch.random.fork_rng([]):
         torch.manual_seed(0)
-        expected = [tensor for _, tensor in tensors(model(*arguments))]
+        run = fresh_process.with_refined_maps if is_source else _run
+        expected = [tensor for _, tensor in tensors(run(model, arguments))]
     done = subprocess.run(
         [sys.executable, fresh_process.__file__, str(file), str(folder)],
         capture_output=True,
@@ -115,6 +119,10 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     outputs = torch.load(folder / "outputs.pt", weights_only=True)
     found = [each for each in outputs if each.is_floating_point() and each.dim()]
     return _checked_change(file.suffix, expected, found)
+
+
+def _run(model: nn.Module, arguments: tuple[Any, ...]) -> Any:
+    return model(*arguments)
 
 
 def _checked_change(kind: str, expected: list[Tensor], found: list[Tensor]) -> float | None:

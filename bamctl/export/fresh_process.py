@@ -30,13 +30,30 @@ def run_onnx(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
 
 
 def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
-    """A Python module with a function `build`."""
+    """A Python module with a function `build`; gives the refined maps too."""
     spec = importlib.util.spec_from_file_location("exported", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.build(folder / "state.pt").eval()(*arguments)
+    return with_refined_maps(module.build(folder / "state.pt").eval(), arguments)
+
+
+def with_refined_maps(model: torch.nn.Module, arguments: tuple[Any, ...]) -> list[Any]:
+    """What a network returns, and what each attention module made of its map.
+
+    A detector may see nothing, and a head may start at zero; the maps tell all the same.
+    """
+    refined: list[torch.Tensor] = []
+    hooks = [
+        module.register_forward_hook(lambda *called: refined.append(called[-1]))
+        for module in model.get_submodule("inserted").children()
+    ]
+    try:
+        return [model(*arguments), refined]
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 RUNNERS = {".pt2": run_program, ".onnx": run_onnx, ".py": run_source}

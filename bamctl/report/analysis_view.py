@@ -14,6 +14,7 @@ from bamctl.report.wording import (
     SCHEMA,
     attention_data,
     cost_data,
+    extents_data,
     fraction,
     left_out,
     nothing_to_place,
@@ -146,6 +147,22 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
         yield f"Not possible: {bottleneck.unavailable or block.unavailable}."
     elif not bottleneck.sites or not block.sites:
         yield nothing_to_place(analysis.model, analysis.trunk)
+    parts = [part.module for part in analysis.trunk.parts if part.module]
+    if parts:
+        yield (
+            f"The trunk is {' and '.join(parts)}, whose own input its strides are counted from; "
+            "what comes after is no place for attention by strategy, and can be named."
+        )
+    if analysis.trace.is_detector:
+        yield (
+            "The work of a detector's heads is data-dependent: the network's MACs are those of one "
+            "image of zeros, and untrained weights. What attention adds does not depend on it."
+        )
+    if any(point.map.layout.spatial_axes == 3 for point in analysis.trunk.points):
+        yield (
+            "This network is for video: the module's convolutions are 3-D and dilated in space "
+            "only, and its channel branch averages over time and space."
+        )
     if any(point.map.layout.name == "tokens" for point in analysis.trunk.points):
         yield (
             "This network works on tokens: the module puts the patches back on their grid, and the "
@@ -197,8 +214,7 @@ def _stage_data(analysis: Analysis, stage: Stage, number: int, reason: str) -> d
         "stage": number,
         "module": stage.end.module,
         "num_channels": at.num_channels,
-        "height": at.height,
-        "width": at.width,
+        **extents_data(at),
         "reduction": stage.end.reduction,
         "num_blocks": len(stage.blocks),
         "role": _role(stage, analysis),
@@ -212,8 +228,7 @@ def _point_data(analysis: Analysis, point: CutPoint) -> dict[str, Any]:
         "module": point.module,
         "kind": _kind(point, analysis),
         "num_channels": point.map.num_channels,
-        "height": point.map.height,
-        "width": point.map.width,
+        **extents_data(point.map),
         "reduction": point.reduction,
         "layout": point.map.layout.name,
         "stage": next(i for i, s in enumerate(analysis.trunk.stages, 1) if point in s.points),

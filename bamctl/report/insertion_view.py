@@ -14,6 +14,7 @@ from bamctl.report.wording import (
     SCHEMA,
     attention_data,
     cost_data,
+    extents_data,
     fraction,
     left_out,
     nothing_to_place,
@@ -172,8 +173,7 @@ def _site_data(site: Site, cost: Cost) -> dict[str, Any]:
     return {
         "module": site.point.module,
         "num_channels": at.num_channels,
-        "height": at.height,
-        "width": at.width,
+        **extents_data(at),
         "layout": at.layout.name,
         "attention": attention_data(site.attention),
         **cost_data(cost),

@@ -5,6 +5,7 @@ from typing import Any
 
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import Trunk
+from bamctl.feature_maps import FeatureMap
 from bamctl.placement import Attention
 from bamctl.tracing import Trace
 
@@ -58,6 +59,12 @@ def fraction(part: int, whole: int) -> float:
 def attention_data(attention: Attention) -> dict[str, Any]:
     """The module and its hyperparameters, under their names in a placement."""
     return {"module": attention.module, **attention.hyperparameters()}
+
+
+def extents_data(at: FeatureMap) -> dict[str, int]:
+    """Height and width, and of a video the frames."""
+    frames = {"num_frames": at.extents[0]} if len(at.extents) == 3 else {}
+    return {**frames, "height": at.height, "width": at.width}
 
 
 def cost_data(cost: Cost | str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_tokens(bamctl: object) -> None:
         (["resnet18", "--where", "fc"], ["'fc' does not return one feature map"]),
         (["resnet18", "--where", "layer1.0.relu"], ["'layer1.0.relu' is called 2 times"]),
         (["resnet18", "--placement", "bottelneck"], ["did you mean 'bottleneck'"]),
-        (["resnet18", "--out", "x.onnx"], ["end its name in .yaml or .safetensors"]),
+        (["resnet18", "--out", "x.pkl"], ["end its name in one of .yaml"]),
         (["resnet18", "--out", "none/x.yaml"], ["there is no folder"]),
         (["resnet18", "--out", "/proc/x.yaml"], ["cannot write /proc/x.yaml"]),
         (["resnet18", "--weights", "none.pth"], ["none.pth: cannot be read"]),

@@ -1,0 +1,145 @@
+"""Files that run without bamctl, on five families with both inits and both variants."""
+
+import ast
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bamctl import Placement, export, models
+from bamctl.errors import BamctlError
+from bamctl.export import Exported
+from bamctl.insertion import Insertion, insert_and_prove
+from tests.networks import Unseen
+
+FAMILIES = ("resnet18", "densenet121", "mobilenet_v3_small", "convnext_tiny", "swin_t")
+CASES = list(itertools.product(FAMILIES, ("kaiming", "identity"), ("paper", "official")))
+
+
+def inserted(name: str, **options: object) -> tuple[nn.Module, Insertion]:
+    shape = options.pop("input", "3x64x64")
+    placement = Placement(model=name, input=shape, **options)
+    torch.manual_seed(0)
+    model = models.build(
+        name,
+        inputs=shape,
+        num_classes=placement.num_classes,
+        stem=placement.stem,
+        args=placement.args,
+    )
+    insertion = insert_and_prove(name, model, placement, shape)
+    # So that a gate that starts at nothing is seen, too.
+    for parameter in model.inserted.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return model, insertion
+
+
+@pytest.mark.parametrize(("name", "init", "variant"), CASES)
+def test_every_kind_of_file(name: str, init: str, variant: str, tmp_path: Path) -> None:
+    attention = {"init": init, "variant": variant}
+    model, insertion = inserted(name, attention=attention, num_classes=10)
+    for ending in (".py", ".pt2", ".onnx"):
+        path = tmp_path / f"network{ending}"
+        done = export.write(path, model, insertion)
+        assert path.stat().st_size > 0
+        assert done.any_batch
+        limit = 0 if ending == ".py" else 1e-5
+        assert done.output_change <= limit
+
+
+def written(tmp_path: Path, name: str, **options: object) -> tuple[Exported, str]:
+    model, insertion = inserted(name, **options)
+    path = tmp_path / "network.py"
+    return export.write(path, model, insertion), path.read_text()
+
+
+SOURCES = {
+    "another module": ("resnet18", {"attention": {"module": "extra-block", "init": "identity"}}),
+    "one site of its own": (
+        "resnet18",
+        {"where": ["layer1", "layer3"], "insertions": {"layer3": {"branches": "spatial"}}},
+    ),
+    "a small stem": ("resnet18", {"stem": "small", "input": "3x32x32", "num_classes": 7}),
+    "a densenet's small stem": ("densenet121", {"stem": "small", "input": "3x32x32"}),
+    "keyword arguments": ("mobilenet_v2", {"args": {"width_mult": 0.5}}),
+    "tokens": ("vit_b_32", {"where": "encoder.layers.encoder_layer_1"}),
+    "video": ("r3d_18", {"input": "3x4x32x32"}),
+    "part of a result": ("mvit_v2_s", {"where": "blocks.13", "input": "3x16x224x224"}),
+    "segmentation": ("fcn_resnet50", {"num_classes": 3}),
+    "detection": ("fasterrcnn_mobilenet_v3_large_fpn", {}),
+    "two images": ("raft_small", {"input": "3x128x128"}),
+    "timm": ("timm:resnet18", {"args": {"in_chans": 1}, "input": "1x64x64"}),
+    "one's own": ("tests.networks:Unseen", {"input": "3x32x32"}),
+}
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_a_python_module_is_the_network_to_the_bit(case: str, tmp_path: Path) -> None:
+    name, options = SOURCES[case]
+    done, text = written(tmp_path, name, **options)
+    assert done.output_change == 0
+    packages = imports_of(text) - sys.stdlib_module_names
+    own = name.partition(":")[0].partition(".")[0] if ":" in name else "torchvision"
+    assert packages == {"torch", own}
+
+
+def imports_of(text: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(text)))
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in whole | parts}
+
+
+def test_a_python_module_holds_what_it_needs_and_no_more(tmp_path: Path) -> None:
+    _, text = written(tmp_path, "resnet18", where="layer1")
+    names = {node.name for node in ast.parse(text).body if hasattr(node, "name")}
+    assert {"BAM", "AttentionHook", "insert", "build"} <= names
+    assert not {"Nhwc", "Tokens", "ExtraBlock", "detached"} & names
+    assert 'insert(model, "layer1", "layer1", BAM(64' in text
+    # Every import is used.
+    used = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                assert (alias.asname or alias.name).partition(".")[0] in used, alias.name
+
+
+def test_where_a_proof_tells_little_it_says_so(tmp_path: Path) -> None:
+    """A Vision Transformer's head starts at zero, and a graph has no maps to look at."""
+    model, insertion = inserted("vit_b_32", where="encoder.layers.encoder_layer_1")
+    assert export.write(tmp_path / "x.pt2", model, insertion).output_change is None
+
+
+def test_a_network_that_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    model, insertion = inserted("fasterrcnn_mobilenet_v3_large_fpn")
+    with pytest.raises(BamctlError, match=r"torch.export cannot take FasterRCNN.*--out x.py"):
+        export.write(tmp_path / "x.pt2", model, insertion)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_gives_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, insertion = inserted("resnet18")
+    real = export.source
+
+    def wrong(*arguments: object) -> str:
+        return real(*arguments).replace("torch.addcmul(maps, maps, gate)", "maps * gate")
+
+    monkeypatch.setattr(export, "source", wrong)
+    with pytest.raises(BamctlError, match=r"outputs of the .py file differ by"):
+        export.write(tmp_path / "x.py", model, insertion)
+    monkeypatch.setattr(export, "source", lambda *_: "import bamctl\n")
+    with pytest.raises(BamctlError, match=r"does not run in a fresh process: .*bamctl"):
+        export.write(tmp_path / "x.py", model, insertion)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_network_keeps_its_mode(tmp_path: Path) -> None:
+    model, insertion = inserted("tests.networks:Unseen", input="3x32x32")
+    assert isinstance(model, Unseen)
+    export.write(tmp_path / "x.py", model.train(), insertion)
+    assert all(module.training for module in model.modules())
