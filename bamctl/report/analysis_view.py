@@ -150,8 +150,8 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
     parts = [part.module for part in analysis.trunk.parts if part.module]
     if parts:
         yield (
-            f"The trunk is {' and '.join(parts)}, whose own input its strides are counted from; "
-            "what comes after is no place for attention by strategy, and can be named."
+            f"The trunk is {' and '.join(parts)}; strides are those from its own input. Modules "
+            "outside of it get attention only where --where names them."
         )
     if analysis.trace.is_detector:
         yield (

@@ -26,8 +26,9 @@ def models_report(entries: Sequence[ModelEntry]) -> Report:
         heading=f"{len(entries)} models",
         blocks=[
             _table(entries),
-            "Parameters and MACs are those that torchvision publishes for the default weights, at "
-            "the input that these expect. --count traces the networks to count their sites.",
+            "Parameters and MACs are those that torchvision publishes for the default weights, whose "
+            "input is shown; it counts detection and optical flow at one that it does not name. "
+            "--count traces the networks to count their sites.",
         ],
         data={"schema": SCHEMA, "models": records},
         records=records,
