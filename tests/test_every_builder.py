@@ -72,13 +72,27 @@ def test_insert_and_remove(name: str) -> None:
     assert tried
 
 
-# Published with batch norms frozen, whose parameters of a ResNet50 are no parameters then. It has
-# 64 channels in the stem's norm, and by stages of 3, 4, 6 and 3 blocks of widths 64 to 512, each
-# two norms of the width and one of four times that, with one more of these in the first block.
-_NORMS = 2 * (64 + sum(n * 6 * w + 4 * w for n, w in ((3, 64), (4, 128), (6, 256), (3, 512))))
-FREED = dict.fromkeys(
-    (f"{head}_resnet50_fpn" for head in ("fasterrcnn", "fcos", "keypointrcnn", "maskrcnn")), _NORMS
-) | {"retinanet_resnet50_fpn": _NORMS}
+# Published with batch norms frozen, whose parameters are none then: two for each channel.
+# ResNet50 has 64 channels in the stem's norm, and by stages of 3, 4, 6 and 3 blocks of widths 64 to
+# 512, each two norms of the width and one of four times that, with one more of these in the first.
+_RESNET50 = 2 * (64 + sum(n * 6 * w + 4 * w for n, w in ((3, 64), (4, 128), (6, 256), (3, 512))))
+# MobileNetV3-Large, by table 1 of its paper: input, expansion, output of each block. All but the
+# first have a norm after the expansion; then come the depthwise one and the output's.
+_BLOCKS = (
+    *((16, 16, 16), (16, 64, 24), (24, 72, 24), (24, 72, 40), (40, 120, 40), (40, 120, 40)),
+    *((40, 240, 80), (80, 200, 80), (80, 184, 80), (80, 184, 80), (80, 480, 112)),
+    *((112, 672, 112), (112, 672, 160), (160, 960, 160), (160, 960, 160)),
+)
+_MOBILENET = 2 * (16 + 960 + sum(e * (1 + (e != i)) + o for i, e, o in _BLOCKS))
+FREED = {
+    "fasterrcnn_resnet50_fpn": _RESNET50,
+    "fcos_resnet50_fpn": _RESNET50,
+    "keypointrcnn_resnet50_fpn": _RESNET50,
+    "maskrcnn_resnet50_fpn": _RESNET50,
+    "retinanet_resnet50_fpn": _RESNET50,
+    "fasterrcnn_mobilenet_v3_large_fpn": _MOBILENET,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _MOBILENET,
+}
 
 
 def published_params(name: str) -> int:

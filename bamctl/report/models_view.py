@@ -26,8 +26,8 @@ def models_report(entries: Sequence[ModelEntry]) -> Report:
         heading=f"{len(entries)} models",
         blocks=[
             _table(entries),
-            "Parameters and MACs are those that torchvision publishes for the default weights, whose "
-            "input is shown; it counts detection and optical flow at one that it does not name. "
+            "Parameters and MACs are those that torchvision publishes for the default weights, "
+            "with their input; it counts detection and optical flow at one that it does not name. "
             "--count traces the networks to count their sites.",
         ],
         data={"schema": SCHEMA, "models": records},
