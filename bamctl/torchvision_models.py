@@ -168,12 +168,14 @@ def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
     """What tells a builder the size of image, for the networks that are built for one size."""
     import torchvision
 
-    if inputs is None or inputs == default_inputs(name):
+    if inputs is None:
         return {}
     *_, height, width = inputs[0].shape
     network = inspect.signature(torchvision.models.get_model_builder(name)).return_annotation
     parameters = inspect.signature(network).parameters
     if "min_size" in parameters:
+        if inputs == default_inputs(name):
+            return {}
         # A detector that scaled the image would not see what was asked for.
         return {"min_size": min(height, width), "max_size": max(height, width)}
     if "input_size" in parameters:
@@ -199,8 +201,9 @@ def _uninitialized(make: Callable[[], "nn.Module"]) -> "nn.Module":
     try:
         with torch.device("meta"):
             model = _quietly(make)
-    except NotImplementedError:
-        # A RegNet plans its blocks with tensors and reads the numbers off them.
+    except (NotImplementedError, RuntimeError):
+        # A RegNet plans its blocks with tensors and reads the numbers off them, and so does
+        # whatever quantizes a network. What is wrong otherwise is so without the device, too.
         return _quietly(make)
     model.to_empty(device="cpu")
     with torch.no_grad():
