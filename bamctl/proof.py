@@ -1,7 +1,5 @@
 """Proof that a network still works after an insertion: one forward and one backward pass."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +9,7 @@ from bamctl import example
 from bamctl.attention.hook import HOLDER, detached
 from bamctl.errors import BamctlError
 from bamctl.inputs import Inputs, InputsLike, read
+from bamctl.restoring import left_as_found
 from bamctl.structures import tensors
 
 
@@ -45,14 +44,14 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
     inputs = read(given)
     inserted = [p for name, p in model.named_parameters() if name.startswith(f"{HOLDER}.")]
     judged = _losses if example.is_detector(model) else _answer
-    with _evaluating(model):
-        with torch.no_grad():
-            shapes = {name: tuple(t.shape) for name, t in _answer(model, inputs).items()}
-            with detached(model):
-                before = judged(model, inputs)
-        after = judged(model, inputs)
-        # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
-        squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
+    with left_as_found(model):
+        shapes = {name: tuple(t.shape) for name, t in _answer(model, inputs).items()}
+        with detached(model):
+            before = judged(model, inputs)
+        with torch.enable_grad():
+            after = judged(model, inputs)
+            # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
+            squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
         if not squares:
             raise BamctlError("the proof failed: the network returns nothing that can be trained")
         gradients = torch.autograd.grad(squares, inserted, allow_unused=True)
@@ -94,16 +93,3 @@ def _relative_change(before: dict[str, Tensor], after: dict[str, Tensor]) -> flo
         for each in (before, after)
     )
     return float((other - one).norm() / one.norm()) if bool(one.any()) else None
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

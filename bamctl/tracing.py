@@ -3,17 +3,18 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, resolve_name
 
 from bamctl import example, inputs, operator_costs
 from bamctl.errors import InputError, first_line
+from bamctl.restoring import left_as_found
 from bamctl.structures import tensors
+from bamctl.watch import Watch
 
 with warnings.catch_warnings():
     # fvcore scripts a few functions when it is imported, and torch.jit.script is deprecated.
@@ -121,7 +122,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
     given = inputs.read(given)
     try:
-        with _left_as_found(model):
+        with left_as_found(model):
             arguments = example.arguments(model, given)
             recorder = _Recorder(model)
             analysis = _analyze(model, arguments)
@@ -155,36 +156,6 @@ def _dtype(model: nn.Module) -> torch.dtype:
 def _by_operator(costs: Counter[str]) -> dict[str, int]:
     macs = ((key.removeprefix("macs:"), int(n)) for key, n in costs.items() if n > 0)
     return {kind: n for kind, n in macs if not kind.startswith("elementwise:")}
-
-
-_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks")
-
-
-@contextmanager
-def _left_as_found(model: nn.Module) -> Iterator[None]:
-    modules = list(model.modules())
-    modes = [module.training for module in modules]
-    hooks = [[getattr(module, name).copy() for name in _HOOKS] for module in modules]
-    buffers = [(m, m._buffers.copy()) for m in modules]
-    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
-    try:
-        with torch.random.fork_rng(devices), torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, mode, found in zip(modules, modes, hooks, strict=True):
-            module.training = mode
-            # fvcore leaves its hooks behind when the network fails half-way.
-            for name, own in zip(_HOOKS, found, strict=True):
-                getattr(module, name).clear()
-                getattr(module, name).update(own)
-        for module, named in buffers:
-            # A forward pass may have put other tensors in their place, or changed them.
-            module._buffers.update(named)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
 
 
 def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
@@ -314,8 +285,8 @@ def _constant_ints(value: Any) -> int | tuple[int, ...] | None:
 def _why_it_stopped(model: nn.Module, given: inputs.Inputs, error: BaseException) -> str:
     """What went wrong, and the module and operator where it did."""
     name, told = type(model).__name__, first_line(error)
-    with _left_as_found(model):
-        watch = _Watch(model)
+    with left_as_found(model):
+        watch = Watch(model)
         try:
             with watch:
                 model(*example.arguments(model, given))
@@ -325,33 +296,3 @@ def _why_it_stopped(model: nn.Module, given: inputs.Inputs, error: BaseException
         with suppress(Exception, SystemExit), watch:
             _analyze(model, example.arguments(model, given))
         return f"{name} runs, but cannot be traced: {told}{watch.place()}"
-
-
-class _Watch(TorchFunctionMode):
-    """Notes which module and which operator runs, until one of them fails."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self._modules: list[str] = []
-        self._operator: str | None = None
-        for name, module in model.named_modules():
-            module.register_forward_pre_hook(lambda *_, name=name: self._modules.append(name))
-            module.register_forward_hook(lambda *_: self._leave())
-
-    def _leave(self) -> None:
-        self._modules.pop()
-
-    def __torch_function__(
-        self, function: Any, types: Any, given: Any = (), named: Any = None
-    ) -> Any:
-        self._operator = resolve_name(function) or getattr(function, "__name__", None)
-        result = function(*given, **(named or {}))
-        self._operator = None
-        return result
-
-    def place(self) -> str:
-        module = next((name for name in reversed(self._modules) if name), None)
-        at = [f"in {module}"] if module else []
-        if self._operator:
-            at.append(f"at {self._operator.rpartition('.')[2]}")
-        return f" ({' '.join(at)})" if at else ""
