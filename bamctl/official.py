@@ -120,6 +120,7 @@ def _numbered(own: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _holder(model: nn.Module) -> nn.ModuleDict:
-    holder = model.get_submodule(HOLDER)
-    assert isinstance(holder, nn.ModuleDict)
+    holder = getattr(model, HOLDER, None)
+    if not isinstance(holder, nn.ModuleDict):
+        raise InputError("nothing is inserted, and the released code has modules; choose where")
     return holder

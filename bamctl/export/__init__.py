@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import example
-from bamctl.errors import BamctlError
+from bamctl.errors import BamctlError, InputError
 from bamctl.export import fresh_process
 from bamctl.export.program import export, takes_any_batch, write_onnx, write_program
 from bamctl.export.source import source
@@ -49,10 +49,13 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
         insertion: what was inserted in it.
 
     Raises:
-        InputError: the file cannot be written, or what writes it is not installed.
+        InputError: nothing is inserted, the file cannot be written, or what writes it is not
+            installed.
         BamctlError: the network cannot be exported so, or the file gives other outputs; nothing is
             left behind then.
     """
+    if not insertion.placed.sites:
+        raise InputError(f"nothing is inserted, so that {path} would be the plain network")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

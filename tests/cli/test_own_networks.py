@@ -152,6 +152,13 @@ def test_other_families_of_torchvision(bamctl: object) -> None:
     assert found["sites"][0]["added_params"] == channel + spatial
 
 
+@pytest.mark.parametrize("out", [["x.py"], ["x.pt2"], ["x.pth", "--layout", "official"]])
+def test_nothing_inserted_is_nothing_to_write(out: list[str], bamctl: object) -> None:
+    # VGG has no blocks.
+    options = ["--where", "block", "--input", "3x64x64", "--num-classes", "3"]
+    assert_one_line_error(bamctl("insert", "vgg11", *options, "--out", *out), "nothing is inserted")
+
+
 def test_an_image_is_no_video(bamctl: object) -> None:
     result = bamctl("analyze", "r3d_18", "--input", "3x112x112")
     assert_one_line_error(result, "channels x frames x height x width", "3x16x112x112")
