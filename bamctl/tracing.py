@@ -159,6 +159,8 @@ def _by_operator(costs: Counter[str]) -> dict[str, int]:
 
 
 def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
+    # A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
+    model.register_forward_hook(_without_others)
     analysis = FlopCountAnalysis(model, arguments)
     analysis.clear_op_handles()
     analysis.set_op_handle(**operator_costs.handles(_DEFAULT_SUPPORTED_OPS))
@@ -168,6 +170,12 @@ def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
         warnings.simplefilter("ignore")
         analysis.by_module()
     return analysis
+
+
+def _without_others(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
+    """The tensors of a result, where it holds any."""
+    found = tuple(tensor for _, tensor in tensors(result))
+    return result if isinstance(result, Tensor) or not found else found
 
 
 class _Recorder:
