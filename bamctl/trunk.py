@@ -62,8 +62,7 @@ class _Search:
         returned: dict[int, list[ModuleCall]] = {}
         for call in self._trace.calls:
             own = call.module and HOLDER not in call.module.split(".")
-            # What a module only hands on (an Identity) is not its own: others may take it
-            # elsewhere.
+            # What a module only hands on, as an Identity does, is not its own.
             made = call.output is not None and call.output != call.input
             once = self._num_calls[call.module] == 1
             if own and made and once and call.output in self._maps:
@@ -76,13 +75,13 @@ class _Search:
         if not parts and not whole.part.bottlenecks:
             return [self._encoder() or whole]
         most = max(found.shrinkage for found in (*parts, whole))
-        deep = [found for found in (whole, *parts) if found.shrinkage * STAGE_DROP > most]
         if self._answers_with_a_map:
             # Its head is made of maps too, which are no part of its trunk.
-            deep = [*deep[1:], deep[0]] if deep[0] is whole else deep
+            ordered = [*parts, whole]
         else:
             # Where side outputs leave a submodule, more of it lies on the way to its own answer.
-            deep.sort(key=lambda found: len(found.part.points), reverse=True)
+            ordered = sorted([whole, *parts], key=lambda found: -len(found.part.points))
+        deep = (found for found in ordered if found.shrinkage * STAGE_DROP > most)
         return list(_apart(deep))
 
     def _submodules(self, whole: _Found) -> Iterator[_Found]:
