@@ -109,8 +109,8 @@ class Trunk:
 
     def bottlenecks(self, stages: int | Literal["all"] = 3) -> tuple[CutPoint, ...]:
         """The deepest bottlenecks of each part, three by default as in figure 1 of the paper."""
-        count = 0 if stages == "all" else stages
-        return tuple(point for part in self.parts for point in part.bottlenecks[-count:])
+        deepest = slice(None) if stages == "all" else slice(-stages, None)
+        return tuple(point for part in self.parts for point in part.bottlenecks[deepest])
 
     def point(self, module: str) -> CutPoint:
         """The feature map that a module returns, on the trunk or off it.

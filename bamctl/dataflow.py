@@ -1,5 +1,7 @@
 """What a trace's dataflow graph says: what lies between two values, and what was pooled away."""
 
+from collections.abc import Collection
+
 from bamctl.feature_maps import FeatureMap
 from bamctl.tracing import Trace
 
@@ -22,12 +24,14 @@ def depths(trace: Trace, source: int) -> dict[int, int]:
     return depth
 
 
-def cut_vertices(trace: Trace, source: int, target: int) -> list[int]:
+def cut_vertices(
+    trace: Trace, source: int, target: int, reached_from_source: Collection[int]
+) -> list[int]:
     """The values that every path from the source to the target passes through, without the source.
 
     In topological order, a value is one exactly if no edge that starts before it ends after it.
     """
-    on_path = _needed_for(trace, target) & depths(trace, source).keys()
+    on_path = _needed_for(trace, target).intersection(reached_from_source)
     produced = (value for operator in trace.operators for value in operator.outputs)
     order = [source, *(value for value in produced if value in on_path and value != source)]
     position = {value: index for index, value in enumerate(order)}

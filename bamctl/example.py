@@ -48,6 +48,11 @@ def is_detector(model: nn.Module) -> bool:
     return any(isinstance(child, kind) for child in model.children())
 
 
+def typical_weight(model: nn.Module) -> Tensor:
+    """A tensor of the device and dtype that the network works with."""
+    return next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+
+
 def _target(image: Tensor) -> dict[str, Tensor]:
     height, width = image.shape[-2:]
     box = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
@@ -72,7 +77,7 @@ def _num_required(model: nn.Module) -> int:
 def _tensor(
     model: nn.Module, given: Input, batch_size: int, generator: torch.Generator | None
 ) -> Tensor:
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    like = typical_weight(model)
     dtype = getattr(torch, given.dtype) if given.dtype else like.dtype
     shape = (batch_size, *given.shape)
     if generator is None or not dtype.is_floating_point:

@@ -45,13 +45,13 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
     inserted = [p for name, p in model.named_parameters() if name.startswith(f"{HOLDER}.")]
     judged = _losses if example.is_detector(model) else _answer
     with left_as_found(model):
-        shapes = {name: tuple(t.shape) for name, t in _answer(model, inputs).items()}
         with detached(model):
             before = judged(model, inputs)
         with torch.enable_grad():
             after = judged(model, inputs)
             # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
             squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
+        answer = after if judged is _answer else _answer(model, inputs)
         if not squares:
             raise BamctlError("the proof failed: the network returns nothing that can be trained")
         gradients = torch.autograd.grad(squares, inserted, allow_unused=True)
@@ -60,7 +60,7 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
     if not finite or len(reached) < len(inserted):
         raise BamctlError("the proof failed: the output or a gradient is missing or not finite")
     return Proof(
-        output_shapes=shapes,
+        output_shapes={name: tuple(tensor.shape) for name, tensor in answer.items()},
         output_change=_relative_change(before, after),
         num_params_with_gradient=sum(gradient.numel() for gradient in reached),
     )

@@ -131,7 +131,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
     counted = analysis.by_module_and_operator()
     return Trace(
         given=given,
-        dtype=_dtype(model),
+        dtype=example.typical_weight(model).dtype,
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs={name: operator_costs.total(costs, "macs") for name, costs in counted.items()},
         elementwise_ops={
@@ -146,11 +146,6 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
 
 def _num_tensors(arguments: tuple[Any, ...]) -> int:
     return sum(len(each) if isinstance(each, list) else 1 for each in arguments)
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
-    return like.dtype
 
 
 def _by_operator(costs: Counter[str]) -> dict[str, int]:

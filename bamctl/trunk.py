@@ -147,7 +147,8 @@ class _Search:
         if not reached:
             return _Found(Part(module, ()), 1.0)
         target = max(reached, key=depth.__getitem__)
-        cuts = [v for v in cut_vertices(self._trace, source, target) if v in self._returned]
+        on_all_paths = cut_vertices(self._trace, source, target, depth)
+        cuts = [value for value in on_all_paths if value in self._returned]
         names = [call.module for value in cuts for call in self._returned[value]]
         own_blocks = blocks(self._model, names)
         points = {value: self._point(value, own_blocks, height) for value in cuts}

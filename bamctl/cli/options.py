@@ -140,7 +140,7 @@ class NetworkOptions:
         Raises:
             InputError: one of them cannot be read.
         """
-        given = {name: value for name, value in asdict(self).items() if value}
+        given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
             given["args"] = dict(map(_keyword, given.pop("arg")))
         if self.stages is not None and self.stages.isdecimal():

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from bamctl import example
 from bamctl.errors import BamctlError, InputError
@@ -71,16 +72,13 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
     return Exported(path, change, any_batch)
 
 
-def _write_program(path: Path, model: nn.Module, insertion: Insertion) -> bool:
-    program = export(model, insertion.trace.given)
-    write_program(program, path)
-    return takes_any_batch(program)
+def _graph_writer(write_graph: Callable[[ExportedProgram, Path], None]) -> "Writer":
+    def write(path: Path, model: nn.Module, insertion: Insertion) -> bool:
+        program = export(model, insertion.trace.given)
+        write_graph(program, path)
+        return takes_any_batch(program)
 
-
-def _write_onnx(path: Path, model: nn.Module, insertion: Insertion) -> bool:
-    program = export(model, insertion.trace.given)
-    write_onnx(program, path)
-    return takes_any_batch(program)
+    return write
 
 
 def _write_source(path: Path, model: nn.Module, insertion: Insertion) -> bool:
@@ -88,9 +86,12 @@ def _write_source(path: Path, model: nn.Module, insertion: Insertion) -> bool:
     return True
 
 
-WRITERS: dict[str, Callable[[Path, nn.Module, Insertion], bool]] = {
-    ".pt2": _write_program,
-    ".onnx": _write_onnx,
+# Writes a file and tells whether it takes batches of any size.
+Writer = Callable[[Path, nn.Module, Insertion], bool]
+
+WRITERS: dict[str, Writer] = {
+    ".pt2": _graph_writer(write_program),
+    ".onnx": _graph_writer(write_onnx),
     ".py": _write_source,
 }
 
