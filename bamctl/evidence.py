@@ -1,0 +1,183 @@
+"""Paired statistics: whether one arm of a comparison is better than another, and how sure that is.
+
+Each seed gives one pair of accuracies, of two networks that share data order, augmentation and the
+initial weights of their common layers. What is judged is the difference within the pairs.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+import numpy as np
+from scipy import optimize, stats
+
+Verdict = Literal["helps", "hurts", "inconclusive"]
+
+POWER = 0.8
+_RESAMPLES = 4000
+_MOST_SEEDS = 1000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the pairs of two arms say; accuracies and their differences are fractions.
+
+    `interval` is the t interval of the mean difference at `confidence`, and `bootstrap` the
+    percentile interval over the pairs beside it; both are None for a single pair. `p_value` is that
+    of the two-sided paired t test. `detectable` is the smallest true difference that so many pairs
+    would have shown four times out of five, with the spread that they have. `more_seeds` is how
+    many more pairs would settle it if the difference is what it seems; None where not even a
+    thousand would, or where nothing is open.
+    """
+
+    deltas: tuple[float, ...]
+    mean: float
+    confidence: float
+    interval: tuple[float, float] | None
+    bootstrap: tuple[float, float] | None
+    p_value: float | None
+    detectable: float | None
+    more_seeds: int | None
+    verdict: Verdict
+
+
+def compare(
+    pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    resolution: float = 0.0,
+    confidence: float = 0.95,
+) -> dict[str, Evidence]:
+    """Judge several comparisons together, each of an arm with its baseline.
+
+    Every verdict is as sure as `confidence` for all of them together: the levels are those of
+    Holm's procedure (Holm, Scandinavian Journal of Statistics 1979), and the intervals follow
+    them, so that an interval is clear of zero exactly where the verdict is not `inconclusive`.
+
+    Args:
+        pairs: by name, the accuracies of the baseline and of the arm, seed by seed.
+        resolution: the smallest difference that two accuracies can have, such as one image in the
+            held-out split. Pairs that agree more closely than that are no evidence of precision.
+        confidence: of all verdicts together.
+
+    Raises:
+        ValueError: the two sides of a comparison are of different length, or empty.
+
+    >>> found = compare({"bottleneck": ([0.90, 0.91, 0.90], [0.95, 0.97, 0.95])})["bottleneck"]
+    >>> found.verdict, round(found.mean, 3)
+    ('helps', 0.053)
+    """
+    deltas = {name: _deltas(*sides) for name, sides in pairs.items()}
+    p_values = {name: _p_value(each, resolution) for name, each in deltas.items()}
+    levels = _holm(p_values, 1 - confidence)
+    return {name: _judge(deltas[name], resolution, levels[name]) for name in pairs}
+
+
+def power(effect: float, pairs: int, level: float = 0.05) -> float:
+    """How often a two-sided paired t test finds a true difference.
+
+    Args:
+        effect: the true difference, in standard deviations of the differences.
+        pairs: how many there are.
+        level: of significance.
+
+    >>> round(power(0.0, 5), 6)
+    0.05
+    """
+    df, shift = pairs - 1, effect * sqrt(pairs)
+    critical = stats.t.isf(level / 2, df)
+    above, below = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
+    # Where the effect is far beyond what is tested, scipy's noncentral t overflows to not-a-number.
+    return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0))
+
+
+def _deltas(baseline: Sequence[float], arm: Sequence[float]) -> np.ndarray:
+    if not baseline or len(baseline) != len(arm):
+        raise ValueError(f"{len(baseline)} accuracies cannot be paired with {len(arm)}")
+    return np.asarray(arm, dtype=float) - np.asarray(baseline, dtype=float)
+
+
+def _spread(deltas: np.ndarray, resolution: float) -> float:
+    """The standard deviation, but no less than what rounding to the resolution makes.
+
+    Each of the two accuracies is off by up to half a step, evenly: a variance of 1/12 step squared.
+    """
+    return max(float(deltas.std(ddof=1)), resolution / sqrt(6))
+
+
+def _p_value(deltas: np.ndarray, resolution: float) -> float:
+    if len(deltas) == 1 or not deltas.any():
+        return 1.0
+    error = _spread(deltas, resolution) / sqrt(len(deltas))
+    if error == 0:
+        return 0.0
+    return float(2 * stats.t.sf(abs(deltas.mean()) / error, len(deltas) - 1))
+
+
+def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
+    """The level at which each hypothesis is tested; after the first that stands, all do."""
+    levels: dict[str, float] = {}
+    stands_at = 0.0
+    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        levels[name] = stands_at or level / (len(p_values) - rank)
+        if p_values[name] > levels[name]:
+            stands_at = levels[name]
+    return levels
+
+
+def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
+    mean, pairs = float(deltas.mean()), len(deltas)
+    if pairs == 1:
+        one = (mean,)
+        return Evidence(one, mean, 1 - level, None, None, None, None, None, "inconclusive")
+    spread, p_value = _spread(deltas, resolution), _p_value(deltas, resolution)
+    half = float(stats.t.isf(level / 2, pairs - 1)) * spread / sqrt(pairs)
+    verdict: Verdict = "inconclusive"
+    if p_value <= level:
+        verdict = "helps" if mean > 0 else "hurts"
+    return Evidence(
+        deltas=tuple(deltas.tolist()),
+        mean=mean,
+        confidence=1 - level,
+        interval=(mean - half, mean + half),
+        bootstrap=_bootstrap(deltas, 1 - level),
+        p_value=p_value,
+        detectable=_detectable(pairs, level) * spread,
+        more_seeds=_more_seeds(mean, spread, pairs, level) if verdict == "inconclusive" else None,
+        verdict=verdict,
+    )
+
+
+def _bootstrap(deltas: np.ndarray, confidence: float) -> tuple[float, float]:
+    found = stats.bootstrap(
+        (deltas,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=_RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _detectable(pairs: int, level: float) -> float:
+    """The true difference that is found with `POWER`, in standard deviations."""
+
+    def missing(effect: float) -> float:
+        return power(effect, pairs, level) - POWER
+
+    most = 1.0
+    while missing(most) < 0:
+        most *= 2
+    return float(optimize.brentq(missing, 0.0, most))
+
+
+def _more_seeds(mean: float, spread: float, pairs: int, level: float) -> int | None:
+    if not mean:
+        return None
+    effect = abs(mean) / spread
+    counts = range(pairs + 1, _MOST_SEEDS + 1)
+    # The power grows with the pairs.
+    missing = bisect_left(counts, POWER, key=lambda count: power(effect, count, level))
+    return missing + 1 if missing < len(counts) else None
