@@ -85,8 +85,8 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, _tensors(path, loaded), None)
 
 
-def write(path: Path, model: nn.Module, placement: Placement) -> None:
-    """Write a network's weights as safetensors, with the placement in the metadata.
+def write(path: Path, model: nn.Module, placement: Placement | None) -> None:
+    """Write a network's weights as safetensors, with the placement in the metadata if it has one.
 
     Raises:
         InputError: the file cannot be written.

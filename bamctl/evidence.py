@@ -95,7 +95,8 @@ def power(effect: float, pairs: int, level: float = 0.05) -> float:
 def _deltas(baseline: Sequence[float], arm: Sequence[float]) -> np.ndarray:
     if not baseline or len(baseline) != len(arm):
         raise ValueError(f"{len(baseline)} accuracies cannot be paired with {len(arm)}")
-    return np.asarray(arm, dtype=float) - np.asarray(baseline, dtype=float)
+    deltas: np.ndarray = np.asarray(arm, dtype=float) - np.asarray(baseline, dtype=float)
+    return deltas
 
 
 def _spread(deltas: np.ndarray, resolution: float) -> float:

@@ -2,9 +2,9 @@
 
 import glob
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -13,11 +13,10 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
-    ValidationError,
     model_validator,
 )
 
-from bamctl import inputs, yaml_files
+from bamctl import inputs, schemas, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
 
@@ -220,11 +219,7 @@ class Placement(BaseModel):
         """
         if not isinstance(file.data, Mapping):
             raise InputError(f"{file.path}:1: a placement is a mapping; begin it with 'schema: 1'")
-        try:
-            return cls.model_validate(file.data)
-        except ValidationError as error:
-            key_path, message = _explain(error)
-            raise InputError(f"{file.path}:{file.line(key_path)}: {message}") from None
+        return schemas.from_yaml(cls, file)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Placement":
@@ -233,10 +228,7 @@ class Placement(BaseModel):
         Raises:
             InputError: a value does not fit the schema.
         """
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            raise InputError(_explain(error)[1]) from None
+        return schemas.from_options(cls, options)
 
     @classmethod
     def from_json(cls, text: str) -> "Placement":
@@ -323,41 +315,3 @@ def find(name_or_path: str | Path) -> Placement:
         return Placement.load(shipped_folder() / f"{name}.yaml")
     near = did_you_mean(name, names) or f"; the shipped ones are {', '.join(names)}"
     raise InputError(f"no placement file or shipped placement {name!r}{near}")
-
-
-def _explain(error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
-    """The key path of the first thing wrong, and one line that says what would be right."""
-    errors = error.errors()
-    # A misspelt key is often also a missing one; the spelling is what helps.
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    key_path, given = tuple(first["loc"]), first["input"]
-    where = ".".join(map(str, key_path))
-    if first["type"] == "extra_forbidden":
-        fields = _fields_at(key_path[:-1])
-        known = did_you_mean(str(key_path[-1]), fields) or f"; the keys are {', '.join(fields)}"
-        return key_path, f"unknown key {where!r}{known}"
-    if first["type"] == "literal_error":
-        options = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        near = did_you_mean(str(given), options)
-        return key_path, f"{where}: {given!r} is not one of {', '.join(options)}{near}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    # Our own validators say what they were given; pydantic's do not.
-    told = "" if first["type"] == "value_error" else f", not {given!r}"
-    return key_path, f"{where}: {message}{told}" if where else message
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The schemas that an annotation is made of, such as that of the values of a dictionary."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
-
-
-def _fields_at(key_path: yaml_files.KeyPath) -> list[str]:
-    """The keys that the schema knows at a place in a placement."""
-    schema: type[BaseModel] = Placement
-    for part in key_path:
-        field = schema.model_fields.get(str(part))
-        schema = next(_models_in(field.annotation if field else None), schema)
-    return [field.alias or name for name, field in schema.model_fields.items()]

@@ -1,0 +1,167 @@
+"""Images with labels, in memory or in files, and how a batch of them is read and augmented."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# An image is moved by up to an eighth of its side, as 4 of 32 pixels in the recipe of ResNet's
+# authors for CIFAR (He et al., CVPR 2016, section 4.2).
+_SHIFT = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images with shape (N, C, H, W), from 0 to 255, and their labels with shape (N,).
+
+    Images that could not be read are not among them; `unreadable` names their files.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    unreadable: tuple[str, ...] = ()
+
+
+class Images(Protocol):
+    """A split of a data set."""
+
+    @property
+    def labels(self) -> Tensor:
+        """The labels, with shape (N,)."""
+        ...
+
+    def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
+        """Some images; `draws` has a random number for each, by which it is augmented.
+
+        The same index and number give the same image, in any order and in any process.
+        """
+        ...
+
+    def subset(self, indices: Sequence[int]) -> "Images":
+        """A split of only these images."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images in memory, with shape (N, C, H, W), all at the size that the network takes.
+
+    Augmented, they are moved by a few pixels and, where `flips`, mirrored.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    flips: bool = False
+
+    def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
+        """Some images, as `Images` says."""
+        pixels = self.pixels[indices]
+        if draws is not None:
+            pixels = _shifted(pixels, draws, self.flips)
+        return Batch(pixels, self.labels[indices])
+
+    def subset(self, indices: Sequence[int]) -> "ArrayImages":
+        """A split of only these images."""
+        chosen = torch.as_tensor(indices)
+        return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Images that are decoded when they are needed, each with its own size.
+
+    Augmented, they are cut out at random and mirrored, as is usual for ImageNet (Szegedy et al.,
+    CVPR 2015, section 6); otherwise the middle is cut out.
+
+    Args:
+        read: gives the image at an index of the source, with shape (C, H, W), from 0 to 255.
+        name: says what to call it in a message.
+        indices: which of the source's images are in this split.
+        labels: theirs.
+        extents: height and width that the network takes.
+    """
+
+    read: Callable[[int], "Image"]
+    name: Callable[[int], str]
+    indices: tuple[int, ...]
+    labels: Tensor
+    num_channels: int
+    extents: tuple[int, int]
+
+    def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
+        """Some images, as `Images` says."""
+        pixels, kept, unreadable = [], [], []
+        for row, index in enumerate(indices.tolist()):
+            try:
+                image = self.read(self.indices[index]).convert(
+                    {1: "L", 3: "RGB"}[self.num_channels]
+                )
+            except _UNREADABLE:
+                unreadable.append(self.name(self.indices[index]))
+                continue
+            pixels.append(self._sized(image, None if draws is None else int(draws[row])))
+            kept.append(index)
+        empty = torch.empty((0, self.num_channels, *self.extents), dtype=torch.uint8)
+        stacked = torch.stack(pixels) if pixels else empty
+        return Batch(stacked, self.labels[kept], tuple(unreadable))
+
+    def subset(self, indices: Sequence[int]) -> "FileImages":
+        """A split of only these images."""
+        rows = [int(index) for index in indices]
+        return replace(
+            self, indices=tuple(self.indices[row] for row in rows), labels=self.labels[rows]
+        )
+
+    def _sized(self, image: "Image", draw: int | None) -> Tensor:
+        from torchvision.transforms import v2
+
+        steps: list[Any]
+        if draw is None:
+            shorter = min(self.extents) * 256 // 224
+            steps = [v2.Resize(shorter, antialias=True), v2.CenterCrop(self.extents)]
+        else:
+            steps = [v2.RandomResizedCrop(self.extents, antialias=True), v2.RandomHorizontalFlip()]
+        # Their randomness is torch's own, and must not depend on what else drew from it.
+        with torch.random.fork_rng([]):
+            torch.manual_seed(draw or 0)
+            sized: Tensor = v2.Compose([*steps, v2.PILToTensor()])(image)
+        return sized
+
+
+def _shifted(pixels: Tensor, draws: Tensor, flips: bool) -> Tensor:
+    """Each image moved by its own few pixels, with black where nothing was."""
+    count, _, height, width = pixels.shape
+    rows, draws = _moved(height, draws)
+    columns, draws = _moved(width, draws)
+    if flips:
+        mirrored = (draws % 2 == 1).unsqueeze(1)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    margins = (max(height // _SHIFT, 1), max(width // _SHIFT, 1))
+    padded = torch.nn.functional.pad(pixels, (margins[1], margins[1], margins[0], margins[0]))
+    every = torch.arange(count)
+    found = padded[every[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+    return found.permute(0, 3, 1, 2).contiguous()
+
+
+def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """The positions in a padded image that make the moved one, and the draws that are left."""
+    positions = 2 * max(side // _SHIFT, 1) + 1
+    starts = draws % positions
+    return starts[:, None] + torch.arange(side), draws // positions
+
+
+# Whatever a decoder raises for a file that is none of its kind, is cut off or is a bomb.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
+
+
+def cannot_read(files: Iterable[str]) -> str:
+    """Names images that cannot be read, the first few of them, and says what to do."""
+    listed = list(files)
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    named = ", ".join(listed[:3])
+    return f"cannot read the image {named}{more}; mend or remove it, or give --bad-images skip"

@@ -1,0 +1,79 @@
+"""What a source of images is asked for and gives, and the two ways to hold images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bamctl.data.images import ArrayImages, FileImages, Images
+from bamctl.errors import InputError
+
+# The deepest networks halve an image five times.
+_SMALL = 32
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read: a name, where it is kept, and the input that the network takes.
+
+    `num_channels`, `height` and `width` come from `extents`, or from `usual` where the images are
+    not small and nothing was asked for. `bad_images` is `refuse` or `skip`.
+    """
+
+    name: str
+    root: Path
+    download: bool
+    bad_images: str
+    extents: tuple[int, ...] | None
+    usual: tuple[int, ...]
+
+    def shape(self, images: Images) -> tuple[int, ...]:
+        """What the network is given: channels, height and width."""
+        if self.extents is not None:
+            return self.extents
+        if isinstance(images, ArrayImages):
+            return (3, *images.pixels.shape[2:])
+        return self.usual
+
+
+@dataclass(frozen=True)
+class Source:
+    """The splits that a data set has of its own; `test` is read when it is called for."""
+
+    train: Images
+    held_out: Images | None
+    test: Callable[[], Images] | None
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def from_files(
+    wanted: Wanted, read: Callable[[int], Any], name: Callable[[int], str], labels: Tensor
+) -> FileImages:
+    """Images that are decoded when they are needed."""
+    channels, height, width = wanted.extents or wanted.usual
+    return FileImages(read, name, tuple(range(len(labels))), labels, channels, (height, width))
+
+
+def in_memory(wanted: Wanted, pixels: Tensor, labels: Tensor, *, mirrored: bool) -> ArrayImages:
+    """Images in memory, sized once; small ones become 32x32, which most networks can take."""
+    native = (3, *(max(side, _SMALL) for side in pixels.shape[2:]))
+    channels, height, width = wanted.extents or native
+    if pixels.shape[1] not in (1, channels):
+        raise InputError(
+            f"the images of {wanted.name} have {pixels.shape[1]} channels, not {channels}; "
+            f"try --input {pixels.shape[1]}x{height}x{width}"
+        )
+    if tuple(pixels.shape[2:]) != (height, width):
+        pixels = torch.cat([_resized(part, (height, width)) for part in torch.split(pixels, 4096)])
+    return ArrayImages(pixels.contiguous(), labels, mirrored)
+
+
+def _resized(pixels: Tensor, extents: tuple[int, int]) -> Tensor:
+    from torchvision.transforms.v2 import functional
+
+    sized: Tensor = functional.resize(pixels, list(extents), antialias=True)
+    return sized

@@ -1,0 +1,151 @@
+"""What a comparison is made of: network, arms, data and recipe; a YAML file repeats it."""
+
+from math import cos, pi
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from bamctl import schemas, yaml_files
+from bamctl.errors import InputError
+from bamctl.placement import InputsField, Placement
+
+Schedule = Literal["cosine", "step"]
+Precision = Literal["no", "bf16", "fp16"]
+BadImages = Literal["refuse", "skip"]
+Device = Literal["auto", "cpu"]
+
+# What a placement says of the network; in a comparison it stands once for all arms.
+NETWORK_FIELDS = ("model", "args", "input", "num_classes", "stem")
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+_Count = Annotated[int, Field(ge=1, strict=True)]
+_CountOrNone = Annotated[int, Field(ge=0, strict=True)]
+_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DataConfig(BaseModel):
+    """Which images, and how they are read."""
+
+    model_config = _STRICT
+
+    name: str = Field(default="digits", description="a data set, or folder:PATH")
+    root: str = Field(default="data", description="where torchvision's sets are kept")
+    download: bool = Field(default=False, description="whether to fetch a set that is not there")
+    bad_images: BadImages = Field(default="refuse", description="images that cannot be read")
+    workers: _CountOrNone = Field(default=0, description="processes that read images")
+    test: bool = Field(default=False, description="whether the test split is reported at the end")
+
+
+class Recipe(BaseModel):
+    """How each network is trained; the optimizer is SGD with momentum.
+
+    The values of momentum and weight decay, and a learning rate of 0.1 for a batch of 256, are
+    those of the authors' released code for ImageNet.
+    """
+
+    model_config = _STRICT
+
+    steps: _Count = Field(description="optimizer steps")
+    batch_size: _Count = Field(default=64, description="images in a step, over all devices")
+    lr: _Rate = Field(description="learning rate")
+    momentum: _Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
+    schedule: Schedule = Field(
+        default="cosine", description="cosine to zero, or a tenth after each third of the steps"
+    )
+    warmup_steps: _CountOrNone = Field(default=0, description="steps of linear warm-up")
+    label_smoothing: _Fraction = 0.0
+    accumulate: _Count = Field(default=1, description="parts of a batch, run one after the other")
+    precision: Precision = Field(default="no", description="mixed precision")
+    eval_every: _Count = Field(description="steps between evaluations")
+    freeze_backbone_steps: _CountOrNone = Field(
+        default=0, description="steps that train only what the weights do not have"
+    )
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0.
+
+        >>> recipe = Recipe(steps=90, lr=0.1, schedule="step", eval_every=90)
+        >>> [round(recipe.lr_at(step), 6) for step in (0, 29, 30, 60, 89)]
+        [0.1, 0.1, 0.01, 0.001, 0.001]
+        """
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
+        if self.schedule == "step":
+            return float(self.lr * 0.1 ** (3 * step // self.steps))
+        done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return self.lr * (1 + cos(pi * done)) / 2
+
+
+def _version(value: Any) -> Any:
+    return value if type(value) is int else str(value)
+
+
+class TrainingConfig(BaseModel):
+    """A whole comparison; nothing else is needed to repeat it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        default=1, alias="schema", description="version of this format"
+    )
+    model: Annotated[str, Field(min_length=1)]
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+    input: InputsField
+    num_classes: _Count
+    stem: Literal["small"] | None = None
+    weights: str | None = Field(
+        default=None, description="published weights or a checkpoint to start from"
+    )
+    data: DataConfig = DataConfig()
+    recipe: Recipe
+    seeds: list[_CountOrNone] = Field(min_length=1, description="one run of each arm for each")
+    control: bool = Field(
+        default=False, description="whether each placement is compared with other parameters, too"
+    )
+    device: Device = Field(default="auto", description="what the machine has, or its CPU")
+    placements: dict[str, Placement] = Field(description="by the name of the arm", min_length=1)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "TrainingConfig":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one stands twice")
+        for name, placement in self.placements.items():
+            said = sorted(placement.model_fields_set.intersection(NETWORK_FIELDS))
+            if said:
+                raise ValueError(
+                    f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
+                )
+        return self
+
+    @property
+    def num_evaluations(self) -> int:
+        """Evaluations of one run; the last step always has one."""
+        return -(-self.recipe.steps // self.recipe.eval_every)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingConfig":
+        """Read the configuration of a comparison.
+
+        Raises:
+            InputError: the file cannot be read, or does not fit the schema; names file and line.
+        """
+        file = yaml_files.load(path)
+        if not isinstance(file.data, dict):
+            raise InputError(f"{path}:1: the configuration of a comparison is a mapping")
+        return schemas.from_yaml(cls, file)
+
+    def save(self, path: Path) -> None:
+        """Write it as YAML.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        data = self.model_dump(by_alias=True, exclude_none=True)
+        data["placements"] = {
+            name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
+            for name, each in self.placements.items()
+        }
+        yaml_files.dump(path, {key: value for key, value in data.items() if value != {}})

@@ -1,0 +1,357 @@
+"""One training run: Accelerate takes care of devices, processes, precision and accumulation."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bamctl.attention.hook import HOLDER
+from bamctl.data import Data
+from bamctl.data.images import Batch, Images, cannot_read
+from bamctl.errors import InputError
+from bamctl.training.arms import seed_for
+from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.loader import Order, evaluation_batches, training_batches
+from bamctl.training.state import State, flattened, unflattened
+from bamctl.training.synchronized import synchronize
+
+# How often the loss is looked at: each look waits for the device.
+_LOOK_EVERY = 10
+_EVALUATION_BATCH = 256
+
+_MODEL, _OPTIMIZER = "model/", "optimizer/"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a network does after some steps.
+
+    `train_loss` is the mean since the evaluation before; it is None, as `loss` is, where it is not
+    finite. `accuracy` is the fraction of the held-out images that are named right; a network that
+    `diverged` is counted as one that guesses. `test_accuracy` is there at the end, if asked for.
+    """
+
+    step: int
+    images: int
+    lr: float
+    train_loss: float | None
+    loss: float | None
+    accuracy: float
+    diverged: bool = False
+    test_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a run took; `peak_memory_bytes` is None where the device does not tell."""
+
+    seconds_per_step: float
+    peak_memory_bytes: int | None
+
+
+class Watcher(Protocol):
+    """Who follows a run."""
+
+    def stepped(self, step: int, loss: float | None) -> None:
+        """A step is done, the loss being known every few steps."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """An evaluation is done."""
+
+    def keep(self, step: int, state: Callable[[], State]) -> None:
+        """The run could go on from here."""
+
+    def skipped(self, files: tuple[str, ...]) -> None:
+        """Images could not be read, and are left out."""
+
+
+@dataclass
+class _Meter:
+    """What is summed up since the last evaluation."""
+
+    loss: Tensor
+    steps: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Run:
+    """One network on its way through a recipe.
+
+    Args:
+        network: what to train; it is changed, and moved to the device.
+        data: what to train on, and to judge by.
+        config: the recipe, and how images are read.
+        seed: for the order of images, augmentation and dropout.
+        accelerator: one for all runs, as `accelerator_for` makes it.
+        pretrained: the parameters that rest during `freeze_backbone_steps`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Data,
+        config: TrainingConfig,
+        seed: int,
+        accelerator: Accelerator,
+        pretrained: frozenset[str] = frozenset(),
+    ) -> None:
+        self.network = network
+        self._data, self._config, self._seed = data, config, seed
+        self._accelerator, self._pretrained = accelerator, pretrained
+        recipe = config.recipe
+        self._order = Order(len(data.train.labels), recipe.batch_size, seed)
+        if accelerator.num_processes > 1:
+            synchronize(network, accelerator.device)
+        network.to(accelerator.device)
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        self._model, self._optimizer = accelerator.prepare(network, optimizer)
+        self._step = 0
+        self._meter = _Meter(torch.zeros((), device=accelerator.device))
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        tensors = state.tensors
+        weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
+        kept = {
+            k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)
+        }
+        self.network.load_state_dict(weights)
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": unflattened(kept), "param_groups": groups})
+        values = state.values
+        self._step = values["step"]
+        self._meter.loss.copy_(tensors["loss"])
+        self._meter.steps, self._meter.seconds = values["steps"], values["seconds"]
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(values["scaler"])
+
+    def state(self) -> State:
+        """What is needed to go on from here."""
+        tensors = {_MODEL + k: v for k, v in self.network.state_dict().items()}
+        kept = flattened(self._optimizer.state_dict())
+        tensors |= {_OPTIMIZER + k: v for k, v in kept.items()}
+        scaler = self._accelerator.scaler
+        values = {
+            "step": self._step,
+            "steps": self._meter.steps,
+            "seconds": self._meter.seconds,
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+        return State({**tensors, "loss": self._meter.loss}, values)
+
+    def train(self, watcher: Watcher) -> Timing:
+        """Take the steps that are left.
+
+        Raises:
+            InputError: an image cannot be read, and is not to be skipped.
+        """
+        recipe, device = self._config.recipe, self._accelerator.device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        started = perf_counter()
+        diverged = False
+        for batches in self._batches(watcher):
+            self._take_step(batches)
+            is_due = self._step % recipe.eval_every == 0 or self._step == recipe.steps
+            looked = None
+            if is_due or self._step % _LOOK_EVERY == 0:
+                looked = self._mean_loss()
+                diverged = not math.isfinite(looked)
+            watcher.stepped(self._step, looked)
+            if not is_due and not diverged:
+                continue
+            self._meter.seconds.append((perf_counter() - started) / max(self._meter.steps, 1))
+            watcher.evaluated(self._evaluation(looked, diverged, watcher))
+            self._meter.loss.zero_()
+            self._meter.steps = 0
+            if diverged:
+                break
+            watcher.keep(self._step, self.state)
+            started = perf_counter()
+        peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+        seconds = sorted(self._meter.seconds) or [math.nan]
+        return Timing(seconds[len(seconds) // 2], peak)
+
+    def _batches(self, watcher: Watcher) -> Iterator[list[Batch]]:
+        """The batches of the steps that are left, without what could not be read."""
+        recipe, accelerator = self._config.recipe, self._accelerator
+        batches = training_batches(
+            self._data.train,
+            self._order,
+            range(self._step, recipe.steps),
+            parts=accelerator.num_processes * recipe.accumulate,
+            share=range(
+                accelerator.process_index,
+                accelerator.num_processes * recipe.accumulate,
+                accelerator.num_processes,
+            ),
+            workers=self._config.data.workers,
+        )
+        for parts in batches:
+            for part in parts:
+                self._check_readable(part, watcher)
+            yield parts
+
+    def _check_readable(self, batch: Batch, watcher: Watcher) -> None:
+        if batch.unreadable and self._config.data.bad_images == "refuse":
+            raise InputError(cannot_read(batch.unreadable))
+        if batch.unreadable:
+            watcher.skipped(batch.unreadable)
+
+    def _take_step(self, batches: list[Batch]) -> None:
+        recipe, accelerator = self._config.recipe, self._accelerator
+        # Dropout must not depend on what was drawn before an interruption, or by other arms.
+        set_seed(seed_for(self._seed, "step", self._step, accelerator.process_index))
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.lr_at(self._step)
+        resting = self._step < recipe.freeze_backbone_steps
+        self._model.train()
+        with self._backbone_at_rest() if resting else _as_it_is():
+            for batch in batches:
+                with accelerator.accumulate(self._model):
+                    loss = self._loss(batch)
+                    accelerator.backward(loss)
+                    if resting:
+                        self._forget_gradients()
+                    self._optimizer.step()
+                    self._optimizer.zero_grad()
+                self._meter.loss += loss.detach() / len(batches)
+        self._step += 1
+        self._meter.steps += 1
+
+    def _loss(self, batch: Batch) -> Tensor:
+        pixels, labels = self._on_device(batch)
+        with self._accelerator.autocast():
+            logits = _logits(self._model(self._data.normalized(pixels)))
+            if not len(labels):
+                return logits.sum() * 0
+            smoothing = self._config.recipe.label_smoothing
+            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        device = self._accelerator.device
+        return (
+            batch.pixels.to(device, non_blocking=True),
+            batch.labels.to(device, non_blocking=True),
+        )
+
+    @contextmanager
+    def _backbone_at_rest(self) -> Iterator[None]:
+        """The batch norms of what is pretrained keep their statistics."""
+        for name, layer in self.network.named_modules():
+            is_norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            if is_norm and not name.startswith(f"{HOLDER}."):
+                layer.eval()
+        yield
+
+    def _forget_gradients(self) -> None:
+        """The optimizer passes by parameters without a gradient, weight decay and all."""
+        for name, parameter in self.network.named_parameters():
+            if name in self._pretrained:
+                parameter.grad = None
+
+    def _mean_loss(self) -> float:
+        mean = self._accelerator.reduce(self._meter.loss.clone(), "mean")
+        return float(mean) / max(self._meter.steps, 1)
+
+    def _evaluation(self, train_loss: float | None, diverged: bool, watcher: Watcher) -> Evaluation:
+        recipe = self._config.recipe
+        loss, accuracy = self._judged(self._data.held_out, watcher)
+        last = diverged or self._step == recipe.steps
+        test = self._data.test if last else None
+        chance = 1 / self._config.num_classes
+        return Evaluation(
+            step=self._step,
+            images=self._step * recipe.batch_size,
+            lr=recipe.lr_at(self._step - 1),
+            train_loss=_finite(train_loss),
+            loss=_finite(loss),
+            accuracy=chance if diverged else accuracy,
+            diverged=diverged,
+            test_accuracy=None if test is None else self._judged(test, watcher)[1],
+        )
+
+    @torch.no_grad()
+    def _judged(self, images: Images, watcher: Watcher) -> tuple[float, float]:
+        """Mean loss and accuracy, over what could be read."""
+        accelerator = self._accelerator
+        # In eval mode nothing is exchanged, so the bare network serves.
+        self.network.eval()
+        sums = torch.zeros(3, device=accelerator.device, dtype=torch.float64)
+        batches = evaluation_batches(
+            images,
+            _EVALUATION_BATCH,
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
+            workers=self._config.data.workers,
+        )
+        for batch in batches:
+            self._check_readable(batch, watcher)
+            pixels, labels = self._on_device(batch)
+            if not len(labels):
+                continue
+            with accelerator.autocast():
+                logits = _logits(self.network(self._data.normalized(pixels))).float()
+            right = (logits.argmax(1) == labels).sum()
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+            sums += torch.stack([loss.double(), right.double(), right.new_tensor(len(labels))])
+        total, right_ones, count = accelerator.reduce(sums, "sum").tolist()
+        return total / max(count, 1), right_ones / max(count, 1)
+
+
+def accelerator_for(config: TrainingConfig) -> Accelerator:
+    """What runs a configuration, on one device or, under a launcher, on several.
+
+    Raises:
+        InputError: the batch cannot be cut as the processes need it.
+    """
+    recipe = config.recipe
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=recipe.precision,
+        gradient_accumulation_steps=recipe.accumulate,
+    )
+    parts = accelerator.num_processes * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise InputError(
+            f"a batch of {recipe.batch_size} cannot be cut into {parts} equal parts, for "
+            f"{accelerator.num_processes} processes and {recipe.accumulate} parts each; "
+            f"try --batch-size {parts * max(recipe.batch_size // parts, 1)}"
+        )
+    return accelerator
+
+
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    yield
+
+
+def _logits(output: Any) -> Tensor:
+    """The main answer of a network that gives auxiliary ones beside it."""
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        raise InputError("the network gives no class scores; train takes networks that classify")
+    return logits
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def as_line(arm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation as a line of `metrics.jsonl`."""
+    values = {k: v for k, v in asdict(evaluation).items() if k != "test_accuracy" or v is not None}
+    return {"arm": arm, "seed": seed, **values}

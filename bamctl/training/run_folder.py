@@ -1,0 +1,174 @@
+"""The folder of a comparison: what it is made of, what it has found, and where it can go on.
+
+config.yaml     the whole configuration
+metrics.jsonl   a line for each evaluation; the same in every repetition on one machine
+timing.jsonl    a line for each finished run: seconds and memory
+checkpoints/    the last two states of a run that is not finished
+weights/        the final weights of each finished run, with its placement
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import nn
+
+from bamctl import checkpoints
+from bamctl.errors import BamctlError, InputError
+from bamctl.placement import Placement
+from bamctl.training import state
+from bamctl.training.config import TrainingConfig
+from bamctl.training.state import State
+
+_KEPT_STATES = 2
+
+
+class JsonLines:
+    """A file of JSON lines that is only ever appended to, and knows its lines by some keys.
+
+    A line that is there already is not written again, so that what is run twice after an
+    interruption stands once.
+    """
+
+    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+        self.path = path
+        self._keys = keys
+        self.lines: list[dict[str, Any]] = []
+        if path.exists():
+            self._read()
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Write a line and have it on the disk, unless it stands there already.
+
+        Raises:
+            BamctlError: it cannot be written; the file is left without it.
+        """
+        if self._key(line) in map(self._key, self.lines):
+            return
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(json.dumps(line).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(self.path, size)
+            raise BamctlError(
+                f"{self.path} cannot be written: {error.strerror}; make room, and then "
+                f"`bamctl train --resume {self.path.parent}` goes on"
+            ) from error
+        self.lines.append(dict(line))
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
+        whole, newline, _ = content.rpartition(b"\n")
+        size = len(whole + newline)
+        if size < len(content):
+            # The last line was being written when the program ended.
+            os.truncate(self.path, size)
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                self.lines.append(json.loads(line))
+                self._key(self.lines[-1])
+            except (ValueError, KeyError, TypeError):
+                raise InputError(
+                    f"{self.path}:{number}: not a line of ours; the run cannot go on"
+                ) from None
+
+    def _key(self, line: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(line[key] for key in self._keys)
+
+
+class RunFolder:
+    """A folder of a comparison, held by one program at a time.
+
+    Raises:
+        InputError: it is in use, or is no such folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not (path / "config.yaml").is_file():
+            raise InputError(f"{path} is no folder of `bamctl train`: it has no config.yaml")
+        self.config = TrainingConfig.load(path / "config.yaml")
+        self._lock = FileLock(path / ".lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
+        self.metrics = JsonLines(path / "metrics.jsonl", ("arm", "seed", "step"))
+        self.timing = JsonLines(path / "timing.jsonl", ("arm", "seed"))
+
+    def close(self) -> None:
+        """Let others have the folder."""
+        self._lock.release()
+
+    def is_finished(self, arm: str, seed: int) -> bool:
+        """Whether an arm was trained to the end with a seed."""
+        return self.weights(arm, seed).exists()
+
+    def weights(self, arm: str, seed: int) -> Path:
+        """Where the final weights of a run are."""
+        return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
+
+    def finish(self, arm: str, seed: int, network: nn.Module, placement: Placement | None) -> None:
+        """Keep the final weights of a run, and drop the states on the way there.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        path = self.weights(arm, seed)
+        path.parent.mkdir(exist_ok=True)
+        checkpoints.write(path, network, placement)
+        shutil.rmtree(self._states(arm, seed), ignore_errors=True)
+
+    def save_state(self, arm: str, seed: int, step: int, kept: State) -> None:
+        """Keep a state, and the one before it.
+
+        Raises:
+            BamctlError: it cannot be written; those before it stay.
+        """
+        folder = self._states(arm, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        state.write(folder / f"step-{step:09}.safetensors", kept)
+        for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT_STATES]:
+            old.unlink()
+
+    def last_state(self, arm: str, seed: int) -> tuple[State | None, tuple[str, ...]]:
+        """The newest state that is whole, and what is wrong with those after it."""
+        damaged: list[str] = []
+        for path in sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True):
+            try:
+                return state.read(path), tuple(damaged)
+            except state.DamagedStateError as error:
+                damaged.append(str(error))
+        return None, tuple(damaged)
+
+    def _states(self, arm: str, seed: int) -> Path:
+        return self.path / "checkpoints" / f"{_file_name(arm)}.seed-{seed}"
+
+
+def create(path: Path, config: TrainingConfig) -> None:
+    """Make the folder of a new comparison.
+
+    Raises:
+        InputError: there is something already, or it cannot be made.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(
+            f"{path} is there already; `--resume {path}` goes on with it, or name another"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    config.save(path / "config.yaml")
+
+
+def _file_name(arm: str) -> str:
+    return re.sub(r"[^\w.-]", "_", arm)

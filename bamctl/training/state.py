@@ -1,0 +1,96 @@
+"""A training run in the middle, in one file: weights, optimizer, and how far it has come."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bamctl.errors import BamctlError, first_line
+from bamctl.files import atomic_path
+
+_KEY = "bamctl_training"
+
+
+class DamagedStateError(BamctlError):
+    """A file that was cut off or changed since it was written."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run needs to go on: named tensors, and plain values as JSON has them.
+
+    The schedule, the order of the images and all randomness are functions of seed and step, and
+    need nothing kept.
+    """
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+def write(path: Path, state: State) -> None:
+    """Write a state in one step.
+
+    Raises:
+        BamctlError: the file cannot be written, for want of space or otherwise.
+    """
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.tensors.items()
+    }
+    values = {**state.values, "crc32": _checksum(tensors)}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, {_KEY: json.dumps(values)})
+    except (BamctlError, SafetensorError) as error:
+        raise BamctlError(first_line(error)) from error
+
+
+def read(path: Path) -> State:
+    """Read a state.
+
+    Raises:
+        DamagedStateError: the file was cut off, or its bytes have changed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            values = json.loads(file.metadata()[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if values.pop("crc32") != _checksum(tensors):
+            raise DamagedStateError(f"{path} is damaged: its checksum is another")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedStateError(f"{path} is damaged: {first_line(error)}") from error
+    return State(tensors, values)
+
+
+def flattened(optimizer: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of an optimizer's state dict, such as the momentum of each parameter."""
+    return {
+        f"{index}.{name}": value
+        for index, kept in optimizer["state"].items()
+        for name, value in kept.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """The other way round."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    return state
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    found = 0
+    for name in sorted(tensors):
+        raw = tensors[name].contiguous().reshape(-1).view(torch.uint8)
+        found = zlib.crc32(raw.numpy().tobytes(), zlib.crc32(name.encode(), found))
+    return found
