@@ -25,7 +25,8 @@ class Evidence:
     """What the pairs of two arms say; accuracies and their differences are fractions.
 
     `interval` is the t interval of the mean difference at `confidence`, and `bootstrap` the
-    percentile interval over the pairs beside it; both are None for a single pair. `p_value` is that
+    percentile interval over the pairs beside it; `ci95` is the t interval of this comparison taken
+    alone. All are None for a single pair. `p_value` is that
     of the two-sided paired t test. `detectable` is the smallest true difference that so many pairs
     would have shown four times out of five, with the spread that they have. `more_seeds` is how
     many more pairs would settle it if the difference is what it seems; None where not even a
@@ -37,6 +38,7 @@ class Evidence:
     confidence: float
     interval: tuple[float, float] | None
     bootstrap: tuple[float, float] | None
+    ci95: tuple[float, float] | None
     p_value: float | None
     detectable: float | None
     more_seeds: int | None
@@ -130,10 +132,24 @@ def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
 def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
     mean, pairs = float(deltas.mean()), len(deltas)
     if pairs == 1:
-        one = (mean,)
-        return Evidence(one, mean, 1 - level, None, None, None, None, None, "inconclusive")
+        return Evidence(
+            deltas=(mean,),
+            mean=mean,
+            confidence=1 - level,
+            interval=None,
+            bootstrap=None,
+            ci95=None,
+            p_value=None,
+            detectable=None,
+            more_seeds=None,
+            verdict="inconclusive",
+        )
     spread, p_value = _spread(deltas, resolution), _p_value(deltas, resolution)
-    half = float(stats.t.isf(level / 2, pairs - 1)) * spread / sqrt(pairs)
+
+    def interval(level: float) -> tuple[float, float]:
+        half = float(stats.t.isf(level / 2, pairs - 1)) * spread / sqrt(pairs)
+        return mean - half, mean + half
+
     verdict: Verdict = "inconclusive"
     if p_value <= level:
         verdict = "helps" if mean > 0 else "hurts"
@@ -141,8 +157,9 @@ def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
         deltas=tuple(deltas.tolist()),
         mean=mean,
         confidence=1 - level,
-        interval=(mean - half, mean + half),
+        interval=interval(level),
         bootstrap=_bootstrap(deltas, 1 - level),
+        ci95=interval(0.05),
         p_value=p_value,
         detectable=_detectable(pairs, level) * spread,
         more_seeds=_more_seeds(mean, spread, pairs, level) if verdict == "inconclusive" else None,

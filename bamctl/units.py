@@ -59,6 +59,15 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:+.2f} %"
 
 
+def share(fraction: float) -> str:
+    """A part of a whole.
+
+    >>> share(0.97214)
+    '97.21 %'
+    """
+    return f"{100 * fraction:.2f} %"
+
+
 def shape(dims: tuple[int, ...]) -> str:
     """Extents joined as they are written on the command line.
 

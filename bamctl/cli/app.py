@@ -19,6 +19,7 @@ from bamctl.cli.insert import insert
 from bamctl.cli.models import models
 from bamctl.cli.options import expanded, say
 from bamctl.cli.schema import schema
+from bamctl.cli.train import train
 from bamctl.errors import BamctlError
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (models, analyze, insert, check, schema)
+COMMANDS = (models, analyze, insert, train, check, schema)
 for command in COMMANDS:
     app.command()(expanded(command))
 

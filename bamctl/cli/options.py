@@ -66,6 +66,11 @@ def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
     return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
 
 
+def flag(name: str, help_text: str, panel: str | None = None) -> Any:
+    """An option without a value, that is off unless it is given."""
+    return typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
+
+
 @dataclass(frozen=True)
 class ModuleOptions:
     """What is inserted; what is not given stays as the placement or the paper has it."""

@@ -86,7 +86,7 @@ class Networks:
         arm.change(network)
         return network
 
-    def is_pretrained(self, network: nn.Module) -> frozenset[str]:
+    def pretrained(self, network: nn.Module) -> frozenset[str]:
         """The parameters of a network that came from the weights."""
         if self._state is None:
             return frozenset()

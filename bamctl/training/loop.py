@@ -18,7 +18,7 @@ from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
 from bamctl.errors import InputError
 from bamctl.training.arms import seed_for
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
 from bamctl.training.loader import Order, evaluation_batches, training_batches
 from bamctl.training.state import State, flattened, unflattened
 from bamctl.training.synchronized import synchronize
@@ -120,6 +120,11 @@ class Run:
         self._model, self._optimizer = accelerator.prepare(network, optimizer)
         self._step = 0
         self._meter = _Meter(torch.zeros((), device=accelerator.device))
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return self._step
 
     def restore(self, state: State) -> None:
         """Go on from a state."""

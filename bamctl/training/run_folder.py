@@ -11,20 +11,22 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from torch import nn
 
 from bamctl import checkpoints
-from bamctl.errors import BamctlError, InputError
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.placement import Placement
-from bamctl.training import state
+from bamctl.training import state as states
 from bamctl.training.config import TrainingConfig
 from bamctl.training.state import State
 
+_CONFIG = "config.yaml"
 _KEPT_STATES = 2
 
 
@@ -59,8 +61,7 @@ class JsonLines:
         except OSError as error:
             os.truncate(self.path, size)
             raise BamctlError(
-                f"{self.path} cannot be written: {error.strerror}; make room, and then "
-                f"`bamctl train --resume {self.path.parent}` goes on"
+                f"cannot write {self.path}: {error.strerror}; {_go_on(self.path.parent)}"
             ) from error
         self.lines.append(dict(line))
 
@@ -87,18 +88,19 @@ class JsonLines:
 class RunFolder:
     """A folder of a comparison, held by one program at a time.
 
+    Of several processes of that program one is the writer; the others only read.
+
     Raises:
         InputError: it is in use, or is no such folder.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_writer: bool = True) -> None:
         self.path = path
-        if not (path / "config.yaml").is_file():
-            raise InputError(f"{path} is no folder of `bamctl train`: it has no config.yaml")
-        self.config = TrainingConfig.load(path / "config.yaml")
+        self._is_writer = is_writer
         self._lock = FileLock(path / ".lock")
         try:
-            self._lock.acquire(blocking=False)
+            if is_writer:
+                self._lock.acquire(blocking=False)
         except Timeout:
             raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
         self.metrics = JsonLines(path / "metrics.jsonl", ("arm", "seed", "step"))
@@ -116,26 +118,50 @@ class RunFolder:
         """Where the final weights of a run are."""
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
 
-    def finish(self, arm: str, seed: int, network: nn.Module, placement: Placement | None) -> None:
-        """Keep the final weights of a run, and drop the states on the way there.
+    def add_metrics(self, line: Mapping[str, Any]) -> None:
+        """Write an evaluation down.
 
         Raises:
-            InputError: they cannot be written.
+            BamctlError: it cannot be written.
         """
+        if self._is_writer:
+            self.metrics.append(line)
+
+    def finish(
+        self,
+        arm: str,
+        seed: int,
+        network: nn.Module,
+        placement: Placement | None,
+        timing: Mapping[str, Any],
+    ) -> None:
+        """Keep the final weights of a run and its timing, and drop the states on the way there.
+
+        Raises:
+            BamctlError: they cannot be written.
+        """
+        if not self._is_writer:
+            return
+        self.timing.append({"arm": arm, "seed": seed, **timing})
         path = self.weights(arm, seed)
         path.parent.mkdir(exist_ok=True)
-        checkpoints.write(path, network, placement)
+        try:
+            checkpoints.write(path, network, placement)
+        except (InputError, SafetensorError) as error:
+            raise BamctlError(f"{first_line(error)}; {_go_on(self.path)}") from error
         shutil.rmtree(self._states(arm, seed), ignore_errors=True)
 
-    def save_state(self, arm: str, seed: int, step: int, kept: State) -> None:
+    def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
         """Keep a state, and the one before it.
 
         Raises:
             BamctlError: it cannot be written; those before it stay.
         """
+        if not self._is_writer:
+            return
         folder = self._states(arm, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        state.write(folder / f"step-{step:09}.safetensors", kept)
+        states.write(folder / f"step-{step:09}.safetensors", state())
         for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT_STATES]:
             old.unlink()
 
@@ -144,8 +170,8 @@ class RunFolder:
         damaged: list[str] = []
         for path in sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True):
             try:
-                return state.read(path), tuple(damaged)
-            except state.DamagedStateError as error:
+                return states.read(path), tuple(damaged)
+            except states.DamagedStateError as error:
                 damaged.append(str(error))
         return None, tuple(damaged)
 
@@ -167,7 +193,32 @@ def create(path: Path, config: TrainingConfig) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
-    config.save(path / "config.yaml")
+    config.save(path / _CONFIG)
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """The configuration of the comparison in a folder.
+
+    Raises:
+        InputError: there is none, or it is not valid.
+    """
+    if not (path / _CONFIG).is_file():
+        raise InputError(f"{path} is no folder of `bamctl train`: it has no {_CONFIG}")
+    return TrainingConfig.load(path / _CONFIG)
+
+
+def rewrite(path: Path, config: TrainingConfig) -> None:
+    """Write a configuration that has more seeds now.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if read_config(path) != config:
+        config.save(path / _CONFIG)
+
+
+def _go_on(folder: Path) -> str:
+    return f"mend that, and `bamctl train --resume {folder}` goes on from there"
 
 
 def _file_name(arm: str) -> str:

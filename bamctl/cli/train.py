@@ -1,0 +1,384 @@
+"""`bamctl train`."""
+
+import time
+from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.options import (
+    AttentionOptions,
+    ModelName,
+    NetworkOptions,
+    OutputOptions,
+    Where,
+    flag,
+    option,
+    placement_data,
+    say,
+    working,
+)
+from bamctl.errors import InputError
+from bamctl.files import write_text
+
+if TYPE_CHECKING:
+    from bamctl.placement import Placement
+    from bamctl.training.config import TrainingConfig
+    from bamctl.training.experiment import Experiment, Result
+
+Length = "How long"
+Training = "Training"
+Images = "Data"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images."""
+
+    data: Annotated[
+        str | None,
+        option(
+            "digits, fashion-mnist, cifar10, another classification set of torchvision, or "
+            "folder:PATH. [digits]",
+            Images,
+        ),
+    ] = None
+    data_root: Annotated[
+        str | None, option("Where torchvision's sets are kept. [data]", Images, metavar="FOLDER")
+    ] = None
+    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", Images)] = False
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a configuration names them."""
+        names = {"data": "name", "data_root": "root"}
+        return {
+            names.get(name, name): value
+            for name, value in asdict(self).items()
+            if value is not None and value is not False
+        }
+
+
+@dataclass(frozen=True)
+class LengthOptions:
+    """How long each run is."""
+
+    steps: Annotated[int | None, option("Steps of each run. [150]", Length, min=1)] = None
+    epochs: Annotated[int | None, option("Or epochs.", Length, min=1)] = None
+    max_minutes: Annotated[
+        float | None,
+        option("Or as many steps as let all runs together end in so many minutes.", Length),
+    ] = None
+    freeze_backbone_epochs: Annotated[
+        int, typer.Option(help="Epochs that train only what the weights do not have.", min=0)
+    ] = 0
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """How each network is trained."""
+
+    batch_size: Annotated[
+        int | None, option("Images in a step, over all devices. [64]", Training, min=1)
+    ] = None
+    lr: Annotated[
+        float | None,
+        option("Learning rate. [0.1 for 256 images, in proportion; with weights 0.01]", Training),
+    ] = None
+    momentum: Annotated[float | None, option("Momentum of SGD. [0.9]", Training)] = None
+    weight_decay: Annotated[float | None, option("Weight decay. [0.0001]", Training)] = None
+    schedule: Annotated[
+        Literal["cosine", "step"] | None,
+        option("cosine to zero, or a tenth after each third. [cosine]", Training),
+    ] = None
+    warmup_steps: Annotated[
+        int | None, option("Steps of linear warm-up. [a tenth of the steps]", Training, min=0)
+    ] = None
+    label_smoothing: Annotated[float | None, option("Label smoothing. [0]", Training)] = None
+    accumulate: Annotated[
+        int | None, option("Parts of a batch, one after the other. [1]", Training, min=1)
+    ] = None
+    precision: Annotated[
+        Literal["no", "bf16", "fp16"] | None, option("Mixed precision. [no]", Training)
+    ] = None
+    eval_every: Annotated[
+        int | None,
+        option(
+            "Steps between evaluations, and checkpoints. [a fifth of the steps]", Training, min=1
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What is compared, and where it is kept."""
+
+    seeds: Annotated[int | None, option("Runs of each arm. [5]", min=1, max=1000)] = None
+    control: Annotated[
+        bool,
+        flag(
+            "--control",
+            "Compare with other parameters, too: an extra block, and wider layers.",
+        ),
+    ] = False
+    pretrained: Annotated[
+        bool, flag("--pretrained", "Start from the published weights; --init is identity.")
+    ] = False
+    weights: Annotated[
+        str | None, option("Or from these weights, by name or file.", metavar="NAME|FILE")
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]")
+    ] = None
+    config: Annotated[
+        Path | None, option("Repeat the comparison of a configuration.", metavar="FILE")
+    ] = None
+    resume: Annotated[
+        Path | None, option("Go on with a folder; --seeds may add to it.", metavar="FOLDER")
+    ] = None
+    out: Annotated[
+        Path | None, option("The folder of the runs. [runs/MODEL-TIME]", metavar="FOLDER")
+    ] = None
+    tensorboard: Annotated[bool, flag("--tensorboard", "Write for TensorBoard, too.")] = False
+
+
+def train(
+    model: ModelName = "",
+    *,
+    where: Where = None,
+    placement: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="A placement; repeat for several arms."),
+    ] = None,
+    comparison: ComparisonOptions,
+    data: DataOptions,
+    length: LengthOptions,
+    recipe: RecipeOptions,
+    attention: AttentionOptions,
+    network: NetworkOptions,
+    shown: OutputOptions,
+) -> int:
+    """Train without and with attention, seed by seed, and say whether it helps."""
+    shown.check()
+    asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
+    asked.check(attention, network)
+    with working("preparing the comparison"):
+        experiment, folder, is_going_on = _prepare(asked, attention, network)
+    if not experiment.is_main:
+        from bamctl.training.experiment import Nobody
+
+        experiment.run(folder, Nobody(), resume=is_going_on)
+        return 0
+    from bamctl.report import RENDERERS
+    from bamctl.report.training_view import training_report
+
+    result = _run(experiment, folder, is_going_on, with_board=comparison.tensorboard)
+    report = training_report(result)
+    write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
+    shown.show(report)
+    say(f"curves, weights and the configuration are in {folder}")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line asks for, but for attention and network."""
+
+    model: str
+    where: list[str]
+    placement: list[str]
+    comparison: ComparisonOptions
+    data: DataOptions
+    length: LengthOptions
+    recipe: RecipeOptions
+
+    def check(self, attention: AttentionOptions, network: NetworkOptions) -> None:
+        """Refuse what does not go together, before anything slow is imported."""
+        lengths = [n for n in ("steps", "epochs", "max_minutes") if getattr(self.length, n)]
+        if len(lengths) > 1:
+            named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
+            raise InputError(f"{named} both say how long to train; give one of them")
+        if self.comparison.pretrained and self.comparison.weights:
+            raise InputError("--pretrained and --weights both name weights; give one of them")
+        if self.comparison.tensorboard and find_spec("tensorboard") is None:
+            raise InputError("--tensorboard needs tensorboard: `pip install 'bamctl[tensorboard]'`")
+        repeated = "config" if self.comparison.config else "resume"
+        if self.comparison.config and self.comparison.resume:
+            raise InputError("--config starts anew and --resume goes on; give one of them")
+        if not (self.comparison.config or self.comparison.resume):
+            return
+        others = self._others(attention, network)
+        if others:
+            option = others[0].replace("_", "-")
+            option = "MODEL" if option == "model" else f"--{option}"
+            raise InputError(
+                f"--{repeated} repeats what is written down, and {option} would change it; "
+                "leave it out"
+            )
+
+    def _others(self, attention: AttentionOptions, network: NetworkOptions) -> list[str]:
+        allowed = ["config", "resume", "out", "tensorboard"]
+        if self.comparison.resume:
+            allowed += ["seeds"]
+            allowed.remove("out")
+        own = {"model": self.model, "where": self.where, "placement": self.placement}
+        groups = (self.comparison, self.data, self.length, self.recipe, attention, network)
+        for group in groups:
+            own |= {each.name: getattr(group, each.name) for each in fields(group)}
+        return [name for name, value in own.items() if value and name not in allowed]
+
+
+def _prepare(
+    asked: _Asked, attention: AttentionOptions, network: NetworkOptions
+) -> "tuple[Experiment, Path, bool]":
+    """The comparison, its folder, and whether it goes on in there."""
+    from bamctl.training.config import TrainingConfig
+    from bamctl.training.experiment import Experiment
+    from bamctl.training.run_folder import read_config
+
+    wanted = asked.comparison
+    if wanted.resume is not None:
+        config = read_config(wanted.resume)
+        return Experiment(_with_seeds(config, wanted.seeds)), wanted.resume, True
+    if wanted.config is not None:
+        config = TrainingConfig.load(wanted.config)
+        experiment = Experiment(config)
+    else:
+        experiment = _planned(asked, attention, network)
+    name = experiment.config.model.replace(":", "-").replace("/", "-")
+    folder = wanted.out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return experiment, folder, False
+
+
+def _with_seeds(config: "TrainingConfig", count: int | None) -> "TrainingConfig":
+    """More seeds, after those that were there."""
+    if count is None:
+        return config
+    if count < len(config.seeds):
+        raise InputError(f"--seeds {count} is fewer than the {len(config.seeds)} that are there")
+    new = (seed for seed in range(len(config.seeds) + count) if seed not in config.seeds)
+    more = [seed for seed, _ in zip(new, range(count - len(config.seeds)), strict=False)]
+    return config.model_copy(update={"seeds": [*config.seeds, *more]})
+
+
+def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions) -> "Experiment":
+    from bamctl import schemas
+    from bamctl.inputs import Input
+    from bamctl.training import plan
+    from bamctl.training.config import DataConfig, TrainingConfig
+    from bamctl.training.experiment import Experiment, load_data
+
+    wanted = asked.comparison
+    placements = _placements(asked, attention, network)
+    about = _network(asked.model, placements)
+    data_config = schemas.from_options(DataConfig, asked.data.given())
+    given = about.get("input")
+    data = load_data(
+        about["model"],
+        data_config,
+        num_classes=about.get("num_classes"),
+        input_shape=given[0].shape if given else None,
+        device=wanted.device or "auto",
+    )
+    weights = "DEFAULT" if wanted.pretrained else wanted.weights
+    length = plan.Length(asked.length.steps, asked.length.epochs)
+    recipe = plan.recipe(
+        asked.recipe.given(),
+        length,
+        data,
+        pretrained=weights is not None,
+        freeze_backbone_epochs=asked.length.freeze_backbone_epochs,
+    )
+    config = schemas.from_options(
+        TrainingConfig,
+        {
+            "num_classes": len(data.classes),
+            "input": (Input(data.input_shape),),
+            **about,
+            "weights": weights,
+            "data": data_config,
+            "recipe": recipe,
+            "seeds": list(range(wanted.seeds or 5)),
+            "control": wanted.control,
+            "device": wanted.device or "auto",
+            "placements": {
+                name: _arm(each, is_pretrained=weights is not None)
+                for name, each in placements.items()
+            },
+        },
+    )
+    experiment = Experiment(config, data)
+    if asked.length.max_minutes is not None:
+        plan.fit(experiment, asked.length.max_minutes, asked.recipe.given())
+    return experiment
+
+
+def _placements(
+    asked: _Asked, attention: AttentionOptions, network: NetworkOptions
+) -> "dict[str, Placement]":
+    """The placement of each arm, by the name of the arm."""
+    from bamctl.placement import Placement, find
+
+    bases: list[tuple[str, dict[str, Any], list[str] | None]]
+    bases = [(pattern, {}, [pattern]) for pattern in asked.where]
+    bases += [(Path(name).stem, find(name).as_dict(), None) for name in asked.placement]
+    found: dict[str, Placement] = {}
+    for name, base, where in bases or [("bottleneck", {}, ["bottleneck"])]:
+        if name in found or name == "baseline":
+            raise InputError(f"two arms would be called {name!r}; rename the placement file")
+        data = placement_data(base, network, attention, where)
+        found[name] = Placement.from_options(data)
+    return found
+
+
+def _network(model: str, placements: "dict[str, Placement]") -> dict[str, Any]:
+    """What the placements say of the network, on which they must agree."""
+    from bamctl.models import check_name
+    from bamctl.training.config import NETWORK_FIELDS
+
+    about: dict[str, Any] = {"model": model} if model else {}
+    for name, placement in placements.items():
+        for field in NETWORK_FIELDS:
+            value = getattr(placement, field)
+            if value in (None, {}) or (field == "model" and model):
+                continue
+            if about.setdefault(field, value) != value:
+                raise InputError(f"{name} is for another {field} than the placement before it")
+    if "model" not in about:
+        raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
+    check_name(about["model"])
+    return about
+
+
+def _arm(placement: "Placement", *, is_pretrained: bool) -> "Placement":
+    """An arm's placement; in a pretrained network attention begins without changing anything."""
+    from bamctl.placement import Placement
+    from bamctl.training.config import NETWORK_FIELDS
+
+    data = {k: v for k, v in placement.as_dict().items() if k not in (*NETWORK_FIELDS, "budget")}
+    if is_pretrained and "init" not in placement.attention.model_fields_set:
+        data["attention"] = {**data.get("attention", {}), "init": "identity"}
+    return Placement.from_options(data)
+
+
+def _run(
+    experiment: "Experiment", folder: Path, is_going_on: bool, *, with_board: bool
+) -> "Result":
+    from bamctl.cli.progress import Bars
+    from bamctl.training import curves
+
+    try:
+        board = folder / "tensorboard" if with_board else None
+        with Bars(experiment.config, len(experiment.arms), board) as bars:
+            result = experiment.run(folder, bars, resume=is_going_on)
+    except KeyboardInterrupt:
+        say(f"`bamctl train --resume {folder}` goes on from here")
+        raise
+    means = {each.arm.name: each.curve for each in result.arms}
+    curves.draw(result.metrics, means, folder)
+    return result

@@ -1,0 +1,68 @@
+"""Learning curves as pictures: the mean accuracy over the seeds, and each seed's faintly."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bamctl.files import atomic_path
+
+# Told apart by people who see few colours (Okabe and Ito 2008).
+_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
+FORMATS = ("png", "svg")
+
+
+def draw(
+    lines: Iterable[Mapping[str, Any]], means: Mapping[str, Mapping[int, float]], folder: Path
+) -> tuple[Path, ...]:
+    """Write `curves.png` and `curves.svg`.
+
+    Args:
+        lines: the evaluations, as `metrics.jsonl` has them.
+        means: by arm, the mean accuracy by step.
+        folder: where to.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    runs: dict[tuple[str, int], list[tuple[int, float]]] = defaultdict(list)
+    for line in lines:
+        runs[line["arm"], line["seed"]].append((line["step"], line["accuracy"]))
+    colours = {arm: _COLOURS[i % len(_COLOURS)] for i, arm in enumerate(means)}
+    for (arm, _), points in runs.items():
+        if arm in colours:
+            axes.plot(*zip(*points, strict=True), color=colours[arm], alpha=0.25, linewidth=0.8)
+    for arm, curve in means.items():
+        axes.plot(
+            list(curve),
+            list(curve.values()),
+            color=colours[arm],
+            linewidth=2,
+            marker="o",
+            label=arm,
+        )
+    axes.set_xlabel("step")
+    axes.set_ylabel("held-out accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    paths = tuple(folder / f"curves.{kind}" for kind in FORMATS)
+    for path in paths:
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+    return paths
+
+
+def sparkline(values: Iterable[float]) -> str:
+    """A curve of a few characters, from 0 to 1.
+
+    >>> sparkline([0.1, 0.5, 0.99])
+    '▁▅█'
+    """
+    bars = "▁▂▃▄▅▆▇█"
+    return "".join(bars[min(int(value * len(bars)), len(bars) - 1)] for value in values)

@@ -1,0 +1,118 @@
+"""From what somebody asked for to a configuration with every number in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from time import perf_counter
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+
+from bamctl import schemas
+from bamctl.data import Data
+from bamctl.errors import InputError
+from bamctl.training.config import Recipe
+from bamctl.training.experiment import Experiment, Nobody
+from bamctl.training.loop import Run
+
+_DEFAULT_STEPS = 150
+_EVALUATIONS = 5
+_WARMUP = 10
+_PROBED_STEPS = 4
+# Starting, tracing and drawing take some of the minutes, too.
+_FOR_TRAINING = 0.9
+
+# The authors' learning rate is for a batch of 256, and is scaled to others (Goyal et al. 2017,
+# "Accurate, Large Minibatch SGD", section 2.1). Pretrained weights are given a tenth of it.
+_LR, _LR_BATCH = 0.1, 256
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long each run is: by one of these, or 150 steps."""
+
+    steps: int | None = None
+    epochs: int | None = None
+
+
+def recipe(
+    given: Mapping[str, Any],
+    length: Length,
+    data: Data,
+    *,
+    pretrained: bool = False,
+    freeze_backbone_epochs: int = 0,
+) -> Recipe:
+    """A recipe with every number in it.
+
+    Args:
+        given: fields of a `Recipe` that are not to be the usual ones.
+        length: how many steps.
+        data: what an epoch is of.
+        pretrained: whether the networks start from weights.
+        freeze_backbone_epochs: how long what is pretrained rests.
+
+    Raises:
+        InputError: the numbers do not go together.
+    """
+    batch_size = given.get("batch_size", Recipe.model_fields["batch_size"].default)
+    per_epoch = max(len(data.train.labels) // batch_size, 1)
+    steps = length.steps or (length.epochs or 0) * per_epoch or _DEFAULT_STEPS
+    frozen = freeze_backbone_epochs * per_epoch
+    if frozen >= steps:
+        raise InputError(
+            f"the backbone would rest for {frozen} of {steps} steps; train longer, with "
+            f"--epochs {2 * freeze_backbone_epochs} or more"
+        )
+    usual = {
+        "steps": steps,
+        "lr": _LR * batch_size / _LR_BATCH * (0.1 if pretrained else 1),
+        "warmup_steps": steps // _WARMUP,
+        "eval_every": ceil(steps / _EVALUATIONS),
+        "freeze_backbone_steps": frozen,
+    }
+    return schemas.from_options(Recipe, {**usual, **given})
+
+
+def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> None:
+    """Give an experiment as many steps as fit into some minutes, the same for every run.
+
+    A few steps of each arm are timed, on networks that are thrown away. Fields of the recipe that
+    were `given` stay.
+
+    Raises:
+        InputError: not even one step for each evaluation fits.
+    """
+    config = experiment.config
+    evaluations = _EVALUATIONS
+    probe = config.recipe.model_copy(
+        update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
+    )
+    probed = config.model_copy(update={"recipe": probe})
+    step_seconds, other_seconds = 0.0, 0.0
+    for arm in experiment.arms:
+        started = perf_counter()
+        network = experiment.networks.of(arm, config.seeds[0])
+        run = Run(network, experiment.data, probed, config.seeds[0], experiment.accelerator)
+        timing = run.train(Nobody())
+        experiment.accelerator.free_memory()
+        step_seconds += timing.seconds_per_step
+        whole = perf_counter() - started
+        other_seconds += whole - _PROBED_STEPS * timing.seconds_per_step
+    available = minutes * 60 * _FOR_TRAINING / len(config.seeds)
+    steps = int((available - evaluations * other_seconds) / step_seconds)
+    if steps < evaluations:
+        needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
+        raise InputError(
+            f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
+            f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
+        )
+    # Every process has its own clock, and all must take as many steps.
+    (steps,) = broadcast_object_list([steps])
+    changed = {
+        "steps": steps,
+        "warmup_steps": given.get("warmup_steps", steps // _WARMUP),
+        "eval_every": given.get("eval_every", ceil(steps / evaluations)),
+    }
+    recipe = config.recipe.model_copy(update=changed)
+    experiment.config = config.model_copy(update={"recipe": recipe})
