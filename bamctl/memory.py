@@ -1,10 +1,13 @@
-"""What a module keeps in memory for its backward pass, counted without computing anything."""
+"""What is in memory: what a module keeps for its backward pass, and the most at any moment."""
 
 import copy
+import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bamctl.example import training_arguments
 from bamctl.inputs import InputsLike, read
@@ -57,3 +60,42 @@ def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
         for _, result in tensors(module(*arguments)):
             pack(result)
     return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)
+
+
+class PeakMemory(TorchDispatchMode):
+    """The most bytes that tensors take at any moment while this is active.
+
+    For devices that do not tell. What an operator takes and gives back while it runs is not seen.
+
+    Args:
+        tensors: what is there already, such as weights; it counts.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak_bytes = 0
+        self._bytes = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+        for tensor in tensors:
+            self._add(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for _, tensor in tensors(result):
+            self._add(tensor)
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known[key] = weakref.ref(storage, lambda _: self._drop(key, size))
+        self._bytes += size
+        self.peak_bytes = max(self.peak_bytes, self._bytes)
+
+    def _drop(self, key: int, size: int) -> None:
+        del self._known[key]
+        self._bytes -= size

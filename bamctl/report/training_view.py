@@ -48,7 +48,7 @@ def _arm_table(result: Result) -> Table:
         Column("MACs", "right"),
         Column("time per step", "right"),
         Column("", "right"),
-        *([Column("peak memory", "right")] if result.arms[0].peak_memory_bytes else []),
+        Column("peak memory", "right"),
         Column("while training"),
     ]
     return Table(columns, [_arm_row(arm, result, tested=tested) for arm in result.arms])
@@ -68,10 +68,10 @@ def _arm_row(arm: ArmResult, result: Result, *, tested: bool) -> list[str]:
         units.count(result.trace.macs[""]) if is_base else f"+{units.count(added.macs)}",
         step,
         "" if is_base else slower,
+        units.size(arm.peak_memory_bytes),
+        sparkline(arm.curve.values()),
     ]
-    if arm.peak_memory_bytes:
-        row.append(units.size(arm.peak_memory_bytes))
-    return [*row, sparkline(arm.curve.values())]
+    return row
 
 
 def _plus_minus(values: tuple[float, ...]) -> str:
@@ -148,13 +148,13 @@ def _footnote(result: Result) -> str:
     correction = (
         "The levels are Holm's, so that all verdicts together are 95 % sure. " if several else ""
     )
-    memory = "" if result.arms[0].peak_memory_bytes else " Peak memory: a CPU does not tell."
     return (
         f"{'; '.join(kinds)}.\n"
         "Accuracy: mean and standard deviation over the seeds, of the held-out images, after the "
         "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
         "weights of common layers, seed by seed; the intervals are of the paired differences (t, "
-        f"and beside it a bootstrap). {correction}Time is of the training step.{memory}\n"
+        f"and beside it a bootstrap). {correction}Time and peak memory are of the training "
+        "step, with weights, gradients and momentum.\n"
         f"{CONVENTION}"
     )
 

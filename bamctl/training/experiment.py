@@ -19,7 +19,7 @@ from bamctl.tracing import Trace
 from bamctl.training import run_folder
 from bamctl.training.arms import BASELINE, Arm, Arms, Networks, make_arms
 from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig
-from bamctl.training.loop import Evaluation, Run, Watcher, accelerator_for, as_line
+from bamctl.training.loop import Evaluation, Run, Watcher, accelerator_for, as_line, uses_cpu
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.state import State
 
@@ -62,7 +62,7 @@ class ArmResult:
     curve: dict[int, float]
     diverged: int
     seconds_per_step: float
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def load_data(
     if more or len(usual.shape) != 3:
         raise InputError(f"{model} takes more than an image; train takes networks that classify")
     # What one process of several downloads is there for the others.
-    with PartialState(cpu=device == "cpu").main_process_first():
+    with PartialState(cpu=uses_cpu(device)).main_process_first():
         return datasets.load(
             config.name,
             usual_shape=usual.shape,
@@ -178,9 +178,10 @@ class Experiment:
                 for arm in self.arms:
                     if not folder.is_finished(arm.name, seed):
                         self._train(folder, arm, seed, progress)
-            return self._result(folder)
         finally:
             folder.close()
+        # Read anew, since only one process has written it.
+        return self._result(RunFolder(path, is_writer=False))
 
     def _train(self, folder: RunFolder, arm: Arm, seed: int, progress: Progress) -> None:
         network = self.networks.of(arm, seed)
@@ -225,7 +226,6 @@ class Experiment:
         by_seed = [[line for line in lines if line["seed"] == seed] for seed in self.config.seeds]
         last = [max(own, key=_step) for own in by_seed]
         timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
-        peaks = [line["peak_memory_bytes"] for line in timing]
         return ArmResult(
             arm=arm,
             accuracy=tuple(line["accuracy"] for line in last),
@@ -233,7 +233,7 @@ class Experiment:
             curve=_mean_curve(by_seed, self.config),
             diverged=sum(line["diverged"] for line in last),
             seconds_per_step=median(line["seconds_per_step"] for line in timing),
-            peak_memory_bytes=None if None in peaks else max(peaks),
+            peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
         )
 
 
@@ -250,7 +250,7 @@ class _Recorder(Watcher):
         self.progress.stepped(step, loss)
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        self.folder.add_metrics(as_line(self.arm, self.seed, evaluation))
+        self.folder.metrics.append(as_line(self.arm, self.seed, evaluation))
         self.progress.evaluated(self.arm, self.seed, evaluation)
 
     def keep(self, step: int, state: Callable[[], State]) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
 from bamctl.errors import InputError
+from bamctl.memory import PeakMemory
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
 from bamctl.training.loader import Order, evaluation_batches, training_batches
@@ -51,10 +53,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a run took; `peak_memory_bytes` is None where the device does not tell."""
+    """What a run took; `peak_memory_bytes` is the most that a training step needs."""
 
     seconds_per_step: float
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int
 
 
 class Watcher(Protocol):
@@ -80,6 +82,7 @@ class _Meter:
     loss: Tensor
     steps: int = 0
     seconds: list[float] = field(default_factory=list)
+    peak_bytes: int = 0
 
 
 class Run:
@@ -140,6 +143,7 @@ class Run:
         self._step = values["step"]
         self._meter.loss.copy_(tensors["loss"])
         self._meter.steps, self._meter.seconds = values["steps"], values["seconds"]
+        self._meter.peak_bytes = values["peak_bytes"]
         if self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(values["scaler"])
 
@@ -153,6 +157,7 @@ class Run:
             "step": self._step,
             "steps": self._meter.steps,
             "seconds": self._meter.seconds,
+            "peak_bytes": self._meter.peak_bytes,
             "scaler": None if scaler is None else scaler.state_dict(),
         }
         return State({**tensors, "loss": self._meter.loss}, values)
@@ -163,13 +168,12 @@ class Run:
         Raises:
             InputError: an image cannot be read, and is not to be skipped.
         """
-        recipe, device = self._config.recipe, self._accelerator.device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        recipe = self._config.recipe
         started = perf_counter()
         diverged = False
         for batches in self._batches(watcher):
-            self._take_step(batches)
+            with self._memory_measured():
+                self._take_step(batches)
             is_due = self._step % recipe.eval_every == 0 or self._step == recipe.steps
             looked = None
             if is_due or self._step % _LOOK_EVERY == 0:
@@ -186,9 +190,23 @@ class Run:
                 break
             watcher.keep(self._step, self.state)
             started = perf_counter()
-        peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-        seconds = sorted(self._meter.seconds) or [math.nan]
-        return Timing(seconds[len(seconds) // 2], peak)
+        return Timing(median(self._meter.seconds), self._meter.peak_bytes)
+
+    @contextmanager
+    def _memory_measured(self) -> Iterator[None]:
+        """Measure the memory of one step: the second, when the optimizer has made its tensors."""
+        if self._step != min(1, self._config.recipe.steps - 1):
+            yield
+        elif self._accelerator.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._accelerator.device)
+            yield
+            self._meter.peak_bytes = torch.cuda.max_memory_allocated(self._accelerator.device)
+        else:
+            kept = flattened(self._optimizer.state_dict()).values()
+            network = self.network
+            with PeakMemory([*network.parameters(), *network.buffers(), *kept]) as measured:
+                yield
+            self._meter.peak_bytes = measured.peak_bytes
 
     def _batches(self, watcher: Watcher) -> Iterator[list[Batch]]:
         """The batches of the steps that are left, without what could not be read."""
@@ -317,6 +335,11 @@ class Run:
         return total / max(count, 1), right_ones / max(count, 1)
 
 
+def uses_cpu(device: str) -> bool:
+    """Whether the CPU trains; several processes on it must be told so before they meet."""
+    return device == "cpu" or not torch.accelerator.is_available()
+
+
 def accelerator_for(config: TrainingConfig) -> Accelerator:
     """What runs a configuration, on one device or, under a launcher, on several.
 
@@ -325,7 +348,7 @@ def accelerator_for(config: TrainingConfig) -> Accelerator:
     """
     recipe = config.recipe
     accelerator = Accelerator(
-        cpu=config.device == "cpu",
+        cpu=uses_cpu(config.device),
         mixed_precision=recipe.precision,
         gradient_accumulation_steps=recipe.accumulate,
     )

@@ -37,9 +37,10 @@ class JsonLines:
     interruption stands once.
     """
 
-    def __init__(self, path: Path, keys: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, keys: tuple[str, ...], *, is_writer: bool = True) -> None:
         self.path = path
         self._keys = keys
+        self._is_writer = is_writer
         self.lines: list[dict[str, Any]] = []
         if path.exists():
             self._read()
@@ -50,7 +51,7 @@ class JsonLines:
         Raises:
             BamctlError: it cannot be written; the file is left without it.
         """
-        if self._key(line) in map(self._key, self.lines):
+        if not self._is_writer or self._key(line) in map(self._key, self.lines):
             return
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
@@ -69,7 +70,7 @@ class JsonLines:
         content = self.path.read_bytes()
         whole, newline, _ = content.rpartition(b"\n")
         size = len(whole + newline)
-        if size < len(content):
+        if size < len(content) and self._is_writer:
             # The last line was being written when the program ended.
             os.truncate(self.path, size)
         for number, line in enumerate(whole.splitlines(), 1):
@@ -103,8 +104,10 @@ class RunFolder:
                 self._lock.acquire(blocking=False)
         except Timeout:
             raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
-        self.metrics = JsonLines(path / "metrics.jsonl", ("arm", "seed", "step"))
-        self.timing = JsonLines(path / "timing.jsonl", ("arm", "seed"))
+        self.metrics = JsonLines(
+            path / "metrics.jsonl", ("arm", "seed", "step"), is_writer=is_writer
+        )
+        self.timing = JsonLines(path / "timing.jsonl", ("arm", "seed"), is_writer=is_writer)
 
     def close(self) -> None:
         """Let others have the folder."""
@@ -117,15 +120,6 @@ class RunFolder:
     def weights(self, arm: str, seed: int) -> Path:
         """Where the final weights of a run are."""
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
-
-    def add_metrics(self, line: Mapping[str, Any]) -> None:
-        """Write an evaluation down.
-
-        Raises:
-            BamctlError: it cannot be written.
-        """
-        if self._is_writer:
-            self.metrics.append(line)
 
     def finish(
         self,

@@ -3,9 +3,10 @@
 Otherwise what a network learns would depend on the number of devices that it was trained on.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn import functional as differentiable
+from torch import Tensor, distributed, nn
 
 
 class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -45,9 +46,22 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.running_var.lerp_(variance, momentum)
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; what one of them makes of it reaches every term."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        return _Sum.forward(context, gradients[0])
+
+
 def _sum(values: Tensor) -> Tensor:
-    """The sum over all processes, through which gradients flow back."""
-    total: Tensor = differentiable.all_reduce(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(values)
     return total
 
 
