@@ -42,7 +42,7 @@ class HiddenChannels:
 
 
 def find_hidden(model: nn.Module, trace: Trace) -> tuple[HiddenChannels, ...]:
-    """All hidden channels of a network, in the order of its forward pass."""
+    """Hidden channels of a network that share no layer, in the order of its forward pass."""
     return tuple(_Search(model, trace).found())
 
 
@@ -125,8 +125,14 @@ class _Search:
         }
 
     def found(self) -> list[HiddenChannels]:
-        every = (self._follow(call, module) for call, module in self._leaves if _is_dense(module))
-        return [each for each in every if each is not None]
+        kept: list[HiddenChannels] = []
+        for call, module in self._leaves:
+            each = self._follow(call, module) if _is_dense(module) else None
+            # In a chain of layers every second width is taken: a layer that grew at both ends
+            # would have more parameters than the sum.
+            if each is not None and all(each.first != before.last for before in kept):
+                kept.append(each)
+        return kept
 
     def _follow(self, call: ModuleCall, first: nn.Module) -> HiddenChannels | None:
         assert isinstance(first, _Layer)
