@@ -1,0 +1,293 @@
+"""A comparison: fair, repeatable, and the same however often it is interrupted."""
+
+import json
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bamctl import checkpoints
+from bamctl.data import Data
+from bamctl.errors import BamctlError, InputError
+from bamctl.placement import Placement
+from bamctl.training.config import TrainingConfig
+from bamctl.training.experiment import Experiment, Nobody, Result
+from bamctl.training.run_folder import read_config
+from tests.training.conftest import small, weights
+
+
+class Listener(Nobody):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def whole(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The small comparison without an interruption."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return Experiment(small(), digits).run(folder, Nobody())
+
+
+def test_it_learns_and_is_judged(whole: Result) -> None:
+    assert [each.arm.name for each in whole.arms] == ["baseline", "bottleneck"]
+    for each in whole.arms:
+        assert len(each.accuracy) == 2
+        assert min(each.accuracy) > 0.25
+        assert list(each.curve) == list(range(5, 61, 5))
+        assert each.seconds_per_step > 0
+        assert each.diverged == 0
+    (found,) = whole.comparisons
+    deltas = [a - b for a, b in zip(whole.arms[1].accuracy, whole.arms[0].accuracy, strict=True)]
+    assert found.evidence.deltas == pytest.approx(deltas)
+
+
+def test_the_accuracy_is_that_of_the_weights_that_are_kept(whole: Result, digits: Data) -> None:
+    experiment = Experiment(small(), digits)
+    for row, arm in enumerate(experiment.arms):
+        network = experiment.networks.of(arm, 1)
+        kept = checkpoints.read(whole.folder / "weights" / f"{arm.name}.seed-1.safetensors")
+        checkpoints.load_state(network.eval(), kept.state)
+        everything = torch.arange(len(digits.held_out.labels))
+        batch = digits.held_out.batch(everything, None)
+        with torch.no_grad():
+            named = network(digits.normalized(batch.pixels)).argmax(1)
+        right = (named == batch.labels).float().mean().item()
+        assert whole.arms[row].accuracy[1] == pytest.approx(right)
+    assert kept.required_placement().where == ["one", "two"]
+
+
+def test_the_configuration_alone_repeats_it(whole: Result, tmp_path: Path) -> None:
+    config = TrainingConfig.load(whole.folder / "config.yaml")
+    again = Experiment(config).run(tmp_path / "again", Nobody())
+    assert weights(again.folder) == weights(whole.folder)
+    assert metrics(again.folder) == metrics(whole.folder)
+
+
+def metrics(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """Run something in a process of its own, forked off, and return that process's id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def run_to_the_end(folder: Path, data: Data, progress: Nobody | None = None) -> None:
+    torch.set_num_threads(1)
+    experiment = Experiment(small(), data)
+    experiment.run(folder, progress or Nobody(), resume=(folder / "config.yaml").exists())
+
+
+def num_lines(folder: Path) -> int:
+    lines = folder / "metrics.jsonl"
+    return lines.read_bytes().count(b"\n") if lines.exists() else 0
+
+
+def wait_for_a_line_beyond(folder: Path, count: int) -> None:
+    while num_lines(folder) <= count:
+        time.sleep(0.002)
+
+
+def test_killed_twenty_times_it_ends_the_same(whole: Result, digits: Data, tmp_path: Path) -> None:
+    """Killed at random moments, most of them while something is being written."""
+    folder, drawn = tmp_path / "run", random.Random(0)
+    for _ in range(20):
+        child = in_a_child(lambda: run_to_the_end(folder, digits))
+        # It has begun to train when it writes; the moment is drawn from what comes after.
+        wait_for_a_line_beyond(folder, num_lines(folder))
+        time.sleep(drawn.uniform(0, 0.1))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), "it ended before it was killed"
+    _, status = os.waitpid(in_a_child(lambda: run_to_the_end(folder, digits)), 0)
+    assert status == 0
+    assert weights(folder) == weights(whole.folder)
+    assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
+    assert not list((folder / "checkpoints").iterdir())
+
+
+def killed_after(folder: Path, data: Data, count: int) -> None:
+    child = in_a_child(lambda: run_to_the_end(folder, data))
+    wait_for_a_line_beyond(folder, count)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed", "empty", "not one of ours"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    damage: str, whole: Result, digits: Data, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    killed_after(folder, digits, 6)
+    (states,) = (folder / "checkpoints").iterdir()
+    last = sorted(states.glob("step-*"))[-1]
+    content = bytearray(last.read_bytes())
+    content[-100] ^= 1
+    last.write_bytes(
+        {"cut off": content[: len(content) // 2], "changed": content, "empty": b""}.get(
+            damage, b"x" * 100
+        )
+    )
+    listener = Listener()
+    run_to_the_end(folder, digits, listener)
+    assert any(f"{last} is damaged" in note for note in listener.notes)
+    assert weights(folder) == weights(whole.folder)
+
+
+def test_without_room_for_a_checkpoint_it_goes_on(
+    whole: Result, digits: Data, tmp_path: Path
+) -> None:
+    """Files may grow to 30 kB: enough for the metrics, and too little for any weights."""
+    folder, told = tmp_path / "run", tmp_path / "told"
+
+    def cramped() -> None:
+        listener = Listener()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        try:
+            run_to_the_end(folder, digits, listener)
+        except BamctlError as error:
+            listener.notes.append(str(error))
+        told.write_text("\n".join(listener.notes))
+
+    os.waitpid(in_a_child(cramped), 0)
+    notes = told.read_text().splitlines()
+    assert any(note.startswith("no checkpoint at step 5: ") for note in notes)
+    # The final weights have no room either, and that is where it ends.
+    assert "--resume" in notes[-1]
+    run_to_the_end(folder, digits)
+    assert weights(folder) == weights(whole.folder)
+
+
+def test_without_room_for_a_line_no_line_is_half_written(
+    whole: Result, digits: Data, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+
+    def cramped() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))
+        with pytest.raises(BamctlError, match=r"File too large.*--resume"):
+            run_to_the_end(folder, digits)
+
+    _, status = os.waitpid(in_a_child(cramped), 0)
+    assert status == 0
+    assert (folder / "metrics.jsonl").read_bytes().endswith(b"}\n")
+    run_to_the_end(folder, digits)
+    assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
+
+
+def test_more_seeds_are_added_to_those_that_are_there(
+    whole: Result, digits: Data, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    Experiment(small(seeds=[0]), digits).run(folder, Nobody())
+    more = Experiment(small(), digits).run(folder, Nobody(), resume=True)
+    assert weights(folder) == weights(whole.folder)
+    assert more.arms[0].accuracy == whole.arms[0].accuracy
+    assert read_config(folder).seeds == [0, 1]
+
+
+def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) -> None:
+    experiment = Experiment(small(seeds=[0], recipe={"steps": 5}), digits)
+    experiment.run(tmp_path / "run", Nobody())
+    with pytest.raises(InputError, match="there already"):
+        experiment.run(tmp_path / "run", Nobody())
+
+    class Intruder(Nobody):
+        def stepped(self, step: int, loss: float | None) -> None:
+            with pytest.raises(InputError, match="in use"):
+                experiment.run(tmp_path / "other", Nobody(), resume=True)
+
+    experiment.run(tmp_path / "other", Intruder())
+
+
+def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> None:
+    config = small(seeds=[0, 1], recipe={"lr": 1e6, "warmup_steps": 0})
+    found = Experiment(config, digits).run(tmp_path / "run", Nobody())
+    for each in found.arms:
+        assert each.diverged == 2
+        assert each.accuracy == (0.1, 0.1)
+        assert list(each.curve) == list(range(5, 61, 5))
+    lines = metrics(tmp_path / "run")
+    assert all(line["train_loss"] is None for line in lines if line["diverged"])
+    assert max(line["step"] for line in lines) < 60
+    assert found.comparisons[0].evidence.verdict == "inconclusive"
+
+
+def test_controls_and_several_placements(digits: Data, tmp_path: Path) -> None:
+    placements = {"one": Placement(where="one"), "both": Placement(where=["one", "two"])}
+    config = small(seeds=[0, 1], control=True, placements=placements, recipe={"steps": 5})
+    found = Experiment(config, digits).run(tmp_path / "run", Nobody())
+    assert [(c.arm, c.baseline) for c in found.comparisons] == [
+        ("one", "baseline"),
+        ("one", "one:extra-block"),
+        ("one", "one:wider"),
+        ("both", "baseline"),
+        ("both", "both:wider"),
+    ]
+    assert len(found.missing) == 1
+    assert "no extra-block control of both" in found.missing[0]
+
+
+def test_the_test_split_is_judged_once_at_the_end(tmp_path: Path) -> None:
+    from tests.data.test_data import folder
+
+    root = tmp_path / "images"
+    for split, count in (("train", 12), ("val", 4), ("test", 3)):
+        folder(root, split, {"a": count, "b": count})
+    config = small(
+        num_classes=2,
+        data={"name": f"folder:{root}", "test": True},
+        recipe={"steps": 5, "batch_size": 8},
+    )
+    found = Experiment(config).run(tmp_path / "run", Nobody())
+    for each in found.arms:
+        assert len(each.test_accuracy) == 2
+    lines = metrics(tmp_path / "run")
+    assert ["test_accuracy" in line for line in lines] == [True] * 4
+
+
+def test_a_batch_larger_than_the_split(digits: Data) -> None:
+    with pytest.raises(InputError, match="--batch-size 1438"):
+        Experiment(small(recipe={"batch_size": 2000}), digits)
+
+
+def test_an_image_cut_off_in_the_middle_is_refused_or_left_out(tmp_path: Path) -> None:
+    """It begins like an image, so that only decoding it shows what is wrong."""
+    from PIL import Image
+
+    from tests.data.test_data import folder
+
+    folder(folder(tmp_path, "train", {"a": 8, "b": 8}), "val", {"a": 2, "b": 2})
+    path = tmp_path / "train" / "a" / "3.jpg"
+    Image.effect_noise((200, 200), 50).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    name = f"folder:{tmp_path}"
+    recipe = {"steps": 5, "batch_size": 8}
+    config = small(num_classes=2, data={"name": name}, recipe=recipe)
+    with pytest.raises(InputError, match=r"3\.jpg.*--bad-images skip"):
+        Experiment(config).run(tmp_path / "one", Nobody())
+    data = {"name": name, "bad_images": "skip"}
+    listener = Listener()
+    config = small(num_classes=2, data=data, recipe=recipe)
+    Experiment(config).run(tmp_path / "two", listener)
+    assert any("3.jpg" in note for note in listener.notes)

@@ -1,0 +1,163 @@
+"""One run: what the optimizer does, step by step, against a loop written out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bamctl.attention.hook import HOLDER
+from bamctl.data import Data
+from bamctl.errors import InputError
+from bamctl.training.config import Recipe
+from bamctl.training.experiment import Experiment, Nobody
+from bamctl.training.loader import Order
+from bamctl.training.loop import Evaluation, Run, accelerator_for
+from tests.training.conftest import small
+
+
+class Losses(Nobody):
+    """The training loss of every evaluation."""
+
+    def __init__(self) -> None:
+        self.found: list[Evaluation] = []
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.found.append(evaluation)
+
+
+def trained(data: Data, network: nn.Module | None = None, **changes: object) -> Losses:
+    config = small(**changes)
+    experiment = Experiment(config, data)
+    network = network or experiment.networks.baseline(0)
+    losses = Losses()
+    Run(network, data, config, 0, experiment.accelerator).train(losses)
+    return losses
+
+
+EVERY_STEP = {"steps": 6, "eval_every": 1}
+
+
+def test_it_is_plain_sgd_with_momentum(digits: Data) -> None:
+    """The same steps in a loop of bare PyTorch give the same losses, bit for bit."""
+    recipe = {**EVERY_STEP, "label_smoothing": 0.1, "schedule": "step"}
+    config = small(recipe=recipe)
+    experiment = Experiment(config, digits)
+    network = experiment.networks.baseline(0)
+    network.drop = nn.Identity()
+    found = Losses()
+    Run(network, digits, config, 0, experiment.accelerator).train(found)
+
+    plain = experiment.networks.baseline(0)
+    plain.drop = nn.Identity()
+    optimizer = torch.optim.SGD(plain.parameters(), lr=1, momentum=0.9, weight_decay=1e-4)
+    order = Order(len(digits.train.labels), config.recipe.batch_size, 0)
+    # Four steps of warm-up; the third and last third are two steps each, at a tenth of the last.
+    for step, lr in enumerate([0.025, 0.05, 0.075, 0.1, 0.001, 0.001]):
+        batch = digits.train.batch(*order.batch(step))
+        optimizer.param_groups[0]["lr"] = lr
+        plain.train()
+        loss = F.cross_entropy(
+            plain(digits.normalized(batch.pixels)), batch.labels, label_smoothing=0.1
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert found.found[step].train_loss == loss.item()
+        assert found.found[step].lr == pytest.approx(lr)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_parts_of_a_batch_add_up_to_it(digits: Data) -> None:
+    """Without batch norm and dropout, which see parts, the whole batch gives the same losses."""
+
+    def network() -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+    whole = trained(digits, network(), recipe=EVERY_STEP)
+    parts = trained(digits, network(), recipe={**EVERY_STEP, "accumulate": 4})
+    assert [e.train_loss for e in parts.found] == pytest.approx(
+        [e.train_loss for e in whole.found], rel=1e-5
+    )
+
+
+def test_the_backbone_rests_and_then_moves(digits: Data, tmp_path: object) -> None:
+    from tests.networks import Tiny
+    from tests.training.test_arms import file_of
+
+    weights = file_of(Tiny(), tmp_path / "w.safetensors")
+    recipe = {"steps": 6, "eval_every": 3, "freeze_backbone_steps": 3}
+    config = small(weights=weights, recipe=recipe)
+    experiment = Experiment(config, digits)
+    arm = experiment.arms[1]
+    network = experiment.networks.of(arm, 0)
+    pretrained = experiment.networks.pretrained(network)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    moved: list[set[str]] = []
+
+    class Looking(Nobody):
+        def evaluated(self, evaluation: Evaluation) -> None:
+            after = network.state_dict()
+            moved.append({k for k in before if not torch.equal(before[k], after[k])})
+
+    Run(network, digits, config, 0, experiment.accelerator, pretrained).train(Looking())
+    assert all(name.startswith(f"{HOLDER}.") for name in moved[0])
+    assert any(name.endswith("running_mean") for name in moved[0])
+    assert {"entry.1.running_mean", "one.conv1.weight", "head.bias"} <= moved[1]
+
+
+def test_the_baseline_with_nothing_new_only_waits(digits: Data, tmp_path: object) -> None:
+    from tests.networks import Tiny
+    from tests.training.test_arms import file_of
+
+    weights = file_of(Tiny(), tmp_path / "w.safetensors")
+    recipe = {"steps": 4, "eval_every": 2, "freeze_backbone_steps": 2}
+    config = small(weights=weights, recipe=recipe)
+    experiment = Experiment(config, digits)
+    network = experiment.networks.baseline(0)
+    pretrained = experiment.networks.pretrained(network)
+    found = Losses()
+    Run(network, digits, config, 0, experiment.accelerator, pretrained).train(found)
+    assert found.found[0].loss is not None
+    assert found.found[1].loss != found.found[0].loss
+
+
+def test_mixed_precision_learns(python: object) -> None:
+    """In a process of its own: Accelerate keeps one precision for a process."""
+    done = python(
+        "from tests.training.conftest import MODEL, small\n"
+        "from tests.training.test_loop import trained\n"
+        "from bamctl.training.config import DataConfig\n"
+        "from bamctl.training.experiment import load_data\n"
+        "data = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))\n"
+        "recipe = {'steps': 20, 'eval_every': 10, 'precision': 'bf16'}\n"
+        "first, last = trained(data, recipe=recipe).found\n"
+        "assert last.train_loss < first.train_loss, (first, last)\n"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_schedules() -> None:
+    recipe = Recipe(steps=100, lr=0.4, warmup_steps=20, eval_every=20)
+    assert [recipe.lr_at(step) for step in (0, 9, 19)] == pytest.approx([0.02, 0.2, 0.4])
+    assert recipe.lr_at(60) == pytest.approx(0.2)
+    assert recipe.lr_at(99) == pytest.approx(0.2 * (1 + math.cos(math.pi * 79 / 80)))
+
+
+def test_a_batch_that_cannot_be_cut() -> None:
+    with pytest.raises(InputError, match="--batch-size 30"):
+        accelerator_for(small(recipe={"accumulate": 5, "batch_size": 32}))
+
+
+def test_a_network_without_class_scores(digits: Data) -> None:
+    with pytest.raises(InputError, match="gives no class scores"):
+        trained(digits, nn.Conv2d(3, 10, 1), recipe=EVERY_STEP)
+
+
+def test_images_are_read_ahead_by_other_processes_alike(digits: Data) -> None:
+    alone = trained(digits, recipe=EVERY_STEP)
+    helped = trained(digits, recipe=EVERY_STEP, data={"workers": 2})
+    assert alone.found == helped.found
