@@ -49,6 +49,15 @@ class DataOptions:
         str | None, option("Where torchvision's sets are kept. [data]", Images, metavar="FOLDER")
     ] = None
     download: Annotated[bool, flag("--download", "Fetch a set that is not there.", Images)] = False
+    bad_images: Annotated[
+        Literal["refuse", "skip"] | None, option("Images that cannot be read. [refuse]", Images)
+    ] = None
+    workers: Annotated[
+        int | None, option("Processes that read images. [0]", Images, min=0, max=256)
+    ] = None
+    test: Annotated[
+        bool, flag("--test", "Report the test split, too, once, at the end.", Images)
+    ] = False
 
     def given(self) -> dict[str, Any]:
         """The options that were given, as a configuration names them."""

@@ -60,7 +60,7 @@ def _class_folders(
         )
         bad = [file for file in files if not _has_image(file)]
         if bad and wanted.bad_images == "refuse":
-            raise InputError(cannot_read(map(str, bad)))
+            raise InputError(cannot_read(list(map(str, bad))))
         skipped += map(str, bad)
         kept = [file for file in files if file not in set(bad)]
         if not kept:

@@ -1,6 +1,6 @@
 """Images with labels, in memory or in files, and how a batch of them is read and augmented."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -159,9 +159,16 @@ def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
 
 
-def cannot_read(files: Iterable[str]) -> str:
-    """Names images that cannot be read, the first few of them, and says what to do."""
-    listed = list(files)
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    named = ", ".join(listed[:3])
-    return f"cannot read the image {named}{more}; mend or remove it, or give --bad-images skip"
+def cannot_read(files: Sequence[str]) -> str:
+    """Names images that cannot be read, and says what to do."""
+    return f"cannot read the image {_few(files)}; mend or remove it, or give --bad-images skip"
+
+
+def left_out(files: Sequence[str]) -> str:
+    """Names images that are left out."""
+    return f"left out, since it cannot be read: {_few(files)}"
+
+
+def _few(files: Sequence[str]) -> str:
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"{', '.join(files[:3])}{more}"

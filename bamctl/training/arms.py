@@ -110,9 +110,16 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
     """The arms of a comparison, on the network that it is about.
 
     Raises:
-        InputError: a placement does not fit the network, or selects nothing there.
+        InputError: the network does not classify, or a placement does not fit it or selects
+            nothing there.
     """
     traced = trace(network, config.input)
+    scores = (1, config.num_classes)
+    if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
+        raise InputError(
+            f"{config.model} gives no scores of {config.num_classes} classes for an image; train "
+            "takes networks that classify"
+        )
     trunk = find_trunk(network, traced)
     arms = [Arm(BASELINE, "baseline", _nothing, Cost())]
     missing: list[str] = []

@@ -12,6 +12,7 @@ from accelerate.utils import broadcast_object_list
 from bamctl import data as datasets
 from bamctl import models
 from bamctl.data import Data
+from bamctl.data.images import left_out
 from bamctl.errors import BamctlError, InputError
 from bamctl.evidence import Evidence, compare
 from bamctl.placement import Placement
@@ -174,6 +175,8 @@ class Experiment:
         try:
             for text in self.missing:
                 progress.note(text)
+            if self.data.skipped:
+                progress.note(left_out(self.data.skipped))
             for seed in self.config.seeds:
                 for arm in self.arms:
                     if not folder.is_finished(arm.name, seed):
@@ -260,7 +263,7 @@ class _Recorder(Watcher):
             self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
 
     def skipped(self, files: tuple[str, ...]) -> None:
-        self.progress.note(f"left out, since it cannot be read: {', '.join(files)}")
+        self.progress.note(left_out(files))
 
 
 def _step(line: Mapping[str, Any]) -> int:

@@ -370,8 +370,8 @@ def _as_it_is() -> Iterator[None]:
 def _logits(output: Any) -> Tensor:
     """The main answer of a network that gives auxiliary ones beside it."""
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
-        raise InputError("the network gives no class scores; train takes networks that classify")
+    if not isinstance(logits, Tensor):
+        raise InputError("the network gives other things than class scores when it is trained")
     return logits
 
 

@@ -1,0 +1,236 @@
+"""`bamctl train` through the real console script."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from bamctl import checkpoints
+from bamctl.data import debian
+from tests.conftest import REPOSITORY, SCRIPT, assert_one_line_error
+from tests.data.test_data import folder
+from tests.networks import Tiny
+
+TINY = "tests.networks:Tiny"
+QUICK = ["--steps", "8", "--seeds", "2", "--batch-size", "32"]
+
+
+@pytest.fixture
+def train(bamctl: object) -> object:
+    """Runs `bamctl train` where the tests' own network can be imported."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+        return bamctl("train", *arguments, env=env)
+
+    return run
+
+
+def test_a_whole_comparison(train: object, tmp_path: Path) -> None:
+    arms = ["--where", "bottleneck", "--where", "one"]
+    found = train(TINY, *arms, *QUICK, "--control", "--out", "run", "--tensorboard")
+    assert found.returncode == 0, found.stderr
+    text = " ".join(found.stdout.split())
+    assert "1,438 images to train on, 359 held out" in text
+    for line in (
+        "bottleneck - baseline",
+        "one - baseline",
+        "one - one:wider",
+        "one - one:extra-block",
+    ):
+        assert line in found.stdout
+    assert "There is no extra-block control of bottleneck" in text
+    # Six or fewer comparisons; each seed of each arm counts once, and Holm's levels are shown.
+    assert "Holm" in text
+    run = tmp_path / "run"
+    kept = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert kept == {
+        "checkpoints",
+        "config.yaml",
+        "curves.png",
+        "curves.svg",
+        "metrics.jsonl",
+        "result.json",
+        "tensorboard",
+        "timing.jsonl",
+        "weights",
+    }
+    with Image.open(run / "curves.png") as picture:
+        assert picture.size == (1050, 675)
+    assert "one:wider" in (run / "curves.svg").read_text() or (run / "curves.svg").stat().st_size
+    assert len(list((run / "tensorboard").rglob("events.*"))) >= 2 * 6
+
+
+def test_json_contract(train: object, tmp_path: Path) -> None:
+    found = train(TINY, *QUICK, "--out", "run", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert data["schema"] == 1
+    assert [arm["name"] for arm in data["arms"]] == ["baseline", "bottleneck"]
+    for arm in data["arms"]:
+        assert len(arm["accuracy"]) == 2
+        assert arm["seconds_per_step"] > 0
+        assert arm["peak_memory_bytes"] > 0
+    (comparison,) = data["comparisons"]
+    assert comparison["arm"] == "bottleneck"
+    assert comparison["baseline"] == "baseline"
+    low, high = comparison["delta_ci95"]
+    assert low <= comparison["delta_mean"] <= high
+    assert comparison["verdict"] in ("helps", "hurts", "inconclusive")
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == data
+
+
+def test_a_configuration_repeats_a_comparison(train: object, tmp_path: Path) -> None:
+    one = train(TINY, *QUICK, "--reduction", "4", "--out", "one", "--format", "csv")
+    two = train("--config", "one/config.yaml", "--out", "two", "--format", "csv")
+    assert two.returncode == 0, two.stderr
+    assert one.stdout == two.stdout
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("one", "two")]
+    assert metrics[0] == metrics[1]
+    config = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    assert config["placements"]["bottleneck"]["attention"]["reduction"] == 4
+    assert config["placements"]["bottleneck"]["where"] == ["one", "two"]
+
+
+def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
+    """By the command that it names itself when it is interrupted."""
+    options = [TINY, "--steps", "60", "--seeds", "2", "--eval-every", "4", "--out"]
+    whole = train(*options, "whole", "--format", "csv")
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    for number, sign in enumerate((signal.SIGKILL, signal.SIGINT)):
+        start = [*options, "part"] if number == 0 else ["--resume", "part"]
+        process = subprocess.Popen(
+            [str(SCRIPT), "train", *start],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lines = tmp_path / "part" / "metrics.jsonl"
+        count = lines.read_text().count("\n") if lines.exists() else 0
+        while not lines.exists() or lines.read_text().count("\n") < count + 3:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.005)
+        process.send_signal(sign)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "`bamctl train --resume part` goes on" in told
+    resumed = train("--resume", "part", "--format", "csv")
+    assert resumed.stdout == whole.stdout
+    assert (tmp_path / "part" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "whole" / "metrics.jsonl"
+    ).read_bytes()
+
+
+def test_more_seeds(train: object, tmp_path: Path) -> None:
+    train(TINY, *QUICK, "--out", "run")
+    found = train("--resume", "run", "--seeds", "3", "--format", "json")
+    assert [len(arm["accuracy"]) for arm in json.loads(found.stdout)["arms"]] == [3, 3]
+    assert_one_line_error(train("--resume", "run", "--seeds", "1"), "--seeds 1", "3")
+
+
+def test_pretrained_weights_start_unchanged(train: object, tmp_path: Path) -> None:
+    """The first evaluation, after a step at no learning rate worth the name, is the baseline's."""
+    checkpoints.write(tmp_path / "w.safetensors", Tiny(), None)
+    options = ["--weights", "w.safetensors", "--steps", "2", "--seeds", "1", "--lr", "1e-12"]
+    found = train(TINY, *options, "--out", "run", "--format", "json")
+    data = json.loads(found.stdout)
+    baseline, arm = (each["accuracy"] for each in data["arms"])
+    assert arm == baseline
+    assert data["arms"][1]["placement"]["attention"]["init"] == "identity"
+
+
+def test_minutes_become_steps(train: object, tmp_path: Path) -> None:
+    started = time.perf_counter()
+    found = train(TINY, "--max-minutes", "0.25", "--seeds", "2", "--out", "run", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    taken = time.perf_counter() - started
+    steps = json.loads(found.stdout)["recipe"]["steps"]
+    print(f"{steps} steps in {taken:.1f} s for 15 s of training")
+    assert steps > 20
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["recipe"]["steps"] == steps
+
+
+@pytest.mark.skipif(not debian.FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+def test_fashion_mnist(train: object) -> None:
+    options = ["--data", "fashion-mnist", "--steps", "150", "--lr", "0.1", "--seeds", "1", "--test"]
+    found = train(TINY, *options, "--out", "run", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert (data["num_train"], data["num_held_out"]) == (55_000, 5_000)
+    assert data["arms"][0]["accuracy"][0] > 0.3
+    # 10,000 images in the test split: what it reads is a multiple of a ten-thousandth.
+    (tested,) = data["arms"][0]["test_accuracy"]
+    assert round(tested * 10_000) == pytest.approx(tested * 10_000)
+
+
+BAD = {
+    "no model": ([], ["no model"]),
+    "unknown model": (["resnet81"], ["resnet18"]),
+    "unknown data": (["resnet18", "--data", "cifar11"], ["did you mean", "cifar10"]),
+    "absent data": (["resnet18", "--data", "cifar10"], ["download=True", "--download"]),
+    "no folder": (["resnet18", "--data", "folder:nowhere"], ["nowhere"]),
+    "two lengths": (["resnet18", "--steps", "3", "--epochs", "2"], ["--steps", "--epochs"]),
+    "two arms of one name": (["resnet18", *["--where", "block"] * 2], ["two arms", "'block'"]),
+    "two weights": (["resnet18", "--pretrained", "--weights", "x.pth"], ["--pretrained"]),
+    "weights that are not there": (["resnet18", "--weights", "x.pth"], ["x.pth"]),
+    "an unknown point": (["resnet18", "--where", "layer9"], ["layer9"]),
+    "a detector": (["fasterrcnn_resnet50_fpn"], ["classify"]),
+    "a video network": (["r3d_18"], ["classify"]),
+    "too few classes": (["resnet18", "--num-classes", "3"], ["--num-classes 10"]),
+    "a large batch": (["resnet18", "--batch-size", "5000"], ["--batch-size 1438"]),
+    "a negative rate": (["resnet18", "--lr", "-1"], ["lr"]),
+    "too little time": (["tests.networks:Tiny", "--max-minutes", "0.001"], ["--max-minutes"]),
+    "a frozen backbone": (["resnet18", "--freeze-backbone-epochs", "50"], ["--epochs 100"]),
+    "no run": (["--resume", "nowhere"], ["nowhere", "config.yaml"]),
+    "no configuration": (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
+    "resumed otherwise": (["--resume", "x", "--lr", "1"], ["--lr", "leave it out"]),
+    "repeated otherwise": (["resnet18", "--config", "x"], ["MODEL", "leave it out"]),
+    "a broken input": (["resnet18", "--input", "3x"], ["3x"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case: str, train: object) -> None:
+    arguments, words = BAD[case]
+    assert_one_line_error(train(*arguments), *words)
+
+
+def test_bad_images(train: object, tmp_path: Path) -> None:
+    folder(folder(tmp_path, "train", {"cat": 20, "dog": 20}), "val", {"cat": 4, "dog": 4})
+    bad = tmp_path / "train" / "dog" / "5.png"
+    bad.write_bytes(b"not an image")
+    options = [TINY, "--data", f"folder:{tmp_path}", "--batch-size", "8", "--steps", "4"]
+    options += ["--input", "3x32x32", "--seeds", "1", "--out", "run"]
+    assert_one_line_error(train(*options), "5.png", "--bad-images skip")
+    found = train(*options, "--bad-images", "skip", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["num_train"] == 39
+    assert "5.png" in found.stderr
+    for file in (tmp_path / "val" / "cat").iterdir():
+        file.unlink()
+    assert_one_line_error(train(*options), "cat", "no image")
+
+
+def test_a_broken_configuration_names_its_line(train: object, tmp_path: Path) -> None:
+    train(TINY, "--steps", "1", "--seeds", "1", "--out", "run")
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "bad.yaml").write_text(text.replace("  momentum:", "  momentun:"))
+    line = text.splitlines().index("  momentum: 0.9") + 1
+    found = train("--config", "bad.yaml")
+    assert_one_line_error(found, f"bad.yaml:{line}", "did you mean 'momentum'")
+
+
+def test_placement_files_are_arms(train: object, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"schema: 1\nmodel: {TINY}\nwhere: one\n")
+    found = train("--placement", "mine.yaml", *QUICK, "--out", "run", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    assert [arm["name"] for arm in json.loads(found.stdout)["arms"]] == ["baseline", "mine"]
