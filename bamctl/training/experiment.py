@@ -197,9 +197,14 @@ class Experiment:
             run.restore(kept)
         progress.run_started(arm.name, seed, run.step)
         timing = run.train(_Recorder(folder, arm.name, seed, progress))
-        folder.finish(arm.name, seed, network, arm.placement, asdict(timing))
+        folder.finish(arm.name, seed, network, self._placement(arm), asdict(timing))
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
+
+    def _placement(self, arm: Arm) -> Placement | None:
+        """An arm's placement together with its network, for `bamctl insert`."""
+        about = {field: getattr(self.config, field) for field in NETWORK_FIELDS}
+        return arm.placement and arm.placement.model_copy(update=about)
 
     def _result(self, folder: RunFolder) -> Result:
         arms = tuple(self._arm_result(folder, arm) for arm in self.arms)

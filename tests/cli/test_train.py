@@ -98,6 +98,16 @@ def test_a_configuration_repeats_a_comparison(train: object, tmp_path: Path) -> 
     assert config["placements"]["bottleneck"]["where"] == ["one", "two"]
 
 
+def test_final_weights_can_be_inserted(train: object, bamctl: object, tmp_path: Path) -> None:
+    train(TINY, *QUICK, "--out", "run")
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    weights = "run/weights/bottleneck.seed-1.safetensors"
+    found = bamctl("insert", "--weights", weights, "--format", "json", env=env)
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert (data["model"], data["modules"]) == (TINY, ["one", "two"])
+
+
 def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
     """By the command that it names itself when it is interrupted."""
     options = [TINY, "--steps", "60", "--seeds", "2", "--eval-every", "4", "--out"]
