@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -19,7 +19,7 @@ from bamctl.cli.options import say
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
-    from bamctl.training.loop import Evaluation
+    from bamctl.training.watching import Evaluation
 
 
 class Bars:
@@ -38,8 +38,8 @@ class Bars:
         self._board = board
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            BarColumn(12),
+            TaskProgressColumn(),
             TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
@@ -81,12 +81,12 @@ class Bars:
         if loss is not None:
             first, since = self._started
             speed = (step - first) * self._batch_size / max(perf_counter() - since, 1e-9)
-            told = f"loss {loss:.3f}{self._accuracy}   {speed:,.0f} images/s"
+            told = f"loss {loss:.3f}{self._accuracy}  {speed:,.0f} images/s"
             self._bars.update(self._run, told=told)
 
     def evaluated(self, arm: str, seed: int, evaluation: "Evaluation") -> None:
         """An evaluation is done, and written down."""
-        self._accuracy = f"   accuracy {100 * evaluation.accuracy:.1f} %"
+        self._accuracy = f"  accuracy {100 * evaluation.accuracy:.1f} %"
         if self._board is not None:
             _write(self._board / f"{arm}.seed-{seed}".replace(":", "."), evaluation)
         if evaluation.diverged:

@@ -7,7 +7,7 @@ from bamctl import inputs, units
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, settings
 from bamctl.training.curves import sparkline
-from bamctl.training.experiment import ArmResult, Comparison, Result
+from bamctl.training.result import ArmResult, Comparison, Result
 
 
 def training_report(result: Result) -> Report:

@@ -1,10 +1,8 @@
 """A comparison from start to end: every arm with every seed, and what that says."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, median
-from typing import Any, Protocol
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
@@ -14,80 +12,16 @@ from bamctl import models
 from bamctl.data import Data
 from bamctl.data.images import left_out
 from bamctl.errors import BamctlError, InputError
-from bamctl.evidence import Evidence, compare
 from bamctl.placement import Placement
-from bamctl.tracing import Trace
 from bamctl.training import run_folder
-from bamctl.training.arms import BASELINE, Arm, Arms, Networks, make_arms
+from bamctl.training.arms import Arm, Arms, Networks, make_arms
 from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig
-from bamctl.training.loop import Evaluation, Run, Watcher, accelerator_for, as_line, uses_cpu
+from bamctl.training.devices import accelerator_for, uses_cpu
+from bamctl.training.loop import Run
+from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.state import State
-
-
-class Progress(Protocol):
-    """Who follows a whole comparison."""
-
-    def run_started(self, arm: str, seed: int, step: int) -> None:
-        """An arm is trained with a seed, from a step on."""
-
-    def stepped(self, step: int, loss: float | None) -> None:
-        """A step is done, the loss being known every few steps."""
-
-    def evaluated(self, arm: str, seed: int, evaluation: Evaluation) -> None:
-        """An evaluation is done, and written down."""
-
-    def note(self, text: str) -> None:
-        """Something that a person should know, such as an image that is left out."""
-
-
-class Nobody:
-    """Follows a run or a whole comparison, and does nothing."""
-
-    def __getattr__(self, event: str) -> Callable[..., None]:
-        return lambda *told: None
-
-
-@dataclass(frozen=True)
-class ArmResult:
-    """What became of an arm.
-
-    `accuracy` is of the held-out images after the last step, one for each seed; so is
-    `test_accuracy`, where it was asked for. `curve` has the mean over the seeds at each
-    evaluation, by step. `diverged` counts the runs that did, which are counted as guessing.
-    """
-
-    arm: Arm
-    accuracy: tuple[float, ...]
-    test_accuracy: tuple[float, ...]
-    curve: dict[int, float]
-    diverged: int
-    seconds_per_step: float
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One arm against another."""
-
-    arm: str
-    baseline: str
-    evidence: Evidence
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a comparison has found."""
-
-    folder: Path
-    config: TrainingConfig
-    trace: Trace
-    num_train: int
-    num_held_out: int
-    arms: tuple[ArmResult, ...]
-    comparisons: tuple[Comparison, ...]
-    missing: tuple[str, ...]
-    metrics: tuple[dict[str, Any], ...]
+from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
 
 
 def load_data(
@@ -184,7 +118,14 @@ class Experiment:
         finally:
             folder.close()
         # Read anew, since only one process has written it.
-        return self._result(RunFolder(path, is_writer=False))
+        return summarize(
+            RunFolder(path, is_writer=False),
+            self.config,
+            self.trace,
+            self.data,
+            self.arms,
+            self.missing,
+        )
 
     def _train(self, folder: RunFolder, arm: Arm, seed: int, progress: Progress) -> None:
         network = self.networks.of(arm, seed)
@@ -205,44 +146,6 @@ class Experiment:
         """An arm's placement together with its network, for `bamctl insert`."""
         about = {field: getattr(self.config, field) for field in NETWORK_FIELDS}
         return arm.placement and arm.placement.model_copy(update=about)
-
-    def _result(self, folder: RunFolder) -> Result:
-        arms = tuple(self._arm_result(folder, arm) for arm in self.arms)
-        by_name = {each.arm.name: each for each in arms}
-        pairs = _pairs(self.arms)
-        found = compare(
-            {
-                f"{arm} {baseline}": (by_name[baseline].accuracy, by_name[arm].accuracy)
-                for arm, baseline in pairs
-            },
-            resolution=1 / len(self.data.held_out.labels),
-        )
-        return Result(
-            folder=folder.path,
-            config=self.config,
-            trace=self.trace,
-            num_train=len(self.data.train.labels),
-            num_held_out=len(self.data.held_out.labels),
-            arms=arms,
-            comparisons=tuple(Comparison(a, b, found[f"{a} {b}"]) for a, b in pairs),
-            missing=self.missing,
-            metrics=tuple(folder.metrics.lines),
-        )
-
-    def _arm_result(self, folder: RunFolder, arm: Arm) -> ArmResult:
-        lines = [line for line in folder.metrics.lines if line["arm"] == arm.name]
-        by_seed = [[line for line in lines if line["seed"] == seed] for seed in self.config.seeds]
-        last = [max(own, key=_step) for own in by_seed]
-        timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
-        return ArmResult(
-            arm=arm,
-            accuracy=tuple(line["accuracy"] for line in last),
-            test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
-            curve=_mean_curve(by_seed, self.config),
-            diverged=sum(line["diverged"] for line in last),
-            seconds_per_step=median(line["seconds_per_step"] for line in timing),
-            peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
-        )
 
 
 @dataclass(frozen=True)
@@ -269,31 +172,6 @@ class _Recorder(Watcher):
 
     def skipped(self, files: tuple[str, ...]) -> None:
         self.progress.note(left_out(files))
-
-
-def _step(line: Mapping[str, Any]) -> int:
-    return int(line["step"])
-
-
-def _mean_curve(by_seed: list[list[dict[str, Any]]], config: TrainingConfig) -> dict[int, float]:
-    """The mean over the seeds at each evaluation; a run that diverged stays where it ended."""
-    recipe = config.recipe
-    steps = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
-
-    def at(lines: list[dict[str, Any]], step: int) -> float:
-        before = [line for line in lines if line["step"] <= step]
-        return float((before or lines)[-1]["accuracy"])
-
-    return {step: mean(at(lines, step) for lines in by_seed) for step in steps}
-
-
-def _pairs(arms: Iterable[Arm]) -> list[tuple[str, str]]:
-    """What is compared: each placement with the baseline and with its controls."""
-    return [
-        (arm.name, BASELINE) if arm.of is None else (arm.of, arm.name)
-        for arm in arms
-        if arm.kind != "baseline"
-    ]
 
 
 def _without_network(arm: Arm) -> Placement:

@@ -1,12 +1,12 @@
 """One training run: Accelerate takes care of devices, processes, precision and accumulation."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,55 +24,13 @@ from bamctl.training.config import TrainingConfig
 from bamctl.training.loader import Order, evaluation_batches, training_batches
 from bamctl.training.state import State, flattened, unflattened
 from bamctl.training.synchronized import synchronize
+from bamctl.training.watching import Evaluation, Timing, Watcher
 
 # How often the loss is looked at: each look waits for the device.
 _LOOK_EVERY = 10
 _EVALUATION_BATCH = 256
 
 _MODEL, _OPTIMIZER = "model/", "optimizer/"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well a network does after some steps.
-
-    `train_loss` is the mean since the evaluation before; it is None, as `loss` is, where it is not
-    finite. `accuracy` is the fraction of the held-out images that are named right; a network that
-    `diverged` is counted as one that guesses. `test_accuracy` is there at the end, if asked for.
-    """
-
-    step: int
-    images: int
-    lr: float
-    train_loss: float | None
-    loss: float | None
-    accuracy: float
-    diverged: bool = False
-    test_accuracy: float | None = None
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What a run took; `peak_memory_bytes` is the most that a training step needs."""
-
-    seconds_per_step: float
-    peak_memory_bytes: int
-
-
-class Watcher(Protocol):
-    """Who follows a run."""
-
-    def stepped(self, step: int, loss: float | None) -> None:
-        """A step is done, the loss being known every few steps."""
-
-    def evaluated(self, evaluation: Evaluation) -> None:
-        """An evaluation is done."""
-
-    def keep(self, step: int, state: Callable[[], State]) -> None:
-        """The run could go on from here."""
-
-    def skipped(self, files: tuple[str, ...]) -> None:
-        """Images could not be read, and are left out."""
 
 
 @dataclass
@@ -93,7 +51,7 @@ class Run:
         data: what to train on, and to judge by.
         config: the recipe, and how images are read.
         seed: for the order of images, augmentation and dropout.
-        accelerator: one for all runs, as `accelerator_for` makes it.
+        accelerator: one for all runs, as `devices.accelerator_for` makes it.
         pretrained: the parameters that rest during `freeze_backbone_steps`.
     """
 
@@ -335,33 +293,6 @@ class Run:
         return total / max(count, 1), right_ones / max(count, 1)
 
 
-def uses_cpu(device: str) -> bool:
-    """Whether the CPU trains; several processes on it must be told so before they meet."""
-    return device == "cpu" or not torch.accelerator.is_available()
-
-
-def accelerator_for(config: TrainingConfig) -> Accelerator:
-    """What runs a configuration, on one device or, under a launcher, on several.
-
-    Raises:
-        InputError: the batch cannot be cut as the processes need it.
-    """
-    recipe = config.recipe
-    accelerator = Accelerator(
-        cpu=uses_cpu(config.device),
-        mixed_precision=recipe.precision,
-        gradient_accumulation_steps=recipe.accumulate,
-    )
-    parts = accelerator.num_processes * recipe.accumulate
-    if recipe.batch_size % parts:
-        raise InputError(
-            f"a batch of {recipe.batch_size} cannot be cut into {parts} equal parts, for "
-            f"{accelerator.num_processes} processes and {recipe.accumulate} parts each; "
-            f"try --batch-size {parts * max(recipe.batch_size // parts, 1)}"
-        )
-    return accelerator
-
-
 @contextmanager
 def _as_it_is() -> Iterator[None]:
     yield
@@ -377,9 +308,3 @@ def _logits(output: Any) -> Tensor:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def as_line(arm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as a line of `metrics.jsonl`."""
-    values = {k: v for k, v in asdict(evaluation).items() if k != "test_accuracy" or v is not None}
-    return {"arm": arm, "seed": seed, **values}

@@ -12,8 +12,9 @@ from bamctl import schemas
 from bamctl.data import Data
 from bamctl.errors import InputError
 from bamctl.training.config import Recipe
-from bamctl.training.experiment import Experiment, Nobody
+from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
+from bamctl.training.watching import Nobody
 
 _DEFAULT_STEPS = 150
 _EVALUATIONS = 5

@@ -15,9 +15,10 @@ from bamctl.data import Data
 from bamctl.inputs import read
 from bamctl.placement import Placement
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
-from bamctl.training.experiment import Experiment, Nobody, load_data
+from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loader import Order
-from bamctl.training.loop import Evaluation, Run
+from bamctl.training.loop import Run
+from bamctl.training.watching import Evaluation, Nobody
 
 BATCH = 64
 

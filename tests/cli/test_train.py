@@ -227,7 +227,7 @@ def test_bad_images(train: object, tmp_path: Path) -> None:
     assert "5.png" in found.stderr
     for file in (tmp_path / "val" / "cat").iterdir():
         file.unlink()
-    assert_one_line_error(train(*options), "cat", "no image")
+    assert_one_line_error(train(*options, "--bad-images", "skip"), "cat", "no image")
 
 
 def test_a_broken_configuration_names_its_line(train: object, tmp_path: Path) -> None:

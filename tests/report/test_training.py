@@ -10,7 +10,9 @@ from bamctl.evidence import compare
 from bamctl.report import RENDERERS
 from bamctl.report.training_view import training_report
 from bamctl.training.config import DataConfig
-from bamctl.training.experiment import Experiment, Nobody, Result, load_data
+from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.result import Result
+from bamctl.training.watching import Nobody
 from tests.training.conftest import MODEL, small
 
 

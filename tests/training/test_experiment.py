@@ -17,8 +17,10 @@ from bamctl.data import Data
 from bamctl.errors import BamctlError, InputError
 from bamctl.placement import Placement
 from bamctl.training.config import TrainingConfig
-from bamctl.training.experiment import Experiment, Nobody, Result
+from bamctl.training.experiment import Experiment
+from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
+from bamctl.training.watching import Nobody
 from tests.training.conftest import small, weights
 
 

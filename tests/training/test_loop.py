@@ -11,9 +11,11 @@ from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.errors import InputError
 from bamctl.training.config import Recipe
-from bamctl.training.experiment import Experiment, Nobody
+from bamctl.training.devices import accelerator_for
+from bamctl.training.experiment import Experiment
 from bamctl.training.loader import Order
-from bamctl.training.loop import Evaluation, Run, accelerator_for
+from bamctl.training.loop import Run
+from bamctl.training.watching import Evaluation, Nobody
 from tests.training.conftest import small
 
 

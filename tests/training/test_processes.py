@@ -16,7 +16,8 @@ import json, sys, torch
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 from bamctl.data import Data
-from bamctl.training.experiment import Experiment, Nobody
+from bamctl.training.experiment import Experiment
+from bamctl.training.watching import Nobody
 from bamctl.training.loop import Run
 from tests.training.conftest import small
 normalized = Data.normalized

@@ -1,0 +1,34 @@
+"""What trains: Accelerate finds the devices and, under a launcher, the other processes."""
+
+import torch
+from accelerate import Accelerator
+
+from bamctl.errors import InputError
+from bamctl.training.config import TrainingConfig
+
+
+def uses_cpu(device: str) -> bool:
+    """Whether the CPU trains; several processes on it must be told so before they meet."""
+    return device == "cpu" or not torch.accelerator.is_available()
+
+
+def accelerator_for(config: TrainingConfig) -> Accelerator:
+    """What runs a configuration, on one device or, under a launcher, on several.
+
+    Raises:
+        InputError: the batch cannot be cut as the processes need it.
+    """
+    recipe = config.recipe
+    accelerator = Accelerator(
+        cpu=uses_cpu(config.device),
+        mixed_precision=recipe.precision,
+        gradient_accumulation_steps=recipe.accumulate,
+    )
+    parts = accelerator.num_processes * recipe.accumulate
+    if recipe.batch_size % parts:
+        raise InputError(
+            f"a batch of {recipe.batch_size} cannot be cut into {parts} equal parts, for "
+            f"{accelerator.num_processes} processes and {recipe.accumulate} parts each; "
+            f"try --batch-size {parts * max(recipe.batch_size // parts, 1)}"
+        )
+    return accelerator

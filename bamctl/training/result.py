@@ -1,0 +1,124 @@
+"""What a comparison has found: accuracies, costs, and the evidence for and against each arm."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from bamctl.data import Data
+from bamctl.evidence import Evidence, compare
+from bamctl.tracing import Trace
+from bamctl.training.arms import BASELINE, Arm
+from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What became of an arm.
+
+    `accuracy` is of the held-out images after the last step, one for each seed; so is
+    `test_accuracy`, where it was asked for. `curve` has the mean over the seeds at each
+    evaluation, by step. `diverged` counts the runs that did, which are counted as guessing.
+    """
+
+    arm: Arm
+    accuracy: tuple[float, ...]
+    test_accuracy: tuple[float, ...]
+    curve: dict[int, float]
+    diverged: int
+    seconds_per_step: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against another."""
+
+    arm: str
+    baseline: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison has found."""
+
+    folder: Path
+    config: TrainingConfig
+    trace: Trace
+    num_train: int
+    num_held_out: int
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    missing: tuple[str, ...]
+    metrics: tuple[dict[str, Any], ...]
+
+
+def summarize(
+    folder: RunFolder,
+    config: TrainingConfig,
+    trace: Trace,
+    data: Data,
+    arms: Iterable[Arm],
+    *,
+    missing: tuple[str, ...] = (),
+) -> Result:
+    """Judge a comparison whose runs are all finished."""
+    found = {arm.name: _arm_result(folder, arm, config) for arm in arms}
+    pairs = _pairs(each.arm for each in found.values())
+    evidence = compare(
+        {
+            f"{arm} {baseline}": (found[baseline].accuracy, found[arm].accuracy)
+            for arm, baseline in pairs
+        },
+        resolution=1 / len(data.held_out.labels),
+    )
+    return Result(
+        folder=folder.path,
+        config=config,
+        trace=trace,
+        num_train=len(data.train.labels),
+        num_held_out=len(data.held_out.labels),
+        arms=tuple(found.values()),
+        comparisons=tuple(Comparison(a, b, evidence[f"{a} {b}"]) for a, b in pairs),
+        missing=missing,
+        metrics=tuple(folder.metrics.lines),
+    )
+
+
+def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResult:
+    lines = [line for line in folder.metrics.lines if line["arm"] == arm.name]
+    by_seed = [[line for line in lines if line["seed"] == seed] for seed in config.seeds]
+    last = [own[-1] for own in by_seed]
+    timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
+    return ArmResult(
+        arm=arm,
+        accuracy=tuple(line["accuracy"] for line in last),
+        test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
+        curve=_mean_curve(by_seed, config.recipe),
+        diverged=sum(line["diverged"] for line in last),
+        seconds_per_step=median(line["seconds_per_step"] for line in timing),
+        peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
+    )
+
+
+def _mean_curve(by_seed: list[list[dict[str, Any]]], recipe: Recipe) -> dict[int, float]:
+    """The mean over the seeds at each evaluation; a run that diverged stays where it ended."""
+    steps = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
+
+    def at(lines: list[dict[str, Any]], step: int) -> float:
+        before = [line for line in lines if line["step"] <= step]
+        return float((before or lines)[-1]["accuracy"])
+
+    return {step: mean(at(lines, step) for lines in by_seed) for step in steps}
+
+
+def _pairs(arms: Iterable[Arm]) -> list[tuple[str, str]]:
+    """What is compared: each placement with the baseline and with its controls."""
+    return [
+        (arm.name, BASELINE) if arm.of is None else (arm.of, arm.name)
+        for arm in arms
+        if arm.kind != "baseline"
+    ]
