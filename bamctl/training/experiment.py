@@ -118,13 +118,9 @@ class Experiment:
         finally:
             folder.close()
         # Read anew, since only one process has written it.
+        written = RunFolder(path, is_writer=False)
         return summarize(
-            RunFolder(path, is_writer=False),
-            self.config,
-            self.trace,
-            self.data,
-            self.arms,
-            self.missing,
+            written, self.config, self.trace, self.data, self.arms, missing=self.missing
         )
 
     def _train(self, folder: RunFolder, arm: Arm, seed: int, progress: Progress) -> None:
