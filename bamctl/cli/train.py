@@ -49,6 +49,8 @@ def train(
     shown.check()
     asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
     asked.check(attention, network)
+    if shown.output is not None and shown.output == comparison.out:
+        raise InputError(f"--output and --out both name {shown.output}; --out is for a folder")
     with working("preparing the comparison"):
         experiment, folder, is_going_on = _prepare(asked, attention, network)
     if not experiment.is_main:

@@ -41,6 +41,10 @@ class Data:
     std: Tensor
     skipped: tuple[str, ...] = ()
 
+    def fingerprint(self) -> str:
+        """A checksum of what is trained on and of what is held out."""
+        return f"{self.train.fingerprint():08x}-{self.held_out.fingerprint():08x}"
+
     def normalized(self, pixels: Tensor) -> Tensor:
         """What the network is given of images with shape (N, C, H, W); grey ones get channels."""
         mean, std = (each.to(pixels.device)[:, None, None] for each in (self.mean, self.std))

@@ -1,7 +1,9 @@
 """Images with labels, in memory or in files, and how a batch of them is read and augmented."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -35,6 +37,10 @@ class Images(Protocol):
         """The labels, with shape (N,)."""
         ...
 
+    def fingerprint(self) -> int:
+        """A number by which the images of a comparison are known again."""
+        ...
+
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
         """Some images; `draws` has a random number for each, by which it is augmented.
 
@@ -57,6 +63,10 @@ class ArrayImages:
     pixels: Tensor
     labels: Tensor
     flips: bool = False
+
+    def fingerprint(self) -> int:
+        """A checksum of the labels; how pixels are scaled may change with a version of PyTorch."""
+        return zlib.crc32(self.labels.numpy().tobytes())
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
         """Some images, as `Images` says."""
@@ -92,6 +102,12 @@ class FileImages:
     labels: Tensor
     num_channels: int
     extents: tuple[int, int]
+
+    def fingerprint(self) -> int:
+        """A checksum of file names and labels; the images would take too long to read."""
+        names = "/".join(Path(self.name(index)).name for index in self.indices)
+        labels = zlib.crc32(self.labels.numpy().tobytes())
+        return zlib.crc32(names.encode("utf-8", "surrogateescape"), labels)
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
         """Some images, as `Images` says."""

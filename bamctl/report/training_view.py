@@ -18,7 +18,7 @@ def training_report(result: Result) -> Report:
         _what_was_done(result),
         _arm_table(result),
         _comparison_table(result),
-        "\n".join(_verdict(each, len(config.seeds)) for each in result.comparisons),
+        "\n".join(_verdict(each, result) for each in result.comparisons),
         *_remarks(result),
         _footnote(result),
     ]
@@ -69,9 +69,15 @@ def _arm_row(arm: ArmResult, result: Result, *, tested: bool) -> list[str]:
         step,
         "" if is_base else slower,
         units.size(arm.peak_memory_bytes),
-        sparkline(arm.curve.values()),
+        sparkline(arm.curve.values(), *_range(result)),
     ]
     return row
+
+
+def _range(result: Result) -> tuple[float, float]:
+    """The lowest and the highest accuracy of any curve, so that all are drawn alike."""
+    every = [value for arm in result.arms for value in arm.curve.values()]
+    return min(every), max(every)
 
 
 def _plus_minus(values: tuple[float, ...]) -> str:
@@ -107,8 +113,8 @@ def _comparison_table(result: Result) -> Table:
 _OPEN = "inconclusive"
 
 
-def _verdict(comparison: Comparison, seeds: int) -> str:
-    found = comparison.evidence
+def _verdict(comparison: Comparison, result: Result) -> str:
+    found, seeds = comparison.evidence, len(result.config.seeds)
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
     start = f"{comparison.arm}{against}: {found.verdict}."
     if found.interval is None or found.detectable is None:
@@ -123,7 +129,7 @@ def _verdict(comparison: Comparison, seeds: int) -> str:
         return f"{start} {seen} If the difference is what it seems, no number of seeds settles it."
     return (
         f"{start} {seen} If the difference is what it seems, {found.more_seeds} more would settle "
-        f"it: `bamctl train --resume` with --seeds {seeds + found.more_seeds}."
+        f"it: `bamctl train --resume {result.folder} --seeds {seeds + found.more_seeds}`."
     )
 
 

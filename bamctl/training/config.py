@@ -36,6 +36,7 @@ class DataConfig(BaseModel):
     bad_images: BadImages = Field(default="refuse", description="images that cannot be read")
     workers: _CountOrNone = Field(default=0, description="processes that read images")
     test: bool = Field(default=False, description="whether the test split is reported at the end")
+    fingerprint: str | None = Field(default=None, description="of the images, to know them again")
 
 
 class Recipe(BaseModel):

@@ -58,11 +58,13 @@ def draw(
     return paths
 
 
-def sparkline(values: Iterable[float]) -> str:
-    """A curve of a few characters, from 0 to 1.
+def sparkline(values: Iterable[float], low: float = 0.0, high: float = 1.0) -> str:
+    """A curve of a few characters, between two values.
 
     >>> sparkline([0.1, 0.5, 0.99])
     '▁▅█'
     """
     bars = "▁▂▃▄▅▆▇█"
-    return "".join(bars[min(int(value * len(bars)), len(bars) - 1)] for value in values)
+    span = max(high - low, 1e-9)
+    heights = (int((value - low) / span * len(bars)) for value in values)
+    return "".join(bars[min(height, len(bars) - 1)] for height in heights)

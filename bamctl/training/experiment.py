@@ -74,12 +74,19 @@ class Experiment:
             device=config.device,
         )
         _check_batch(config, len(self.data.train.labels))
+        known, found = config.data.fingerprint, self.data.fingerprint()
+        if known not in (None, found):
+            raise InputError(
+                f"the images of {config.data.name} are others than those that the comparison began "
+                "with; begin a new one"
+            )
         self.networks = Networks(config)
         made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         self.trace, self.arms, self.missing = made.trace, made.arms, made.missing
         # With its sites written out it means the same in any version.
         pinned = {a.name: _without_network(a) for a in self.arms if a.kind == "placement"}
-        self.config = config.model_copy(update={"placements": pinned})
+        data_config = config.data.model_copy(update={"fingerprint": found})
+        self.config = config.model_copy(update={"placements": pinned, "data": data_config})
         self.accelerator: Accelerator = accelerator_for(config)
 
     @property

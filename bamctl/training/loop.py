@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
-from bamctl.errors import InputError
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.memory import PeakMemory
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
@@ -124,14 +124,15 @@ class Run:
         """Take the steps that are left.
 
         Raises:
-            InputError: an image cannot be read, and is not to be skipped.
+            InputError: an image cannot be read, and is not to be skipped; or the network cannot be
+                trained on such batches.
+            BamctlError: a batch does not fit in memory.
         """
         recipe = self._config.recipe
         started = perf_counter()
         diverged = False
         for batches in self._batches(watcher):
-            with self._memory_measured():
-                self._take_step(batches)
+            self._try_step(batches)
             is_due = self._step % recipe.eval_every == 0 or self._step == recipe.steps
             looked = None
             if is_due or self._step % _LOOK_EVERY == 0:
@@ -191,6 +192,24 @@ class Run:
             raise InputError(cannot_read(batch.unreadable))
         if batch.unreadable:
             watcher.skipped(batch.unreadable)
+
+    def _try_step(self, batches: list[Batch]) -> None:
+        """Take a step, and say what a network that cannot is in want of."""
+        size = self._config.recipe.batch_size
+        try:
+            with self._memory_measured():
+                self._take_step(batches)
+        except torch.OutOfMemoryError as error:
+            raise BamctlError(
+                f"a batch of {size} does not fit in memory; try --accumulate 4, or a smaller batch"
+            ) from error
+        except (RuntimeError, ValueError, TypeError) as error:
+            if self._step or isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"the network cannot be trained on a batch of {size}: {first_line(error)}; try "
+                "another --input or --batch-size"
+            ) from error
 
     def _take_step(self, batches: list[Batch]) -> None:
         recipe, accelerator = self._config.recipe, self._accelerator

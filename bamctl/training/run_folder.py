@@ -114,8 +114,11 @@ class RunFolder:
         self._lock.release()
 
     def is_finished(self, arm: str, seed: int) -> bool:
-        """Whether an arm was trained to the end with a seed."""
-        return self.weights(arm, seed).exists()
+        """Whether an arm was trained to the end with a seed, and all that it found is there."""
+        return self.weights(arm, seed).exists() and all(
+            any((line["arm"], line["seed"]) == (arm, seed) for line in file.lines)
+            for file in (self.metrics, self.timing)
+        )
 
     def weights(self, arm: str, seed: int) -> Path:
         """Where the final weights of a run are."""

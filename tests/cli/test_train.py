@@ -204,6 +204,11 @@ BAD = {
     "no configuration": (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
     "resumed otherwise": (["--resume", "x", "--lr", "1"], ["--lr", "leave it out"]),
     "repeated otherwise": (["resnet18", "--config", "x"], ["MODEL", "leave it out"]),
+    "too small for training": (
+        ["inception_v3", "--input", "3x75x75", "--batch-size", "4", "--seeds", "1"],
+        ["cannot be trained", "--input"],
+    ),
+    "two uses of a name": (["resnet18", "--out", "x", "--output", "x"], ["--output", "--out"]),
     "a broken input": (["resnet18", "--input", "3x"], ["3x"]),
 }
 

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,25 @@ def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) ->
                 experiment.run(tmp_path / "other", Nobody(), resume=True)
 
     experiment.run(tmp_path / "other", Intruder())
+
+
+def test_what_was_lost_of_a_folder_is_found_again(
+    whole: Result, digits: Data, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    for lost in ("metrics.jsonl", "timing.jsonl"):
+        run_to_the_end(folder, digits)
+        (folder / lost).unlink()
+    run_to_the_end(folder, digits)
+    assert weights(folder) == weights(whole.folder)
+    assert metrics(folder) == metrics(whole.folder)
+
+
+def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> None:
+    config = Experiment(small(), digits).config
+    fewer = replace(digits, train=digits.train.subset(range(1000)))
+    with pytest.raises(InputError, match="others than those"):
+        Experiment(config, fewer)
 
 
 def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> None:
