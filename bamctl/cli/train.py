@@ -89,6 +89,12 @@ class _Asked:
             raise InputError(f"{named} both say how long to train; give one of them")
         if self.comparison.pretrained and self.comparison.weights:
             raise InputError("--pretrained and --weights both name weights; give one of them")
+        weights = self.comparison.pretrained or self.comparison.weights
+        if self.length.freeze_backbone_epochs and not weights:
+            raise InputError(
+                "--freeze-backbone-epochs is for networks that start from weights; add "
+                "--pretrained or --weights"
+            )
         if self.comparison.tensorboard and find_spec("tensorboard") is None:
             raise InputError("--tensorboard needs tensorboard: `pip install 'bamctl[tensorboard]'`")
         repeated = "config" if self.comparison.config else "resume"

@@ -9,6 +9,8 @@ from bamctl.report.wording import CONVENTION, SCHEMA, fraction, settings
 from bamctl.training.curves import sparkline
 from bamctl.training.result import ArmResult, Comparison, Result
 
+_OPEN = "inconclusive"
+
 
 def training_report(result: Result) -> Report:
     """What each arm reached, what it costs, and the verdicts."""
@@ -108,9 +110,6 @@ def _comparison_table(result: Result) -> Table:
     ]
     sure = {i for i, each in enumerate(result.comparisons) if each.evidence.verdict != _OPEN}
     return Table(columns, rows, frozenset(sure))
-
-
-_OPEN = "inconclusive"
 
 
 def _verdict(comparison: Comparison, result: Result) -> str:

@@ -88,6 +88,7 @@ class Experiment:
         data_config = config.data.model_copy(update={"fingerprint": found})
         self.config = config.model_copy(update={"placements": pinned, "data": data_config})
         self.accelerator: Accelerator = accelerator_for(config)
+        self._told: set[str] = set()
 
     @property
     def is_main(self) -> bool:
@@ -140,7 +141,7 @@ class Experiment:
         if kept is not None:
             run.restore(kept)
         progress.run_started(arm.name, seed, run.step)
-        timing = run.train(_Recorder(folder, arm.name, seed, progress))
+        timing = run.train(_Recorder(folder, arm.name, seed, progress, self._told))
         folder.finish(arm.name, seed, network, self._placement(arm), asdict(timing))
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
@@ -159,6 +160,7 @@ class _Recorder(Watcher):
     arm: str
     seed: int
     progress: Progress
+    told: set[str]
 
     def stepped(self, step: int, loss: float | None) -> None:
         self.progress.stepped(step, loss)
@@ -174,7 +176,11 @@ class _Recorder(Watcher):
             self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
 
     def skipped(self, files: tuple[str, ...]) -> None:
-        self.progress.note(left_out(files))
+        # Every epoch comes across them again.
+        new = tuple(file for file in files if file not in self.told)
+        self.told.update(new)
+        if new:
+            self.progress.note(left_out(new))
 
 
 def _without_network(arm: Arm) -> Placement:

@@ -108,6 +108,11 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
             f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
         )
+    if steps <= config.recipe.freeze_backbone_steps:
+        raise InputError(
+            f"{minutes:g} minutes are {steps} steps, and the backbone would rest for "
+            f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
+        )
     # Every process has its own clock, and all must take as many steps.
     (steps,) = broadcast_object_list([steps])
     changed = {

@@ -199,7 +199,7 @@ BAD = {
     "a large batch": (["resnet18", "--batch-size", "5000"], ["--batch-size 1438"]),
     "a negative rate": (["resnet18", "--lr", "-1"], ["lr"]),
     "too little time": (["tests.networks:Tiny", "--max-minutes", "0.001"], ["--max-minutes"]),
-    "a frozen backbone": (["resnet18", "--freeze-backbone-epochs", "50"], ["--epochs 100"]),
+    "nothing to freeze": (["resnet18", "--freeze-backbone-epochs", "5"], ["--pretrained"]),
     "no run": (["--resume", "nowhere"], ["nowhere", "config.yaml"]),
     "no configuration": (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
     "resumed otherwise": (["--resume", "x", "--lr", "1"], ["--lr", "leave it out"]),

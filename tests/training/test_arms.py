@@ -48,7 +48,7 @@ def test_what_an_arm_adds_is_what_its_network_has_more() -> None:
 
 
 def test_a_placement_that_selects_nothing() -> None:
-    config = small(model="vit_b_16", input="3x224x224")
+    config = small(model="vit_b_16", input="3x224x224", num_classes=1000)
     with pytest.raises(InputError, match="selects no cut point"):
         make_arms(config, models.build("vit_b_16", initialize=False))
 
