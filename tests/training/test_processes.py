@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 # In double precision, since rounding errors of single precision grow fast in the first steps of a
 # network with batch norm; what is left then is the arithmetic.
 PROGRAM = """
-import json, sys, torch
+import json, os, sys, torch
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 from bamctl.data import Data
@@ -35,7 +35,10 @@ for layer in network.modules():
         layer.p = 0
 Run(network, experiment.data, config, 0, experiment.accelerator).train(Listener())
 if experiment.is_main:
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
+experiment.accelerator.end_training()
+# Threads of the process group may outlive it, and would abort the interpreter's own way out.
+os._exit(0)
 """
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
