@@ -37,11 +37,6 @@ def _written(given: inputs.Inputs) -> str | list[str]:
     return str(given[0]) if len(given) == 1 else list(map(str, given))
 
 
-def _version(value: Any) -> Any:
-    # In Python, True and 1.0 equal 1.
-    return value if type(value) is int else str(value)
-
-
 def _stages(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
@@ -141,7 +136,7 @@ class Placement(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+    schema_version: schemas.Version = Field(
         default=1, alias="schema", description="version of this format"
     )
     model: Annotated[str, Field(min_length=1)] | None = Field(

@@ -1,14 +1,22 @@
 """Data against a schema, with one line that says what is wrong and what would be right."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from bamctl import yaml_files
 from bamctl.errors import InputError, did_you_mean
 
 Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def _version(value: Any) -> Any:
+    # In Python, True and 1.0 equal 1.
+    return value if type(value) is int else str(value)
+
+
+Version = Annotated[Literal[1], BeforeValidator(_version)]
 
 
 def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:

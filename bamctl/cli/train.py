@@ -1,5 +1,6 @@
 """`bamctl train`."""
 
+import itertools
 import time
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -151,8 +152,8 @@ def _with_seeds(config: "TrainingConfig", count: int | None) -> "TrainingConfig"
         return config
     if count < len(config.seeds):
         raise InputError(f"--seeds {count} is fewer than the {len(config.seeds)} that are there")
-    new = (seed for seed in range(len(config.seeds) + count) if seed not in config.seeds)
-    more = [seed for seed, _ in zip(new, range(count - len(config.seeds)), strict=False)]
+    unused = (seed for seed in itertools.count() if seed not in config.seeds)
+    more = itertools.islice(unused, count - len(config.seeds))
     return config.model_copy(update={"seeds": [*config.seeds, *more]})
 
 
@@ -176,11 +177,11 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
         device=wanted.device or "auto",
     )
     weights = "DEFAULT" if wanted.pretrained else wanted.weights
-    length = plan.Length(asked.length.steps, asked.length.epochs)
     recipe = plan.recipe(
         asked.recipe.given(),
-        length,
         data,
+        steps=asked.length.steps,
+        epochs=asked.length.epochs,
         pretrained=weights is not None,
         freeze_backbone_epochs=asked.length.freeze_backbone_epochs,
     )
@@ -248,9 +249,9 @@ def _network(model: str, placements: "dict[str, Placement]") -> dict[str, Any]:
 def _arm(placement: "Placement", *, is_pretrained: bool) -> "Placement":
     """An arm's placement; in a pretrained network attention begins without changing anything."""
     from bamctl.placement import Placement
-    from bamctl.training.config import NETWORK_FIELDS
+    from bamctl.training.config import without_network
 
-    data = {k: v for k, v in placement.as_dict().items() if k not in (*NETWORK_FIELDS, "budget")}
+    data = without_network(placement)
     if is_pretrained and "init" not in placement.attention.model_fields_set:
         data["attention"] = {**data.get("attention", {}), "init": "identity"}
     return Placement.from_options(data)

@@ -4,7 +4,7 @@ from math import cos, pi
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
@@ -17,6 +17,13 @@ Device = Literal["auto", "cpu"]
 
 # What a placement says of the network; in a comparison it stands once for all arms.
 NETWORK_FIELDS = ("model", "args", "input", "num_classes", "stem")
+
+
+def without_network(placement: Placement) -> dict[str, Any]:
+    """A placement in plain values, without what it says of the network and of its budget."""
+    left_out = (*NETWORK_FIELDS, "budget")
+    return {name: value for name, value in placement.as_dict().items() if name not in left_out}
+
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _Count = Annotated[int, Field(ge=1, strict=True)]
@@ -80,16 +87,12 @@ class Recipe(BaseModel):
         return self.lr * (1 + cos(pi * done)) / 2
 
 
-def _version(value: Any) -> Any:
-    return value if type(value) is int else str(value)
-
-
 class TrainingConfig(BaseModel):
     """A whole comparison; nothing else is needed to repeat it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    schema_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+    schema_version: schemas.Version = Field(
         default=1, alias="schema", description="version of this format"
     )
     model: Annotated[str, Field(min_length=1)]
@@ -120,11 +123,6 @@ class TrainingConfig(BaseModel):
                     f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
                 )
         return self
-
-    @property
-    def num_evaluations(self) -> int:
-        """Evaluations of one run; the last step always has one."""
-        return -(-self.recipe.steps // self.recipe.eval_every)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingConfig":

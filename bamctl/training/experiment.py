@@ -1,6 +1,6 @@
 """A comparison from start to end: every arm with every seed, and what that says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bamctl.errors import BamctlError, InputError
 from bamctl.placement import Placement
 from bamctl.training import run_folder
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
-from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig
+from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig, without_network
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
@@ -29,7 +29,7 @@ def load_data(
     config: DataConfig,
     *,
     num_classes: int | None = None,
-    input_shape: Iterable[int] | None = None,
+    input_shape: Sequence[int] | None = None,
     device: str = "auto",
 ) -> Data:
     """The images of a configuration, at the size that a network takes.
@@ -45,7 +45,7 @@ def load_data(
         return datasets.load(
             config.name,
             usual_shape=usual.shape,
-            input_shape=None if input_shape is None else tuple(input_shape),
+            input_shape=input_shape,
             root=Path(config.root),
             download=config.download,
             bad_images=config.bad_images,
@@ -84,7 +84,11 @@ class Experiment:
         made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         self.trace, self.arms, self.missing = made.trace, made.arms, made.missing
         # With its sites written out it means the same in any version.
-        pinned = {a.name: _without_network(a) for a in self.arms if a.kind == "placement"}
+        pinned = {
+            arm.name: Placement.from_options(without_network(arm.placement))
+            for arm in self.arms
+            if arm.kind == "placement" and arm.placement
+        }
         data_config = config.data.model_copy(update={"fingerprint": found})
         self.config = config.model_copy(update={"placements": pinned, "data": data_config})
         self.accelerator: Accelerator = accelerator_for(config)
@@ -181,13 +185,6 @@ class _Recorder(Watcher):
         self.told.update(new)
         if new:
             self.progress.note(left_out(new))
-
-
-def _without_network(arm: Arm) -> Placement:
-    """An arm's placement without what it says of the network, which stands once for all."""
-    assert arm.placement is not None
-    data = {k: v for k, v in arm.placement.as_dict().items() if k not in NETWORK_FIELDS}
-    return Placement.from_options(data)
 
 
 def _check_batch(config: TrainingConfig, num_images: int) -> None:

@@ -1,7 +1,6 @@
 """From what somebody asked for to a configuration with every number in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
 from typing import Any
@@ -28,19 +27,12 @@ _FOR_TRAINING = 0.9
 _LR, _LR_BATCH = 0.1, 256
 
 
-@dataclass(frozen=True)
-class Length:
-    """How long each run is: by one of these, or 150 steps."""
-
-    steps: int | None = None
-    epochs: int | None = None
-
-
 def recipe(
     given: Mapping[str, Any],
-    length: Length,
     data: Data,
     *,
+    steps: int | None = None,
+    epochs: int | None = None,
     pretrained: bool = False,
     freeze_backbone_epochs: int = 0,
 ) -> Recipe:
@@ -48,8 +40,9 @@ def recipe(
 
     Args:
         given: fields of a `Recipe` that are not to be the usual ones.
-        length: how many steps.
         data: what an epoch is of.
+        steps: how many; 150 where neither they nor epochs are given.
+        epochs: how many, instead of steps.
         pretrained: whether the networks start from weights.
         freeze_backbone_epochs: how long what is pretrained rests.
 
@@ -58,7 +51,7 @@ def recipe(
     """
     batch_size = given.get("batch_size", Recipe.model_fields["batch_size"].default)
     per_epoch = max(len(data.train.labels) // batch_size, 1)
-    steps = length.steps or (length.epochs or 0) * per_epoch or _DEFAULT_STEPS
+    steps = steps or (epochs or 0) * per_epoch or _DEFAULT_STEPS
     frozen = freeze_backbone_epochs * per_epoch
     if frozen >= steps:
         raise InputError(
