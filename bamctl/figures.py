@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import nn
 
-from bamctl import checkpoints, models
+from bamctl import checkpoints, models, units
 from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
@@ -56,13 +56,17 @@ class Priced:
     placed: PlacementCost
 
 
-def load_subject(placement: Placement) -> Subject:
+def load_subject(placement: Placement, *, initialize: bool = False) -> Subject:
     """Build and trace the network that a placement is for.
+
+    Args:
+        placement: what it is for.
+        initialize: whether its weights matter; `models.build` says more.
 
     Raises:
         InputError: the placement names no network, or one that cannot be built or traced.
     """
-    network = build(placement, initialize=False)
+    network = build(placement, initialize=initialize)
     traced = trace(network, _inputs(placement))
     return Subject(network, traced, find_trunk(network, traced))
 
@@ -147,7 +151,8 @@ def _weights_file(on: Priced) -> Figure:
     return Figure(base, checkpoints.file_size(modified.state_dict(), written))
 
 
-# How each metric is found that follows from the network alone; `latency` is measured.
+# How each metric is found that follows from the network alone; `latency` also
+# depends on a device.
 MEASURES: dict[Metric, Callable[[Priced], Figure]] = {
     "params": _params,
     "macs": _macs,
@@ -157,31 +162,54 @@ MEASURES: dict[Metric, Callable[[Priced], Figure]] = {
 
 
 def latency(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
-    """The nanoseconds that a batch takes, measured, and how sure that is, in words.
+    """The nanoseconds that a batch takes, measured or estimated, and how sure that is, in words.
 
     Raises:
+        InputError: the device is none to measure on, and no profile is of that name.
         BamctlError: the device is not there, or the batch does not fit in its memory.
     """
     # SciPy, which is under this, takes half a second to import.
-    from bamctl.latency.measure import measure
+    from bamctl.latency.profiles import is_measurable
+
+    found = _measured if is_measurable(allowance.device) else _estimated
+    return found(on, allowance)
+
+
+def _measured(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
+    from bamctl.latency.placed import measure_placed
+    from bamctl.latency.setup import Setup
 
     # Of weights that are all zero, a device might make short work.
-    base = build(on.placement, initialize=True)
-    modified = copy.deepcopy(base)
-    if on.placed.sites:
-        insert_sites(modified, on.placed.sites)
-    found = measure(
-        base,
-        modified,
+    found = measure_placed(
+        build(on.placement, initialize=True),
+        on.placed.sites,
         _inputs(on.placement),
-        device=allowance.device,
+        setup=Setup(device=allowance.device),
         batch_size=allowance.batch_size,
     )
     low, high = found.ratio_ci95
-    nanoseconds = 1e6 * found.base_median_ms
     note = (
-        f"measured on {found.device} ({found.device_name}), batch {found.batch_size}, "
+        f"measured on {allowance.device} ({found.device_name}), batch {found.batch_size}, "
         f"{found.threads} threads: {found.ratio:.3f} times the unmodified network's, 95 % interval "
         f"{low:.3f} to {high:.3f}"
     )
-    return Figure(round(nanoseconds), round(nanoseconds * found.ratio)), note
+    return _in_nanoseconds(found.base.median_ms, found.ratio), note
+
+
+def _estimated(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
+    from bamctl.latency.placed import Estimator
+    from bamctl.latency.profiles import find
+
+    profile = find(allowance.device)
+    estimator = Estimator(on.subject.network, on.subject.trace, profile)
+    found = estimator.estimate(on.placed.sites, allowance.batch_size)
+    note = (
+        f"estimated for {profile.name} ({profile.precision}), batch {found.batch_size}: "
+        f"{found.ratio:.3f} times the unmodified network's; times of networks of unseen families "
+        f"are off by {units.share(profile.held_out.mean_error)} on average"
+    )
+    return _in_nanoseconds(found.base_ms, found.ratio), note
+
+
+def _in_nanoseconds(base_ms: float, ratio: float) -> Figure:
+    return Figure(round(1e6 * base_ms), round(1e6 * base_ms * ratio))

@@ -3,8 +3,11 @@
 import copy
 import weakref
 from collections.abc import Iterable
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -12,6 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bamctl.example import training_arguments
 from bamctl.inputs import InputsLike, read
 from bamctl.structures import tensors
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def on_meta(module: nn.Module) -> nn.Module:
@@ -26,6 +33,20 @@ def on_meta(module: nn.Module) -> nn.Module:
     }
     # Told that these are copied already, deepcopy does not copy the weights first.
     return copy.deepcopy(module, memo=tensors)
+
+
+def sharing_weights(module: Module) -> Module:
+    """A copy of a module with the very same parameters, in modules of its own."""
+    return copy.deepcopy(module, memo={id(each): each for each in module.parameters()})
+
+
+def available_bytes() -> int:
+    """Bytes of memory that the process can still take, by the machine and by its container."""
+    free = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return int(free)
 
 
 def kept_for_backward(module: nn.Module, given: InputsLike) -> int:

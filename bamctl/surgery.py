@@ -94,7 +94,7 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     for site in sites:
         if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
             raise InputError(f"an attention module is inserted at {site.point.module!r} already")
-    modules = [_build(model, site) for site in sites]
+    modules = [build_module(model, site) for site in sites]
     holder = _holder(model)
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
@@ -139,7 +139,8 @@ def _key(holder: Inserted, module: str) -> str:
     return key
 
 
-def _build(model: nn.Module, site: Site) -> nn.Module:
+def build_module(model: nn.Module, site: Site) -> nn.Module:
+    """The attention module of a site, which follows its host's device, dtype and mode."""
     host = model.get_submodule(site.point.module)
     block = model.get_submodule(site.repeated_block) if site.repeated_block else None
     attention = MODULES[site.attention.module](

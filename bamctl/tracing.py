@@ -75,7 +75,8 @@ class Trace:
     """What one forward pass in eval mode did, for a batch of one.
 
     `given` says what the network was called with; `inputs` and `outputs` number the tensors among
-    its arguments and results. How much work the heads of a detector (`is_detector`) have depends on
+    its arguments and results. `shapes` are those of what is computed, `weights` those of parameters
+    and buffers. How much work the heads of a detector (`is_detector`) have depends on
     what they see; here on an image of zeros.
 
     `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
@@ -94,6 +95,7 @@ class Trace:
     operators: tuple[Operator, ...]
     calls: tuple[ModuleCall, ...]
     shapes: dict[int, Shape]
+    weights: dict[int, Shape]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     is_detector: bool = False
@@ -236,18 +238,24 @@ class _MarkedCall:
 
 def _dataflow(recorder: _Recorder, num_inputs: int) -> dict[str, Any]:
     # The graph's inputs are those of the network, then every parameter and buffer.
-    given = list(recorder.graph.inputs())[:num_inputs]
+    inputs = list(recorder.graph.inputs())
+    given, weights = inputs[:num_inputs], inputs[num_inputs:]
     operators = [node for node in recorder.graph.nodes() if node.kind() != "prim::Constant"]
     values = [*given, *(value for node in operators for value in node.outputs())]
-    shapes = {value.unique(): operator_costs.shape_of(value) for value in values}
     number = {value.debugName(): value.unique() for value in values}
     return {
         "operators": tuple(filter(None, map(_operator, operators))),
         "calls": tuple(call.numbered(number) for call in recorder.calls),
-        "shapes": {value: shape for value, shape in shapes.items() if shape is not None},
+        "shapes": _shapes(values),
+        "weights": _shapes(weights),
         "inputs": tuple(value.unique() for value in given),
         "outputs": tuple(value.unique() for value in _flat(recorder.graph.outputs())),
     }
+
+
+def _shapes(values: list[Any]) -> dict[int, Shape]:
+    shapes = ((value.unique(), operator_costs.shape_of(value)) for value in values)
+    return {value: shape for value, shape in shapes if shape is not None}
 
 
 def _operator(node: Any) -> Operator | None:

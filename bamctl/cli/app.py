@@ -14,8 +14,10 @@ import typer
 
 from bamctl import __version__
 from bamctl.cli.analyze import analyze
+from bamctl.cli.calibrate import calibrate
 from bamctl.cli.check import check
 from bamctl.cli.insert import insert
+from bamctl.cli.latency import latency
 from bamctl.cli.models import models
 from bamctl.cli.options import expanded, say
 from bamctl.cli.schema import schema
@@ -27,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (models, analyze, insert, train, check, schema)
+COMMANDS = (models, analyze, insert, latency, train, check, calibrate, schema)
 for command in COMMANDS:
     app.command()(expanded(command))
 

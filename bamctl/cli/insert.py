@@ -12,8 +12,8 @@ from bamctl.cli.options import (
     OutputOptions,
     PlacementName,
     Where,
-    placement_data,
     say,
+    wanted_placement,
     working,
 )
 from bamctl.errors import InputError
@@ -65,13 +65,13 @@ def insert(
 ) -> int:
     """Insert attention modules, prove that the network works, and show what they cost."""
     shown.check()
-    for option, value in (("--weights", weights), ("--placement", placement)):
-        if value == "":
-            raise InputError(f"{option} is empty; give a name or a file, or leave it out")
+    if weights == "":
+        raise InputError("--weights is empty; give a name or a file, or leave it out")
     files = out or []
     _check_out(files, layout, shown)
     checkpoint = _checkpoint(weights)
-    wanted = _wanted(placement, checkpoint, where, model, attention, network)
+    base = placement if placement is not None or checkpoint is None else checkpoint.placement
+    wanted = wanted_placement("insert", model, base, where, attention, network)
     with working(f"inserting into {wanted.model}"):
         inserted, exported = _insert(wanted, weights, checkpoint, files, layout)
     from bamctl.report.insertion_view import insertion_report
@@ -105,28 +105,6 @@ def _checkpoint(weights: str | None) -> "Checkpoint | None":
     from bamctl import checkpoints
 
     return checkpoints.read(Path(weights))
-
-
-def _wanted(
-    placement: str | None,
-    checkpoint: "Checkpoint | None",
-    where: list[str] | None,
-    model: str,
-    attention: AttentionOptions,
-    network: NetworkOptions,
-) -> "Placement":
-    """The placement that was asked for, with the model that it is for."""
-    from bamctl.models import check_name
-    from bamctl.placement import Placement, find
-
-    base = find(placement).as_dict() if placement else {}
-    if not base and checkpoint and checkpoint.placement:
-        base = checkpoint.placement.as_dict()
-    wanted = Placement.from_options(placement_data(base, network, attention, where))
-    name = model or wanted.model
-    if not name:
-        raise InputError("no model: name one, as in `bamctl insert resnet50`, or in the placement")
-    return wanted.model_copy(update={"model": check_name(name)})
 
 
 def _insert(

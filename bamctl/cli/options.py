@@ -18,12 +18,15 @@ from contextlib import (
 )
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
+
+if TYPE_CHECKING:
+    from bamctl.placement import Placement
 
 Panel = "Attention module"
 
@@ -214,9 +217,49 @@ def placement_data(
     return {**data, "attention": {**own, **given}}
 
 
+def wanted_placement(
+    command: str,
+    model: str,
+    base: "Placement | str | None",
+    where: list[str] | None,
+    attention: ModuleOptions,
+    network: NetworkOptions,
+) -> "Placement":
+    """The placement that was asked for, with the model that it is for.
+
+    Args:
+        command: who asks, for the example in an error.
+        model: its name on the command line, or nothing.
+        base: a placement, its name or its file; what was given in options is put over it.
+        where: the sites, if they were given.
+        attention: the module and its hyperparameters.
+        network: which network exactly.
+
+    Raises:
+        InputError: the placement or an option is wrong, or nothing names a model.
+    """
+    from bamctl.models import check_name
+    from bamctl.placement import Placement, find
+
+    if base == "":
+        raise InputError("--placement is empty; give a name or a file, or leave it out")
+    if isinstance(base, str):
+        base = find(base)
+    data = placement_data(base.as_dict() if base else {}, network, attention, where)
+    wanted = Placement.from_options(data)
+    name = model or wanted.model
+    if not name:
+        raise InputError(
+            f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
+        )
+    return wanted.model_copy(update={"model": check_name(name)})
+
+
 @contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str) -> Iterator[Callable[[str], None]]:
     """Say what takes a few seconds, on a terminal; stay quiet in a pipe.
+
+    Gives what changes the words, for work of several parts.
 
     Garbage is not collected meanwhile. Most of a short command's time is the import of torch and
     torchvision; all that they make stays, and looking through it for garbage, over and over, is a
@@ -225,13 +268,13 @@ def working(what: str) -> Iterator[None]:
     gc.disable()
     try:
         # What somebody's own network prints is no part of our result.
-        with redirect_stdout(sys.stderr), _status(what):
-            yield
+        with redirect_stdout(sys.stderr), _status(what) as status:
+            yield lambda text: status.update(text) if status else None
     finally:
         gc.enable()
 
 
-def _status(what: str) -> AbstractContextManager[object]:
+def _status(what: str) -> AbstractContextManager[Any]:
     if sys.stderr is None or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console

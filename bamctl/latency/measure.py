@@ -1,21 +1,25 @@
 """Latency on the device at hand: two networks in turn, and what one costs relative to the other."""
 
 import logging
-import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from scipy import stats
 from torch import nn
 
-from bamctl import example
+from bamctl import example, units
 from bamctl.errors import BamctlError, first_line
-from bamctl.inputs import InputsLike, read
+from bamctl.inputs import Inputs, InputsLike, read
+from bamctl.latency import setup as setups
+from bamctl.latency.setup import Setup
+from bamctl.memory import PeakMemory, available_bytes, on_meta
+from bamctl.structures import tensors
 
 if TYPE_CHECKING:
     from torch.utils.benchmark import Timer
@@ -25,26 +29,55 @@ _BLOCK_SECONDS = 0.02
 _MIN_ROUNDS = 10
 _TRIMMED = 0.2
 
+# An interval that holds 1 and is wider than this tells nothing.
+WIDE = 0.04
+
+Verdict = Literal["slower", "faster", "no difference", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How times are distributed, in milliseconds."""
+
+    median_ms: float
+    q25_ms: float
+    q75_ms: float
+    p90_ms: float
+    p99_ms: float
+
 
 @dataclass(frozen=True)
 class Latency:
     """How long two networks take for one batch, measured in turn in one process.
 
     `base_ms` and `modified_ms` have one time for each round, and what is done with them is done
-    round by round, so that a change of the machine's speed meets both.
+    round by round, so that a change of the machine's speed meets both. Peaks of memory are with
+    weights; those of a CPU are counted, those of a GPU told by its allocator, and None elsewhere.
+    `sites` has the milliseconds of each inserted module alone, where they were asked for.
     """
 
-    device: str
+    setup: Setup
     device_name: str
+    clock_mhz: int | None
+    versions: dict[str, str]
     batch_size: int
     threads: int
+    seconds: float
     base_ms: tuple[float, ...]
     modified_ms: tuple[float, ...]
+    base_peak_bytes: int | None = None
+    modified_peak_bytes: int | None = None
+    sites: dict[str, float] = field(default_factory=dict)
 
     @property
-    def base_median_ms(self) -> float:
-        """The median time of the first network."""
-        return float(np.median(self.base_ms))
+    def base(self) -> Spread:
+        """The times of the first network."""
+        return _spread(self.base_ms)
+
+    @property
+    def modified(self) -> Spread:
+        """The times of the second network."""
+        return _spread(self.modified_ms)
 
     @property
     def ratio(self) -> float:
@@ -56,35 +89,44 @@ class Latency:
 
     @cached_property
     def ratio_ci95(self) -> tuple[float, float]:
-        """The 95 % interval of the ratio, by bootstrap over the rounds."""
+        """The 95 % interval of the ratio, by bootstrap over the rounds.
+
+        With few rounds the percentiles of a bootstrap lie too close together; they are taken
+        further out, as far as Student's t is beyond the normal (Hesterberg, "What Teachers Should
+        Know About the Bootstrap", 2015, section 5.3).
+        """
+        rounds = len(self._log_ratios)
+        kept = rounds - 2 * int(_TRIMMED * rounds)
+        reach = stats.t.ppf(0.975, kept - 1) * (kept / (kept - 1)) ** 0.5
         found = stats.bootstrap(
             (self._log_ratios,),
             lambda sample, axis: stats.trim_mean(sample, _TRIMMED, axis=axis),
             n_resamples=2000,
+            confidence_level=1 - 2 * stats.norm.sf(reach),
             method="percentile",
             rng=np.random.default_rng(0),
         ).confidence_interval
         return float(np.exp(found.low)), float(np.exp(found.high))
 
     @property
+    def verdict(self) -> Verdict:
+        """What the interval says of the second network."""
+        low, high = self.ratio_ci95
+        if low > 1:
+            return "slower"
+        if high < 1:
+            return "faster"
+        return "no difference" if high - low <= WIDE else "inconclusive"
+
+    @property
+    def seconds_to_tell(self) -> int:
+        """How long a run would make an interval narrow enough; it narrows as the root of time."""
+        low, high = self.ratio_ci95
+        return ceil(self.seconds * max(1.0, (high - low) / WIDE) ** 2)
+
+    @property
     def _log_ratios(self) -> np.ndarray:
         return np.log(self.modified_ms) - np.log(self.base_ms)
-
-
-def check_device(name: str) -> torch.device:
-    """A device that is there.
-
-    Raises:
-        BamctlError: it is not.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BamctlError(
-            f"no device {name!r} to measure on: {first_line(error)}; cpu is always there"
-        ) from error
-    return device
 
 
 def measure(
@@ -92,76 +134,138 @@ def measure(
     modified: nn.Module,
     given: InputsLike,
     *,
-    device: str = "cpu",
+    setup: Setup | None = None,
     batch_size: int = 1,
-    threads: int | None = None,
     min_seconds: float = 10.0,
 ) -> Latency:
-    """Time the forward passes of two networks in eval mode, in the order A B B A of each round.
+    """Time two networks in turn, in the order A B B A of each round.
 
-    `torch.utils.benchmark` times them, which warms up and waits for the device.
+    `torch.utils.benchmark` times them, which warms up and waits for the device. The networks are
+    left as they were found: copies are moved, formatted and run.
 
     Args:
-        base: a network; it is moved to the device.
+        base: a network.
         modified: another one of the same input.
         given: what they take, without the batch.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`.
+        setup: how they are run; left out, forward on the CPU in single precision.
         batch_size: images in a batch.
-        threads: of the CPU; PyTorch's own number where left out.
         min_seconds: how long to measure, at least.
 
     Raises:
+        InputError: parts of the setup exclude each other, or a network does not run so.
         BamctlError: the device is not there, or the batch does not fit in its memory.
     """
-    on, count = check_device(device), threads or torch.get_num_threads()
+    setup = setup or Setup()
+    device, inputs = setup.check(), read(given)
+    threads = setup.threads or torch.get_num_threads()
     try:
-        drawn = torch.Generator().manual_seed(0)
-        arguments = example.arguments(base.to(on), read(given), batch_size, drawn)
-        timers = [_timer(network.to(on).eval(), arguments, count) for network in (base, modified)]
-        rounds = _rounds(timers[0], timers[1], min_seconds)
-    except (torch.OutOfMemoryError, MemoryError) as error:
+        with setups.quietly_on(device):
+            networks = setups.prepared((base, modified), inputs, setup)
+            peaks = [_peak_bytes(network, inputs, batch_size, setup) for network in networks]
+            calls = [_call(network, inputs, batch_size, setup) for network in networks]
+            rounds = in_turn([timer(each, threads) for each in calls], min_seconds)
+    except BamctlError:
+        raise
+    except Exception as error:  # whatever a network or a compiler raises
+        if _is_out_of_memory(error):
+            raise _too_large(batch_size, setup) from error
         raise BamctlError(
-            f"a batch of {batch_size} does not fit in the memory of {device}; try a smaller one"
+            f"the network does not run so ({setup.dtype}, {setup.device}): {first_line(error)}"
         ) from error
     times = np.array(rounds) * 1e3
     return Latency(
-        device=device,
-        device_name=_device_name(on),
+        setup=setup,
+        device_name=setups.device_name(device),
+        clock_mhz=setups.clock_mhz(device),
+        versions=setups.versions(device),
         batch_size=batch_size,
-        threads=count,
+        threads=threads,
+        seconds=min_seconds,
         base_ms=tuple(times[:, 0].tolist()),
         modified_ms=tuple(times[:, 1].tolist()),
+        base_peak_bytes=peaks[0],
+        modified_peak_bytes=peaks[1],
     )
 
 
-def _timer(network: nn.Module, arguments: tuple[Any, ...], threads: int) -> "Timer":
+def timer(call: Callable[[], object], threads: int) -> "Timer":
+    """What times a call; it warms up, and waits for the device."""
     # The benchmark's own imports warn of a CUDA that is not there.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch.utils.benchmark import Timer
 
-    def forward() -> None:
-        with torch.inference_mode():
-            network(*arguments)
-
-    return Timer("forward()", globals={"forward": forward}, num_threads=threads)
+    return Timer("call()", globals={"call": call}, num_threads=threads)
 
 
-def _rounds(one: "Timer", other: "Timer", min_seconds: float) -> list[tuple[float, float]]:
-    """Seconds of a call of each, round by round."""
-    calls = max(1, round(_BLOCK_SECONDS / one.timeit(3).median))
+def in_turn(timers: Sequence["Timer"], min_seconds: float) -> list[list[float]]:
+    """Seconds of a call of each, round by round, there and back in each round."""
+    calls = [max(1, round(_BLOCK_SECONDS / timer.timeit(3).median)) for timer in timers]
 
-    def seconds(timer: "Timer") -> float:
-        return float(timer.timeit(calls).median)
+    def seconds(index: int) -> float:
+        return float(timers[index].timeit(calls[index]).median)
 
-    found: list[tuple[float, float]] = []
+    found: list[list[float]] = []
+    order = range(len(timers))
     end = perf_counter() + min_seconds
     while len(found) < _MIN_ROUNDS or perf_counter() < end:
-        # A drift that is linear over the round meets both alike.
-        first, second, third, fourth = map(seconds, (one, other, other, one))
-        found.append(((first + fourth) / 2, (second + third) / 2))
+        # A drift that is linear over the round meets all alike.
+        there = {index: seconds(index) for index in order}
+        back = {index: seconds(index) for index in reversed(order)}
+        found.append([(there[index] + back[index]) / 2 for index in order])
     return found
 
 
-def _device_name(device: torch.device) -> str:
-    names: dict[str, Callable[[], str]] = {"cuda": lambda: torch.cuda.get_device_name(device)}
-    return names.get(device.type, lambda: platform.processor() or platform.machine())()
+def _spread(times: tuple[float, ...]) -> Spread:
+    return Spread(float(np.median(times)), *np.percentile(times, [25, 75, 90, 99]).tolist())
+
+
+def _call(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> Callable[[], None]:
+    return setups.repeated(network, setups.arguments(network, given, batch_size, setup), setup)
+
+
+def _peak_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int | None:
+    """The most bytes at any moment of one pass, and on a CPU proof that they are there."""
+    device = torch.device(setup.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        _call(network, given, batch_size, replace(setup, compile=False, cuda_graph=False))()
+        return int(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        return None
+    try:
+        peak = _counted_bytes(network, given, batch_size, setup)
+    except (RuntimeError, NotImplementedError):
+        # It reads numbers off its tensors, so that nothing is known before it runs.
+        return None
+    if peak > available_bytes():
+        raise _too_large(
+            batch_size,
+            setup,
+            f": it takes {units.size(peak)}, and {units.size(available_bytes())} are free",
+        )
+    return peak
+
+
+def _counted_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int:
+    shapes = on_meta(network)
+    with torch.set_grad_enabled(setup.train):
+        make = example.training_arguments if setup.train else example.arguments
+        arguments = make(shapes, given, batch_size)
+        held = [*shapes.parameters(), *shapes.buffers(), *(t for _, t in tensors(arguments))]
+        with PeakMemory(held) as counted:
+            result = shapes(*arguments)
+            if setup.train:
+                torch.autograd.backward(setups.loss(result))
+    return int(counted.peak_bytes)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def _too_large(batch_size: int, setup: Setup, why: str = "") -> BamctlError:
+    return BamctlError(
+        f"a batch of {batch_size} does not fit in the memory of {setup.device}{why}; "
+        "try a smaller one"
+    )

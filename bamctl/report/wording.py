@@ -51,7 +51,7 @@ def left_out(uncounted: Mapping[str, int]) -> str:
     return f"In no figure, for want of a formula: {kinds}."
 
 
-def fraction(part: int, whole: int) -> float:
+def fraction(part: float, whole: float) -> float:
     """A part of a whole that may be zero."""
     return part / whole if whole else 0.0
 

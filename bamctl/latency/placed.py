@@ -1,0 +1,206 @@
+"""What attention modules do to the latency of a network: measured, or estimated from its trace."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bamctl import surgery
+from bamctl.attention.hook import HOLDER
+from bamctl.inputs import InputsLike, read
+from bamctl.latency import setup as setups
+from bamctl.latency.estimate import KernelTable
+from bamctl.latency.kernels import Kernel, lower
+from bamctl.latency.measure import Latency, in_turn, measure, timer
+from bamctl.latency.profiles import Profile
+from bamctl.latency.setup import Setup
+from bamctl.memory import sharing_weights
+from bamctl.sites import Site
+from bamctl.tracing import Trace, trace
+
+
+def with_sites(network: nn.Module, sites: Sequence[Site]) -> nn.Module:
+    """A copy of a network with attention modules, which shares the weights of the original."""
+    modified = sharing_weights(network)
+    if sites:
+        surgery.insert_sites(modified, sites)
+    return modified
+
+
+def measure_placed(
+    network: nn.Module,
+    sites: Sequence[Site],
+    given: InputsLike,
+    *,
+    setup: Setup | None = None,
+    batch_size: int = 1,
+    min_seconds: float = 10.0,
+    per_site: bool = False,
+) -> Latency:
+    """Time a network without and with attention modules, and each of them alone if wanted.
+
+    `measure` says what the arguments mean, and what is raised.
+    """
+    modified = with_sites(network, sites)
+    found = measure(
+        network,
+        modified,
+        given,
+        setup=setup,
+        batch_size=batch_size,
+        min_seconds=min_seconds,
+    )
+    if not per_site:
+        return found
+    alone = measure_sites(modified, sites, given, setup=setup, batch_size=batch_size)
+    return replace(found, sites=alone)
+
+
+def measure_sites(
+    modified: nn.Module,
+    sites: Sequence[Site],
+    given: InputsLike,
+    *,
+    setup: Setup | None = None,
+    batch_size: int = 1,
+    min_seconds: float = 2.0,
+) -> dict[str, float]:
+    """The milliseconds that each inserted module takes alone, on the map that it is given.
+
+    In turn, as networks are measured; the median over the rounds.
+
+    Args:
+        modified: the network with the modules.
+        sites: where they are.
+        given: what the network takes, without the batch.
+        setup: how it is run.
+        batch_size: images in a batch.
+        min_seconds: how long to measure all of them together, at least.
+
+    Raises:
+        BamctlError: the device is not there.
+    """
+    if not sites:
+        return {}
+    setup = setup or Setup()
+    with setups.quietly_on(setup.check()):
+        (network,) = setups.prepared([modified], read(given), setup)
+        modules = list(network.get_submodule(HOLDER).children())
+        maps = _maps_given(network, modules, given, batch_size, setup)
+        calls = [
+            setups.repeated(module, (at,), setup) for module, at in zip(modules, maps, strict=True)
+        ]
+        threads = setup.threads or torch.get_num_threads()
+        rounds = in_turn([timer(call, threads) for call in calls], min_seconds)
+    medians = 1e3 * np.median(np.array(rounds), axis=0)
+    return {site.point.module: float(m) for site, m in zip(sites, medians, strict=True)}
+
+
+def _maps_given(
+    network: nn.Module, modules: list[nn.Module], given: InputsLike, batch_size: int, setup: Setup
+) -> list[Tensor]:
+    """What each inserted module is called with, in one pass of the network."""
+    found: dict[nn.Module, Tensor] = {}
+
+    def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        found[module] = arguments[0].detach().clone().requires_grad_(setup.train)
+
+    handles = [module.register_forward_pre_hook(keep) for module in modules]
+    try:
+        with torch.no_grad():
+            network(*setups.arguments(network, read(given), batch_size, setup))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[module] for module in modules]
+
+
+@dataclass(frozen=True)
+class LatencyEstimate:
+    """How long a batch would take on the device of a profile, without and with the modules.
+
+    `sites` has the milliseconds that each module adds. `base_kinds` says what of `base_ms` which
+    kinds of kernel take, `added_kinds` the same of what is added.
+    """
+
+    profile: Profile
+    batch_size: int
+    base_ms: float
+    sites: dict[str, float]
+    base_kinds: dict[str, float]
+    added_kinds: dict[str, float]
+    num_base_kernels: int
+    num_added_kernels: int
+
+    @property
+    def modified_ms(self) -> float:
+        """With the modules."""
+        return self.base_ms + sum(self.sites.values())
+
+    @property
+    def ratio(self) -> float:
+        """The time with the modules as a multiple of the time without."""
+        return self.modified_ms / self.base_ms
+
+    @property
+    def launch_fraction(self) -> float:
+        """What part of the time that is added would be spent if kernels did nothing."""
+        added = self.modified_ms - self.base_ms
+        launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e3
+        return min(1.0, launches / added) if added else 0.0
+
+
+class Estimator:
+    """Estimates for one traced network on one device, for any sites and size of batch."""
+
+    def __init__(self, network: nn.Module, traced: Trace, profile: Profile) -> None:
+        self._network = network
+        self._trace = traced
+        self._profile = profile
+        lowered = lower(traced, profile.precision)
+        self._widths = lowered.widths
+        self._base = KernelTable(lowered.kernels)
+        self._tables: dict[Site, KernelTable] = {}
+
+    def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
+        """The time of a batch without and with attention modules at the sites."""
+        base = self._milliseconds(self._base, batch_size)
+        tables = {site.point.module: self._table(site) for site in sites}
+        added = {name: self._milliseconds(each, batch_size) for name, each in tables.items()}
+        kinds = [table.by_kind(added[name]) for name, table in tables.items()]
+        return LatencyEstimate(
+            profile=self._profile,
+            batch_size=batch_size,
+            base_ms=float(base.sum()),
+            sites={name: float(times.sum()) for name, times in added.items()},
+            base_kinds=self._base.by_kind(base),
+            added_kinds={
+                kind: sum(each.get(kind, 0.0) for each in kinds)
+                for kind in dict.fromkeys(kind for each in kinds for kind in each)
+            },
+            num_base_kernels=len(base),
+            num_added_kernels=sum(map(len, added.values())),
+        )
+
+    def _milliseconds(self, table: KernelTable, batch_size: int) -> np.ndarray:
+        profile = self._profile
+        return 1e3 * table.seconds(profile.hardware, profile.coefficients, batch_size)
+
+    def _table(self, site: Site) -> KernelTable:
+        if site not in self._tables:
+            self._tables[site] = KernelTable(self._site_kernels(site))
+        return self._tables[site]
+
+    def _site_kernels(self, site: Site) -> list[Kernel]:
+        """The kernels of one attention module, on the map that it is given."""
+        module = surgery.build_module(self._network, site)
+        at = site.point.map
+        calls = (call for call in self._trace.calls if call.module == site.point.module)
+        value = next((call.output for call in calls), None)
+        width = None if value is None else self._widths.get(value)
+        traced = trace(module, at.shape)
+        kernels = lower(traced, self._profile.precision, input_width=width).kernels
+        return [kernel.times(at.batch) for kernel in kernels]

@@ -1,0 +1,253 @@
+"""Latency as a report: measured times with their intervals, or estimates with their error."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bamctl import inputs, units
+from bamctl.figures import Priced
+from bamctl.latency.measure import WIDE, Latency, Spread
+from bamctl.latency.placed import LatencyEstimate
+from bamctl.latency.profiles import Profile
+from bamctl.report.document import Column, Report, Table
+from bamctl.report.wording import SCHEMA, fraction, nothing_to_place, settings
+
+
+def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
+    """What was measured, for every size of batch."""
+    blocks: list[Table | str] = [_times(measured), _ratios(measured)]
+    if measured[0].sites:
+        blocks.append(
+            _sites([(each.batch_size, each.base.median_ms, each.sites) for each in measured])
+        )
+    blocks += [text for each in measured if (text := _inconclusive(each))]
+    blocks += _placed(on)
+    blocks.append(_how(measured[0]))
+    batches = [_measured_data(each) for each in measured]
+    data = _data(on, measured[0].setup.device, batches, is_estimated=False)
+    data |= {
+        "device_name": measured[0].device_name,
+        "clock_mhz": measured[0].clock_mhz,
+        "threads": measured[0].threads,
+        "setup": asdict(measured[0].setup),
+        "versions": measured[0].versions,
+    }
+    return Report(_heading(on, f"measured on {measured[0].device_name}"), blocks, data, batches)
+
+
+def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_site: bool) -> Report:
+    """What was estimated, for every size of batch."""
+    profile = estimates[0].profile
+    columns = [
+        Column("batch", "right"),
+        Column("without", "right"),
+        Column("with", "right"),
+        Column("added", "right"),
+        Column("", "right"),
+        Column("of which launches", "right"),
+    ]
+    rows = [
+        [
+            str(each.batch_size),
+            _ms(each.base_ms),
+            _ms(each.modified_ms),
+            f"+{_ms(each.modified_ms - each.base_ms)}",
+            units.percent(each.ratio - 1),
+            units.share(each.launch_fraction),
+        ]
+        for each in estimates
+    ]
+    blocks: list[Table | str] = [Table(columns, rows)]
+    if per_site:
+        blocks.append(_sites([(each.batch_size, each.base_ms, each.sites) for each in estimates]))
+    blocks += [*_placed(on), error_text(profile)]
+    batches = [_estimated_data(each) for each in estimates]
+    data = _data(on, profile.name, batches, is_estimated=True)
+    data |= {"profile": profile.model_dump(mode="json", by_alias=True)}
+    return Report(_heading(on, f"estimated for {profile.name}"), blocks, data, batches)
+
+
+def error_text(profile: Profile) -> str:
+    """That times are estimated and not measured, and how far they may be off."""
+    held_out = profile.held_out
+    return (
+        f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
+        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times were "
+        f"off by {units.share(held_out.mean_error)} on average and "
+        f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
+    )
+
+
+def _heading(on: Priced, how: str) -> str:
+    return f"{on.placement.model}   {inputs.text(on.subject.trace.given)}   {how}"
+
+
+def _times(measured: Sequence[Latency]) -> Table:
+    columns = [
+        Column("batch", "right"),
+        Column("network"),
+        Column("median", "right"),
+        Column("25 - 75 %", "right"),
+        Column("p90", "right"),
+        Column("p99", "right"),
+        Column("peak memory", "right"),
+    ]
+    rows = [
+        [str(each.batch_size), name, *_spread_cells(spread), units.size(peak) if peak else "-"]
+        for each in measured
+        for name, spread, peak in (
+            ("without", each.base, each.base_peak_bytes),
+            ("with attention", each.modified, each.modified_peak_bytes),
+        )
+    ]
+    return Table(columns, rows)
+
+
+def _spread_cells(spread: Spread) -> list[str]:
+    middle = f"{_ms(spread.q25_ms)} - {_ms(spread.q75_ms)}"
+    return [_ms(spread.median_ms), middle, _ms(spread.p90_ms), _ms(spread.p99_ms)]
+
+
+def _ratios(measured: Sequence[Latency]) -> Table:
+    columns = [
+        Column("batch", "right"),
+        Column("ratio", "right"),
+        Column("95 % interval", "right"),
+        Column("rounds", "right"),
+        Column("verdict"),
+    ]
+    rows = [
+        [
+            str(each.batch_size),
+            f"{each.ratio:.3f}",
+            "{:.3f} to {:.3f}".format(*each.ratio_ci95),
+            str(len(each.base_ms)),
+            each.verdict,
+        ]
+        for each in measured
+    ]
+    return Table(columns, rows)
+
+
+def _sites(batches: Sequence[tuple[int, float, dict[str, float]]]) -> Table:
+    columns = [
+        Column("batch", "right"),
+        Column("module at"),
+        Column("alone", "right"),
+        Column("of all modules", "right"),
+        Column("of the network", "right"),
+    ]
+    rows = [
+        [
+            str(batch_size),
+            name,
+            _ms(ms),
+            units.share(fraction(ms, sum(sites.values()))),
+            units.share(fraction(ms, base_ms)),
+        ]
+        for batch_size, base_ms, sites in batches
+        for name, ms in sites.items()
+    ]
+    return Table(columns, rows)
+
+
+def _inconclusive(measured: Latency) -> str | None:
+    if measured.verdict != "inconclusive":
+        return None
+    low, high = measured.ratio_ci95
+    return (
+        f"Batch {measured.batch_size} is inconclusive: the interval holds 1.000 and is "
+        f"{units.share(high - low)} wide, where {units.share(WIDE)} would tell. The times vary too "
+        f"much for {measured.seconds:g} s; try --min-seconds {measured.seconds_to_tell}, or a "
+        "machine with less to do."
+    )
+
+
+def _placed(on: Priced) -> list[str]:
+    if not on.placed.sites:
+        return [f"Nothing inserted. {nothing_to_place(str(on.placement.model), on.subject.trunk)}"]
+    kinds = dict.fromkeys(settings(site.attention) for site in on.placed.sites)
+    where = ", ".join(on.placed.modules)
+    return [f"{'; '.join(kinds)}.\nAt {len(on.placed.sites)} sites: {where}."]
+
+
+def _how(measured: Latency) -> str:
+    setup = measured.setup
+    what = "a training step, forward and backward" if setup.train else "the forward pass"
+    given = [setup.dtype, setup.memory_format, f"{measured.threads} threads"]
+    given += [name for name in ("fuse", "compile", "cuda_graph") if getattr(setup, name)]
+    clock = f" at {measured.clock_mhz} MHz" if measured.clock_mhz else ""
+    versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
+    return (
+        f"Times of {what}, for one batch; {', '.join(given)}; {setup.device}: "
+        f"{measured.device_name}{clock}; {versions}. Both networks in turn in one process, "
+        f"{measured.seconds:g} s for each batch size. The ratio is the mean over rounds, round by "
+        "round, without the fifth at either end; its interval is by bootstrap."
+    )
+
+
+def _data(
+    on: Priced, device: str, batches: list[dict[str, Any]], *, is_estimated: bool
+) -> dict[str, Any]:
+    first = batches[0]
+    return {
+        "schema": SCHEMA,
+        "model": on.placement.model,
+        "input_shape": list(on.subject.trace.input_shape),
+        "modules": on.placed.modules,
+        "device": device,
+        "estimated": is_estimated,
+        # Those of the smallest batch; all are under `batches`.
+        **{
+            key: first[key]
+            for key in ("batch_size", "base_ms", "modified_ms", "ratio", "ratio_ci95")
+        },
+        "batches": batches,
+    }
+
+
+def _measured_data(measured: Latency) -> dict[str, Any]:
+    return {
+        "batch_size": measured.batch_size,
+        "base_ms": measured.base.median_ms,
+        "modified_ms": measured.modified.median_ms,
+        "ratio": measured.ratio,
+        "ratio_ci95": list(measured.ratio_ci95),
+        "verdict": measured.verdict,
+        "num_rounds": len(measured.base_ms),
+        "seconds": measured.seconds,
+        **{f"base_{name}": value for name, value in asdict(measured.base).items()},
+        **{f"modified_{name}": value for name, value in asdict(measured.modified).items()},
+        "base_peak_memory_bytes": measured.base_peak_bytes,
+        "modified_peak_memory_bytes": measured.modified_peak_bytes,
+        "sites": _sites_data(measured.sites),
+    }
+
+
+def _estimated_data(found: LatencyEstimate) -> dict[str, Any]:
+    return {
+        "batch_size": found.batch_size,
+        "base_ms": found.base_ms,
+        "modified_ms": found.modified_ms,
+        "ratio": found.ratio,
+        # How sure an estimate is, its profile says; a ratio of estimates has no interval.
+        "ratio_ci95": None,
+        "launch_fraction": found.launch_fraction,
+        "base_ms_by_kind": found.base_kinds,
+        "added_ms_by_kind": found.added_kinds,
+        "num_base_kernels": found.num_base_kernels,
+        "num_added_kernels": found.num_added_kernels,
+        "sites": _sites_data(found.sites),
+    }
+
+
+def _sites_data(sites: dict[str, float]) -> list[dict[str, Any]]:
+    whole = sum(sites.values())
+    return [
+        {"module": name, "latency_ms": ms, "share": fraction(ms, whole)}
+        for name, ms in sites.items()
+    ]
+
+
+def _ms(milliseconds: float) -> str:
+    return units.duration(round(1e6 * milliseconds))
