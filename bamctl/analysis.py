@@ -12,7 +12,7 @@ from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import STRATEGIES, Attention, Placement, Stages, as_pattern
-from bamctl.sites import resolve
+from bamctl.sites import Site, resolve
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk
 
@@ -106,6 +106,17 @@ def analyze_network(name: str, model: nn.Module, placement: Placement, given: In
             for strategy in STRATEGIES
         },
     )
+
+
+def shown_sites(analysis: Analysis) -> tuple[Site, ...]:
+    """A site at the end of each stage, and those of the strategies, where a module can be."""
+    ends = [stage.end.module for stage in analysis.trunk.stages]
+    placed = [name for each in analysis.strategies.values() for name in each.modules]
+    possible = [n for n in {*ends, *placed} if isinstance(analysis.point_costs.get(n), Cost)]
+    if not possible:
+        return ()
+    where = [as_pattern(name) for name in possible]
+    return resolve(Placement(attention=analysis.attention, where=where), analysis.trunk)
 
 
 def _strategy_cost(

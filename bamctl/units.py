@@ -50,6 +50,15 @@ def duration(nanoseconds: int) -> str:
     return _scaled(nanoseconds, _TIME_UNITS) or f"{nanoseconds} ns"
 
 
+def milliseconds(value: float) -> str:
+    """A time in milliseconds, with its unit.
+
+    >>> milliseconds(1.5), milliseconds(0.0125)
+    ('1.50 ms', '12.50 us')
+    """
+    return duration(round(1e6 * value))
+
+
 def percent(fraction: float) -> str:
     """A signed overhead.
 

@@ -1,6 +1,6 @@
 """`bamctl analyze`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,9 +9,18 @@ from bamctl.cli.options import (
     ModelName,
     NetworkOptions,
     OutputOptions,
+    flag,
+    option,
     placement_data,
     working,
 )
+from bamctl.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bamctl.analysis import Analysis
+    from bamctl.latency.placed import AddedLatency
 
 
 def analyze(
@@ -20,30 +29,57 @@ def analyze(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each stage is a bottleneck or is not.")
     ] = False,
+    latency: Annotated[
+        bool, flag("--latency", "Add what each module would add to the latency of a batch.")
+    ] = False,
+    device: Annotated[
+        str | None,
+        option(
+            "With --latency: cpu, cuda or mps to time modules there, or a GPU's name or profile to "
+            "estimate them. [cuda where there is one]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, option("With --latency: images in a batch. [1]", min=1)
+    ] = None,
     attention: AttentionOptions,
     network: NetworkOptions,
     out: OutputOptions,
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
-    from bamctl.models import check_name
+    from bamctl.models import check_name, default_inputs
     from bamctl.placement import Placement
 
     out.check()
     check_name(model)
-    wanted = Placement.from_options(placement_data({}, network, attention))
+    for name, value in (("--device", device), ("--batch-size", batch_size)):
+        if value is not None and not latency:
+            raise InputError(f"{name} is for --latency; add that")
+    wanted = Placement.from_options({"model": model, **placement_data({}, network, attention)})
 
     with working(f"tracing {model}"):
-        from bamctl.analysis import analyze as run
+        from bamctl.analysis import analyze_network
+        from bamctl.figures import build
         from bamctl.report.analysis_view import analysis_report
 
-        found = run(
-            model,
-            input_shape=wanted.input,
-            args=wanted.args,
-            attention=wanted.attention,
-            stages=wanted.stages,
-            num_classes=wanted.num_classes,
-            stem=wanted.stem,
-        )
-    out.show(analysis_report(found, explain=explain))
+        built = build(wanted, initialize=latency)
+        given = wanted.input or default_inputs(model)
+        found = analyze_network(model, built, wanted, given)
+        added = _added(found, built, device, batch_size or 1) if latency else None
+    out.show(analysis_report(found, explain=explain, latency=added))
     return 0
+
+
+def _added(
+    found: "Analysis", network: "nn.Module", device: str | None, batch_size: int
+) -> "AddedLatency":
+    from bamctl.analysis import shown_sites
+    from bamctl.latency.placed import estimated_added, measured_added
+    from bamctl.latency.profiles import find, is_measurable
+    from bamctl.latency.setup import Setup, default_device
+
+    sites = shown_sites(found)
+    if device is not None and not is_measurable(device):
+        return estimated_added(network, found.trace, sites, find(device), batch_size)
+    setup = Setup(device=device or default_device())
+    return measured_added(network, found.trace.given, sites, setup, batch_size)

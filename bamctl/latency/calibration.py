@@ -18,7 +18,7 @@ from bamctl.latency import setup as setups
 from bamctl.latency.estimate import KernelTable
 from bamctl.latency.fitting import Error, Sample, errors, fit, held_out_errors, summarize
 from bamctl.latency.kernels import Precision, lower
-from bamctl.latency.measure import timer
+from bamctl.latency.measure import benchmark
 from bamctl.latency.profiles import Hardware, MemoryFormat, Profile, find, shipped_names
 from bamctl.latency.setup import DTYPES, Setup
 from bamctl.tracing import trace
@@ -227,7 +227,8 @@ def _under_autocast(
 
 
 def _seconds(call: Callable[[], object], at_least: float) -> float:
-    measured = timer(call, torch.get_num_threads()).blocked_autorange(min_run_time=at_least)
+    timer = benchmark().Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
+    measured = timer.blocked_autorange(min_run_time=at_least)
     return float(measured.median)
 
 
@@ -278,8 +279,6 @@ def _cache_bytes(device: torch.device) -> int:
 def _check_families(networks: Sequence[str]) -> None:
     for network in networks:
         if models.check_name(network) not in models.names():
-            raise InputError(
-                f"{network!r} is none of torchvision's networks"
-            )
+            raise InputError(f"{network!r} is none of torchvision's networks")
     if len(set(map(_family, networks))) < 2:
         raise InputError("all networks are of one family; to hold one out takes two")

@@ -1,12 +1,14 @@
 """Latency on the device at hand: two networks in turn, and what one costs relative to the other."""
 
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,12 +23,10 @@ from bamctl.latency.setup import Setup
 from bamctl.memory import PeakMemory, available_bytes, on_meta
 from bamctl.structures import tensors
 
-if TYPE_CHECKING:
-    from torch.utils.benchmark import Timer
-
-# A block of calls is timed as one; the clock and its warm-up vanish in a block of this length.
+# A block of calls is timed as one; what the clock takes vanishes in a block of this length.
 _BLOCK_SECONDS = 0.02
-_MIN_ROUNDS = 10
+_WARM_UP = 3
+_MIN_ROUNDS = 20
 _TRIMMED = 0.2
 
 # An interval that holds 1 and is wider than this tells nothing.
@@ -138,10 +138,10 @@ def measure(
     batch_size: int = 1,
     min_seconds: float = 10.0,
 ) -> Latency:
-    """Time two networks in turn, in the order A B B A of each round.
+    """Time two networks in turn, in the order A B, then B A, and so on.
 
-    `torch.utils.benchmark` times them, which warms up and waits for the device. The networks are
-    left as they were found: copies are moved, formatted and run.
+    Both are warm before they are timed, by the clock of `torch.utils.benchmark`, which waits for
+    the device. The networks are left as they were found: copies are moved, formatted and run.
 
     Args:
         base: a network.
@@ -163,7 +163,7 @@ def measure(
             networks = setups.prepared((base, modified), inputs, setup)
             peaks = [_peak_bytes(network, inputs, batch_size, setup) for network in networks]
             calls = [_call(network, inputs, batch_size, setup) for network in networks]
-            rounds = in_turn([timer(each, threads) for each in calls], min_seconds)
+            rounds = in_turn(calls, min_seconds, threads)
     except BamctlError:
         raise
     except Exception as error:  # whatever a network or a compiler raises
@@ -188,31 +188,46 @@ def measure(
     )
 
 
-def timer(call: Callable[[], object], threads: int) -> "Timer":
-    """What times a call; it warms up, and waits for the device."""
-    # The benchmark's own imports warn of a CUDA that is not there.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    from torch.utils.benchmark import Timer
+def in_turn(
+    calls: Sequence[Callable[[], object]], min_seconds: float, threads: int
+) -> list[list[float]]:
+    """Seconds of each call, round by round, in the opposite order of the round before.
 
-    return Timer("call()", globals={"call": call}, num_threads=threads)
-
-
-def in_turn(timers: Sequence["Timer"], min_seconds: float) -> list[list[float]]:
-    """Seconds of a call of each, round by round, there and back in each round."""
-    calls = [max(1, round(_BLOCK_SECONDS / timer.timeit(3).median)) for timer in timers]
-
-    def seconds(index: int) -> float:
-        return float(timers[index].timeit(calls[index]).median)
-
-    found: list[list[float]] = []
-    order = range(len(timers))
-    end = perf_counter() + min_seconds
-    while len(found) < _MIN_ROUNDS or perf_counter() < end:
-        # A drift that is linear over the round meets all alike.
-        there = {index: seconds(index) for index in order}
-        back = {index: seconds(index) for index in reversed(order)}
-        found.append([(there[index] + back[index]) / 2 for index in order])
+    Neighbours in time are compared, for a machine's speed changes within a second.
+    """
+    with benchmark().set_torch_threads(threads):
+        numbers = [_block(call) for call in calls]
+        found: list[list[float]] = []
+        order = list(range(len(calls)))
+        end = perf_counter() + min_seconds
+        while len(found) < _MIN_ROUNDS or perf_counter() < end:
+            taken = {index: _seconds(calls[index], numbers[index]) for index in order}
+            found.append([taken[index] for index in sorted(order)])
+            order.reverse()
     return found
+
+
+def benchmark() -> ModuleType:
+    """PyTorch's module for benchmarks, whose clock waits for CUDA."""
+    # Its own imports warn of a CUDA that is not there.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    return importlib.import_module("torch.utils.benchmark")
+
+
+def _block(call: Callable[[], object]) -> int:
+    """How often to run a warm call so that its block is long enough to be timed."""
+    for _ in range(_WARM_UP):
+        call()
+    return max(1, round(_BLOCK_SECONDS / _seconds(call, _WARM_UP)))
+
+
+def _seconds(call: Callable[[], object], number: int) -> float:
+    """Of one call, as the mean of a number of them."""
+    clock = benchmark().timer
+    start = clock()
+    for _ in range(number):
+        call()
+    return float(clock() - start) / number
 
 
 def _spread(times: tuple[float, ...]) -> Spread:

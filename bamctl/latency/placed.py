@@ -14,7 +14,7 @@ from bamctl.inputs import InputsLike, read
 from bamctl.latency import setup as setups
 from bamctl.latency.estimate import KernelTable
 from bamctl.latency.kernels import Kernel, lower
-from bamctl.latency.measure import Latency, in_turn, measure, timer
+from bamctl.latency.measure import Latency, in_turn, measure
 from bamctl.latency.profiles import Profile
 from bamctl.latency.setup import Setup
 from bamctl.memory import sharing_weights
@@ -94,7 +94,7 @@ def measure_sites(
             setups.repeated(module, (at,), setup) for module, at in zip(modules, maps, strict=True)
         ]
         threads = setup.threads or torch.get_num_threads()
-        rounds = in_turn([timer(call, threads) for call in calls], min_seconds)
+        rounds = in_turn(calls, min_seconds, threads)
     medians = 1e3 * np.median(np.array(rounds), axis=0)
     return {site.point.module: float(m) for site, m in zip(sites, medians, strict=True)}
 
@@ -102,11 +102,15 @@ def measure_sites(
 def _maps_given(
     network: nn.Module, modules: list[nn.Module], given: InputsLike, batch_size: int, setup: Setup
 ) -> list[Tensor]:
-    """What each inserted module is called with, in one pass of the network."""
+    """A map like the one that each inserted module is called with in a pass of the network.
+
+    Of random numbers: where weights are random, those of a deep network may vanish, and a CPU is
+    slow with numbers that are almost zero.
+    """
     found: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        found[module] = arguments[0].detach().clone().requires_grad_(setup.train)
+        found[module] = torch.randn_like(arguments[0]).requires_grad_(setup.train)
 
     handles = [module.register_forward_pre_hook(keep) for module in modules]
     try:
@@ -151,6 +155,43 @@ class LatencyEstimate:
         added = self.modified_ms - self.base_ms
         launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e3
         return min(1.0, launches / added) if added else 0.0
+
+
+@dataclass(frozen=True)
+class AddedLatency:
+    """What each of many attention modules takes for one batch, one by one.
+
+    `profile` is that of an estimate; None where the modules were timed, each alone.
+    """
+
+    device: str
+    device_name: str
+    batch_size: int
+    base_ms: float
+    sites: dict[str, float]
+    profile: Profile | None = None
+
+
+def estimated_added(
+    network: nn.Module, traced: Trace, sites: Sequence[Site], profile: Profile, batch_size: int
+) -> AddedLatency:
+    """What modules at the sites would add on the device of a profile."""
+    found = Estimator(network, traced, profile).estimate(sites, batch_size)
+    return AddedLatency(profile.name, profile.name, batch_size, found.base_ms, found.sites, profile)
+
+
+def measured_added(
+    network: nn.Module, given: InputsLike, sites: Sequence[Site], setup: Setup, batch_size: int
+) -> AddedLatency:
+    """What modules at the sites take alone, and the network without them.
+
+    Raises:
+        BamctlError: the device is not there, or the batch does not fit in its memory.
+    """
+    base = measure(network, network, given, setup=setup, batch_size=batch_size, min_seconds=1.0)
+    modified = with_sites(network, sites)
+    alone = measure_sites(modified, sites, given, setup=setup, batch_size=batch_size)
+    return AddedLatency(setup.device, base.device_name, batch_size, base.base.median_ms, alone)
 
 
 class Estimator:

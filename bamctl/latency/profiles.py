@@ -52,7 +52,9 @@ class Coefficients(BaseModel):
     )
     bandwidth: _Positive = Field(description="fraction of the bandwidth that kernels reach")
     cache_speedup: _Positive = Field(description="how much faster what fits in the cache is")
-    launch_us: _Positive = Field(description="microseconds that a kernel takes at least, with PyTorch's work before it")
+    launch_us: _Positive = Field(
+        description="microseconds that a kernel takes at least, and PyTorch before it"
+    )
 
 
 class HeldOut(BaseModel):

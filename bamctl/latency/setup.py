@@ -128,7 +128,7 @@ def prepared(networks: Sequence[nn.Module], given: Inputs, setup: Setup) -> list
         tensors |= {id(buffer): _moved(buffer.clone(), setup) for buffer in network.buffers()}
     copies = [copy.deepcopy(network, dict(tensors)) for network in networks]
     for network in copies:
-        network.train(setup.train).requires_grad_(setup.train)
+        network.train(setup.train)
     return copies
 
 

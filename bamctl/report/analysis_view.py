@@ -7,6 +7,7 @@ from bamctl import inputs, units
 from bamctl.analysis import Analysis
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
+from bamctl.latency.placed import AddedLatency
 from bamctl.placement import Attention
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import (
@@ -14,6 +15,7 @@ from bamctl.report.wording import (
     SCHEMA,
     attention_data,
     cost_data,
+    estimate_error,
     extents_data,
     fraction,
     left_out,
@@ -23,15 +25,22 @@ from bamctl.report.wording import (
 )
 
 
-def analysis_report(analysis: Analysis, *, explain: bool) -> Report:
+def analysis_report(
+    analysis: Analysis, *, explain: bool, latency: AddedLatency | None = None
+) -> Report:
     """Stages, then strategies, then the conventions of the numbers."""
-    blocks: list[Table | str] = [_stage_table(analysis)]
+    blocks: list[Table | str] = [_stage_table(analysis, latency)]
     if explain:
         reasons = enumerate(_reasons(analysis), 1)
         blocks.append("\n".join(f"stage {number}: {reason}" for number, reason in reasons))
-    blocks += [_strategy_table(analysis), *_remarks(analysis), _footnote(analysis)]
-    records = [_point_data(analysis, point) for point in analysis.trunk.points]
-    return Report(_heading(analysis), blocks, _analysis_data(analysis, records), records)
+    blocks += [_strategy_table(analysis, latency), *_remarks(analysis), _footnote(analysis)]
+    if latency is not None:
+        blocks.append(_latency_text(latency))
+    records = [_point_data(analysis, point, latency) for point in analysis.trunk.points]
+    data = _analysis_data(analysis, records)
+    if latency is not None:
+        _add_latency(data, latency)
+    return Report(_heading(analysis), blocks, data, records)
 
 
 def _heading(analysis: Analysis) -> str:
@@ -42,7 +51,7 @@ def _heading(analysis: Analysis) -> str:
     )
 
 
-def _stage_table(analysis: Analysis) -> Table:
+def _stage_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
     columns = [
         Column("stage", "right"),
         Column("side", "right"),
@@ -53,6 +62,7 @@ def _stage_table(analysis: Analysis) -> Table:
         Column("role"),
         Column(f"{_name(analysis.attention)} here adds", "right"),
         Column("", "right"),
+        *_latency_columns(latency),
     ]
     rows, chosen = [], analysis.trunk.bottlenecks(analysis.stages)
     for number, stage in enumerate(analysis.trunk.stages, 1):
@@ -68,6 +78,7 @@ def _stage_table(analysis: Analysis) -> Table:
                 stage.end.module,
                 _role(stage, analysis),
                 *(_added(cost) if not stage.is_stem else ("", "")),
+                *(_latency_cells(latency, [] if stage.is_stem else [stage.end.module])),
             ]
         )
     emphasized = {i for i, stage in enumerate(analysis.trunk.stages) if stage.bottleneck in chosen}
@@ -78,6 +89,31 @@ def _added(cost: Cost | str) -> tuple[str, str]:
     if isinstance(cost, str):
         return ("not possible", "")
     return f"{units.count(cost.params)} params", units.macs(cost.macs)
+
+
+def _latency_columns(latency: AddedLatency | None) -> list[Column]:
+    return [Column("latency", "right")] if latency else []
+
+
+def _latency_cells(latency: AddedLatency | None, modules: Sequence[str]) -> list[str]:
+    """What modules add to the time of a batch, in a cell if there is a column for it."""
+    if latency is None:
+        return []
+    known = [latency.sites[name] for name in modules if name in latency.sites]
+    return [f"+{units.milliseconds(sum(known))}" if known else ""]
+
+
+def _latency_text(latency: AddedLatency) -> str:
+    what = (
+        f"Latency: of a batch of {latency.batch_size}, beside the network's own "
+        f"{units.milliseconds(latency.base_ms)}."
+    )
+    if latency.profile is not None:
+        return f"{what} {estimate_error(latency.profile)}"
+    return (
+        f"{what} Measured on {latency.device} ({latency.device_name}), each module alone; "
+        "`bamctl latency` times whole networks, with an interval."
+    )
 
 
 def _role(stage: Stage, analysis: Analysis) -> str:
@@ -114,7 +150,7 @@ def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]
     return text if stage.bottleneck in chosen else f"{text}; --stages all takes it too"
 
 
-def _strategy_table(analysis: Analysis) -> Table:
+def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
     columns = [
         Column("strategy"),
         Column("sites", "right"),
@@ -124,6 +160,7 @@ def _strategy_table(analysis: Analysis) -> Table:
         Column("", "right"),
         Column("elementwise", "right"),
         Column("memory", "right"),
+        *_latency_columns(latency),
     ]
     rows = []
     for name, placed in analysis.strategies.items():
@@ -135,8 +172,10 @@ def _strategy_table(analysis: Analysis) -> Table:
             units.percent(fraction(added.macs, analysis.trace.macs[""])),
             f"+{units.count(added.elementwise_ops)}",
             f"+{units.size(added.memory_bytes)}",
+            *_latency_cells(latency, placed.modules),
         ]
-        rows.append([name, str(len(placed.sites)), *(cells if placed.sites else ["-"] * 6)])
+        shown = cells if placed.sites else ["-"] * len(cells)
+        rows.append([name, str(len(placed.sites)), *shown])
     return Table(columns, rows)
 
 
@@ -208,6 +247,19 @@ def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str
     }
 
 
+def _add_latency(data: dict[str, Any], latency: AddedLatency) -> None:
+    for placed in data["placements"].values():
+        known = [latency.sites.get(name, 0.0) for name in placed["modules"]]
+        placed["added_latency_ms"] = sum(known)
+    data["latency"] = {
+        "device": latency.device,
+        "device_name": latency.device_name,
+        "estimated": latency.profile is not None,
+        "batch_size": latency.batch_size,
+        "base_ms": latency.base_ms,
+    }
+
+
 def _stage_data(analysis: Analysis, stage: Stage, number: int, reason: str) -> dict[str, Any]:
     at = stage.end.map
     return {
@@ -222,7 +274,9 @@ def _stage_data(analysis: Analysis, stage: Stage, number: int, reason: str) -> d
     }
 
 
-def _point_data(analysis: Analysis, point: CutPoint) -> dict[str, Any]:
+def _point_data(
+    analysis: Analysis, point: CutPoint, latency: AddedLatency | None
+) -> dict[str, Any]:
     cost = analysis.point_costs[point.module]
     return {
         "module": point.module,
@@ -233,6 +287,7 @@ def _point_data(analysis: Analysis, point: CutPoint) -> dict[str, Any]:
         "layout": point.map.layout.name,
         "stage": next(i for i, s in enumerate(analysis.trunk.stages, 1) if point in s.points),
         **cost_data(cost),
+        **({"added_latency_ms": latency.sites.get(point.module)} if latency else {}),
     }
 
 

@@ -92,8 +92,8 @@ def _networks(found: Calibration) -> Table:
         [
             fitted.model,
             str(fitted.batch_size),
-            units.duration(round(1e6 * fitted.measured_ms)),
-            units.duration(round(1e6 * fitted.estimated_ms)),
+            units.milliseconds(fitted.measured_ms),
+            units.milliseconds(fitted.estimated_ms),
             f"{100 * fitted.error:+.1f} %",
             f"{100 * unseen.error:+.1f} %",
         ]

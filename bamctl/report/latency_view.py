@@ -8,9 +8,8 @@ from bamctl import inputs, units
 from bamctl.figures import Priced
 from bamctl.latency.measure import WIDE, Latency, Spread
 from bamctl.latency.placed import LatencyEstimate
-from bamctl.latency.profiles import Profile
 from bamctl.report.document import Column, Report, Table
-from bamctl.report.wording import SCHEMA, fraction, nothing_to_place, settings
+from bamctl.report.wording import SCHEMA, estimate_error, fraction, nothing_to_place, settings
 
 
 def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
@@ -49,9 +48,9 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     rows = [
         [
             str(each.batch_size),
-            _ms(each.base_ms),
-            _ms(each.modified_ms),
-            f"+{_ms(each.modified_ms - each.base_ms)}",
+            units.milliseconds(each.base_ms),
+            units.milliseconds(each.modified_ms),
+            f"+{units.milliseconds(each.modified_ms - each.base_ms)}",
             units.percent(each.ratio - 1),
             units.share(each.launch_fraction),
         ]
@@ -60,22 +59,11 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     blocks: list[Table | str] = [Table(columns, rows)]
     if per_site:
         blocks.append(_sites([(each.batch_size, each.base_ms, each.sites) for each in estimates]))
-    blocks += [*_placed(on), error_text(profile)]
+    blocks += [*_placed(on), estimate_error(profile)]
     batches = [_estimated_data(each) for each in estimates]
     data = _data(on, profile.name, batches, is_estimated=True)
     data |= {"profile": profile.model_dump(mode="json", by_alias=True)}
     return Report(_heading(on, f"estimated for {profile.name}"), blocks, data, batches)
-
-
-def error_text(profile: Profile) -> str:
-    """That times are estimated and not measured, and how far they may be off."""
-    held_out = profile.held_out
-    return (
-        f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
-        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times were "
-        f"off by {units.share(held_out.mean_error)} on average and "
-        f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
-    )
 
 
 def _heading(on: Priced, how: str) -> str:
@@ -104,8 +92,13 @@ def _times(measured: Sequence[Latency]) -> Table:
 
 
 def _spread_cells(spread: Spread) -> list[str]:
-    middle = f"{_ms(spread.q25_ms)} - {_ms(spread.q75_ms)}"
-    return [_ms(spread.median_ms), middle, _ms(spread.p90_ms), _ms(spread.p99_ms)]
+    middle = f"{units.milliseconds(spread.q25_ms)} - {units.milliseconds(spread.q75_ms)}"
+    return [
+        units.milliseconds(spread.median_ms),
+        middle,
+        units.milliseconds(spread.p90_ms),
+        units.milliseconds(spread.p99_ms),
+    ]
 
 
 def _ratios(measured: Sequence[Latency]) -> Table:
@@ -141,7 +134,7 @@ def _sites(batches: Sequence[tuple[int, float, dict[str, float]]]) -> Table:
         [
             str(batch_size),
             name,
-            _ms(ms),
+            units.milliseconds(ms),
             units.share(fraction(ms, sum(sites.values()))),
             units.share(fraction(ms, base_ms)),
         ]
@@ -247,7 +240,3 @@ def _sites_data(sites: dict[str, float]) -> list[dict[str, Any]]:
         {"module": name, "latency_ms": ms, "share": fraction(ms, whole)}
         for name, ms in sites.items()
     ]
-
-
-def _ms(milliseconds: float) -> str:
-    return units.duration(round(1e6 * milliseconds))

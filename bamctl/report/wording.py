@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bamctl import units
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import Trunk
 from bamctl.feature_maps import FeatureMap
+from bamctl.latency.profiles import Profile
 from bamctl.placement import Attention
 from bamctl.tracing import Trace
 
@@ -49,6 +51,17 @@ def left_out(uncounted: Mapping[str, int]) -> str:
         return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
     return f"In no figure, for want of a formula: {kinds}."
+
+
+def estimate_error(profile: Profile) -> str:
+    """That times are estimated and not measured, and how far they may be off."""
+    held_out = profile.held_out
+    return (
+        f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
+        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times "
+        f"were off by {units.share(held_out.mean_error)} on average and "
+        f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
+    )
 
 
 def fraction(part: float, whole: float) -> float:
