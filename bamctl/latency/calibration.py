@@ -119,7 +119,7 @@ def from_device(
     is_cpu = on.type == "cpu"
     precision = precision or ("fp32" if is_cpu else "amp_fp16")
     _check_families(networks)
-    with setups.quietly_on(on):
+    with setups.at_work_on(on):
         told("kernels")
         hardware = measured_hardware(on, precision, seconds)
         samples = [

@@ -53,6 +53,7 @@ class Latency:
     `base_ms` and `modified_ms` have one time for each round, and what is done with them is done
     round by round, so that a change of the machine's speed meets both. Peaks of memory are with
     weights; those of a CPU are counted, those of a GPU told by its allocator, and None elsewhere.
+    `seconds` is how long both were timed.
     `sites` has the milliseconds of each inserted module alone, where they were asked for.
     """
 
@@ -159,11 +160,13 @@ def measure(
     device, inputs = setup.check(), read(given)
     threads = setup.threads or torch.get_num_threads()
     try:
-        with setups.quietly_on(device):
+        with setups.at_work_on(device):
             networks = setups.prepared((base, modified), inputs, setup)
             peaks = [_peak_bytes(network, inputs, batch_size, setup) for network in networks]
             calls = [_call(network, inputs, batch_size, setup) for network in networks]
+            start = perf_counter()
             rounds = in_turn(calls, min_seconds, threads)
+            seconds = perf_counter() - start
     except BamctlError:
         raise
     except Exception as error:  # whatever a network or a compiler raises
@@ -180,7 +183,7 @@ def measure(
         versions=setups.versions(device),
         batch_size=batch_size,
         threads=threads,
-        seconds=min_seconds,
+        seconds=seconds,
         base_ms=tuple(times[:, 0].tolist()),
         modified_ms=tuple(times[:, 1].tolist()),
         base_peak_bytes=peaks[0],

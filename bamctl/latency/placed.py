@@ -86,7 +86,7 @@ def measure_sites(
     if not sites:
         return {}
     setup = setup or Setup()
-    with setups.quietly_on(setup.check()):
+    with setups.at_work_on(setup.check()):
         (network,) = setups.prepared([modified], read(given), setup)
         modules = list(network.get_submodule(HOLDER).children())
         maps = _maps_given(network, modules, given, batch_size, setup)

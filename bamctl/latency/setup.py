@@ -2,8 +2,8 @@
 
 import copy
 import platform
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,9 +70,14 @@ def check_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BamctlError(
-            f"no device {name!r} to measure on: {first_line(error)}; cpu is always there"
+            f"no device {name!r} to measure on: {_first_sentence(error)}; cpu is always there"
         ) from error
     return device
+
+
+def _first_sentence(error: Exception) -> str:
+    # PyTorch goes on with all the backends that it knows.
+    return first_line(error).partition(". ")[0].rstrip(".")
 
 
 def default_device() -> str:
@@ -211,6 +216,12 @@ def _captured(once: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def quietly_on(device: torch.device) -> Any:
-    """The device as the current one, for what is launched without naming it."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+@contextmanager
+def at_work_on(device: torch.device) -> Iterator[None]:
+    """The device as the current one, and the random state as it was, afterwards."""
+    is_cuda = device.type == "cuda"
+    with (
+        torch.random.fork_rng([device] if is_cuda else []),
+        torch.cuda.device(device) if is_cuda else nullcontext(),
+    ):
+        yield

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+from typing import Any
 
 from bamctl.report.document import Report
 
@@ -12,5 +14,11 @@ def render(report: Report, *, to_file: bool) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(report.records)
+    for record in report.records:
+        writer.writerow({name: _cell(value) for name, value in record.items()})
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A plain number or text as it is; what has parts, as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list | tuple) else value

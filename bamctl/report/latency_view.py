@@ -151,7 +151,7 @@ def _inconclusive(measured: Latency) -> str | None:
     return (
         f"Batch {measured.batch_size} is inconclusive: the interval holds 1.000 and is "
         f"{units.share(high - low)} wide, where {units.share(WIDE)} would tell. The times vary too "
-        f"much for {measured.seconds:g} s; try --min-seconds {measured.seconds_to_tell}, or a "
+        f"much for {measured.seconds:.1f} s; try --min-seconds {measured.seconds_to_tell}, or a "
         "machine with less to do."
     )
 
@@ -174,8 +174,8 @@ def _how(measured: Latency) -> str:
     return (
         f"Times of {what}, for one batch; {', '.join(given)}; {setup.device}: "
         f"{measured.device_name}{clock}; {versions}. Both networks in turn in one process, "
-        f"{measured.seconds:g} s for each batch size. The ratio is the mean over rounds, round by "
-        "round, without the fifth at either end; its interval is by bootstrap."
+        f"about {measured.seconds:.0f} s for each batch size. The ratio is the mean over rounds, "
+        "round by round, without the fifth at either end; its interval is by bootstrap."
     )
 
 
