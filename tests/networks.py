@@ -1,5 +1,7 @@
 """Networks that nobody else has, to show that nothing depends on a network's name."""
 
+from time import perf_counter
+
 import torch
 from torch import Tensor, nn
 
@@ -138,3 +140,20 @@ class Tiny(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.three(self.two(self.one(self.entry(x))))
         return self.head(self.drop(x.mean((2, 3))))
+
+
+class Delayed(nn.Module):
+    """A network that takes a fraction of its own time longer than it would."""
+
+    def __init__(self, network: nn.Module, fraction: float) -> None:
+        super().__init__()
+        self.network, self.fraction = network, fraction
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = perf_counter()
+        result = self.network(x)
+        # To sleep would give the processor away, for longer than was asked.
+        end = perf_counter() + self.fraction * (perf_counter() - start)
+        while perf_counter() < end:
+            pass
+        return result

@@ -20,12 +20,11 @@ from bamctl.cli.options import (
 from bamctl.errors import BamctlError, InputError
 
 if TYPE_CHECKING:
-    from bamctl.figures import Priced
     from bamctl.latency.measure import Latency
-    from bamctl.latency.placed import LatencyEstimate
     from bamctl.latency.profiles import Profile
     from bamctl.latency.setup import Setup
     from bamctl.placement import Placement
+    from bamctl.report.document import Report
 
 Panel = "Measuring"
 DEFAULT_SECONDS = 10.0
@@ -111,14 +110,11 @@ def latency(
         )
     sizes = sorted(set(batch_size or [1]))
     with working(f"looking at {wanted.model}") as told:
-        from bamctl.report.latency_view import estimate_report, latency_report
-
         if profile is not None:
-            priced, estimates = _estimate(wanted, profile, sizes)
-            shown.show(estimate_report(priced, estimates, per_site=per_site))
-            return 0
-        priced, measured, failure = _measure(wanted, measuring, device, sizes, per_site, told)
-    shown.show(latency_report(priced, measured))
+            report, failure = _estimate(wanted, profile, sizes, per_site), None
+        else:
+            report, failure = _measure(wanted, measuring, device, sizes, per_site, told)
+    shown.show(report)
     if failure is None:
         return 0
     say(f"error: {failure}")
@@ -126,15 +122,17 @@ def latency(
 
 
 def _estimate(
-    wanted: "Placement", profile: "Profile", sizes: list[int]
-) -> "tuple[Priced, list[LatencyEstimate]]":
+    wanted: "Placement", profile: "Profile", sizes: list[int], per_site: bool
+) -> "Report":
     from bamctl.figures import load_subject, price
     from bamctl.latency.placed import Estimator
+    from bamctl.report.latency_view import estimate_report
 
     subject = load_subject(wanted)
     priced = price(subject, wanted)
     estimator = Estimator(subject.network, subject.trace, profile)
-    return priced, [estimator.estimate(priced.placed.sites, size) for size in sizes]
+    estimates = [estimator.estimate(priced.placed.sites, size) for size in sizes]
+    return estimate_report(priced, estimates, per_site=per_site)
 
 
 def _measure(
@@ -144,7 +142,7 @@ def _measure(
     sizes: list[int],
     per_site: bool,
     told: Callable[[str], None],
-) -> "tuple[Priced, list[Latency], BamctlError | None]":
+) -> "tuple[Report, BamctlError | None]":
     """The times of each batch size, up to the first that cannot be taken, and why it cannot.
 
     Raises:
@@ -153,6 +151,7 @@ def _measure(
     from bamctl.figures import load_subject, price
     from bamctl.latency.placed import measure_placed
     from bamctl.latency.setup import default_device
+    from bamctl.report.latency_view import latency_report
 
     setup = measuring.setup(device or default_device())
     setup.check()
@@ -160,6 +159,7 @@ def _measure(
     subject = load_subject(wanted, initialize=True)
     priced = price(subject, wanted)
     found: list[Latency] = []
+    failure = None
     for size in sizes:
         told(f"timing {wanted.model}, batch {size}")
         try:
@@ -175,6 +175,7 @@ def _measure(
         except BamctlError as error:
             if not found:
                 raise
-            return priced, found, error
+            failure = error
+            break
         found.append(each)
-    return priced, found, None
+    return latency_report(priced, found), failure

@@ -101,8 +101,7 @@ def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
     except ValueError as error:
         raise BamctlError(f"no profile fits these times: {first_line(error)}") from error
     variances = np.diag(np.linalg.inv(solution.jac.T @ solution.jac))[:-1]
-    alone = np.sqrt(spreads**2 + shares * _SHARED[1] ** 2)
-    unmoved = np.sqrt(variances) > _UNMOVED * alone
+    unmoved = np.sqrt(variances) > _UNMOVED * spreads
     names = tuple(name for name, is_so in zip(_PRIORS, unmoved, strict=True) if is_so)
     return Fit(_coefficients(solution.x[:-1]), names)
 

@@ -123,18 +123,18 @@ def prepared(networks: Sequence[nn.Module], given: Inputs, setup: Setup) -> list
     """
     if setup.fuse:
         networks = [fuse(network, given) for network in networks]
-    tensors: dict[int, Any] = {}
-    for network in networks:
-        for parameter in network.parameters():
-            if id(parameter) not in tensors:
-                moved = nn.Parameter(_moved(parameter.detach(), setup), parameter.requires_grad)
-                tensors[id(parameter)] = moved
-        # Training changes these, so each copy gets its own.
-        tensors |= {id(buffer): _moved(buffer.clone(), setup) for buffer in network.buffers()}
-    copies = [copy.deepcopy(network, dict(tensors)) for network in networks]
-    for network in copies:
-        network.train(setup.train)
-    return copies
+    parameters: dict[int, Any] = {}
+    for each in (p for network in networks for p in network.parameters()):
+        if id(each) not in parameters:
+            moved = _moved(each.detach(), setup)
+            parameters[id(each)] = nn.Parameter(moved, each.requires_grad)
+    return [_copy(network, parameters, setup) for network in networks]
+
+
+def _copy(network: nn.Module, parameters: dict[int, Any], setup: Setup) -> nn.Module:
+    # Training changes buffers, so each copy gets its own.
+    buffers = {id(buffer): _moved(buffer.clone(), setup) for buffer in network.buffers()}
+    return copy.deepcopy(network, {**parameters, **buffers}).train(setup.train)
 
 
 def _moved(tensor: Tensor, setup: Setup) -> Tensor:

@@ -1,7 +1,5 @@
 """Measuring finds what is there, as ratios, since no time is the same twice."""
 
-from time import perf_counter
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch import Tensor, nn
 from bamctl.errors import BamctlError
 from bamctl.latency.measure import Latency, measure
 from bamctl.latency.setup import Setup
+from tests.networks import Delayed
 
 SHAPE = (3, 32, 32)
 ONE_THREAD = Setup(threads=1)
@@ -28,23 +27,6 @@ class Work(nn.Module):
         for _ in range(self.count):
             x = x @ self.weight
         return x
-
-
-class Delayed(nn.Module):
-    """A network that takes a twentieth longer than it would."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        start = perf_counter()
-        result = self.network(x)
-        # To sleep would give the processor away, for longer than was asked.
-        end = perf_counter() + (perf_counter() - start) / 20
-        while perf_counter() < end:
-            pass
-        return result
 
 
 def times(base: object, modified: object, seconds: float = 10.0) -> Latency:
@@ -74,11 +56,12 @@ def test_twice_the_work_takes_twice_as_long() -> None:
     assert found.versions["torch"] == torch.__version__
 
 
-def test_a_delay_of_a_twentieth_is_found() -> None:
-    network = Work(400)
-    found = measure(network, Delayed(network), SHAPE, setup=ONE_THREAD, min_seconds=6)
-    assert found.ratio_ci95[0] > 1
-    assert found.ratio == pytest.approx(1.05, abs=0.025)
+def test_a_delay_is_found() -> None:
+    """By half, which other work on the machine does not hide; the benchmarks have a twentieth."""
+    network = Work(100)
+    found = measure(network, Delayed(network, 0.5), SHAPE, setup=ONE_THREAD, min_seconds=3)
+    assert found.verdict == "slower"
+    assert 1.3 < found.ratio < 1.8
 
 
 def test_the_interval_is_that_of_the_rounds() -> None:

@@ -1,0 +1,73 @@
+"""`bamctl calibrate` through the real console script."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import assert_one_line_error
+
+TABLE = """\
+device,model,input_size,batch_size,images_per_second,memory_format,precision
+mine,resnet18,64,256,90000,channels_last,amp_fp16
+mine,squeezenet1_1,64,256,120000,channels_last,amp_fp16
+mine,mobilenet_v3_small,64,256,300000,channels_last,amp_fp16
+"""
+SHEET = "--matrix-tflops 165 --vector-tflops 83 --bandwidth-gbps 1008 --cache-mb 72".split()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    (tmp_path / "times.csv").write_text(TABLE)
+    return "times.csv"
+
+
+def test_from_a_table_to_an_estimate(bamctl: object, tmp_path: Path, table: str) -> None:
+    made = bamctl(
+        "calibrate", "--from", table, "--name", "mine", *SHEET, "--report", "--out", "mine.yaml"
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.startswith("mine   amp_fp16   channels_last\n")
+    for name in ("resnet18", "squeezenet1_1", "mobilenet_v3_small"):
+        assert f"\n{name} " in made.stdout
+    used = bamctl("latency", "resnet18", "--device", "mine.yaml", "--format", "json")
+    profile = json.loads(used.stdout)["profile"]
+    assert (profile["name"], profile["num_networks"]) == ("mine", 3)
+    assert profile["hardware"]["bandwidth_gbps"] == 1008
+    assert set(profile["held_out"]["families"]) == {"mobilenetv3", "resnet", "squeezenet"}
+
+
+def test_on_this_machine(bamctl: object, tmp_path: Path) -> None:
+    made = bamctl(
+        "calibrate", "--device", "cpu", "--model", "squeezenet1_1", "--model", "mnasnet0_5",
+        "--batch-size", "1", "--out", "here.yaml", "--format", "json",
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, "")
+    found = json.loads(made.stdout)
+    assert [each["model"] for each in found["networks"]] == ["squeezenet1_1", "mnasnet0_5"]
+    assert (tmp_path / "here.yaml").read_text().startswith("schema: 1\nname: cpu\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "times.csv"], "--from needs --name"),
+        (["--from", "none.csv", "--name", "mine", *SHEET], "No such file"),
+        (["--from", "times.csv", "--name", "mine"], "add --matrix-tflops, --vector-tflops"),
+        (["--from", "times.csv", "--name", "mine", *SHEET[:2]], "part of a data sheet is missing"),
+        (["--from", "times.csv", "--name", "mne", *SHEET], "did you mean 'mine'"),
+        (["--from", "times.csv", "--name", "mine", "--device", "cpu"], "--device is for measuring"),
+        (["--device", "cpu", "--cache-mb", "3"], "a data sheet is for --from"),
+        (["--device", "cpu", "--model", "resnt18"], "did you mean 'resnet18'"),
+        (["--device", "cpu", "--model", "resnet18"], "one family"),
+        (["--device", "cpu", "--out", "profile.txt"], "end its name in .yaml"),
+    ],
+)
+def test_bad_input(bamctl: object, table: str, arguments: list[str], words: str) -> None:
+    assert_one_line_error(bamctl("calibrate", *arguments), words)
+
+
+def test_a_device_that_is_not_there(bamctl: object) -> None:
+    result = bamctl("calibrate", "--device", "cuda:31")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "no device 'cuda:31' to measure on" in result.stderr
