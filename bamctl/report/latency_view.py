@@ -161,7 +161,7 @@ def _placed(on: Priced) -> list[str]:
         return [f"Nothing inserted. {nothing_to_place(str(on.placement.model), on.subject.trunk)}"]
     kinds = dict.fromkeys(settings(site.attention) for site in on.placed.sites)
     where = ", ".join(on.placed.modules)
-    return [f"{'; '.join(kinds)}.\nAt {len(on.placed.sites)} sites: {where}."]
+    return [f"{'; '.join(kinds)}.\nInserted after: {where}."]
 
 
 def _how(measured: Latency) -> str:

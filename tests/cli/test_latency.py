@@ -44,7 +44,7 @@ def test_measured_json(bamctl: object) -> None:
 def test_measured_words(bamctl: object) -> None:
     text = bamctl(*MEASURED, "--min-seconds", "0.2", "--where", "layer2", "--fuse").stdout
     assert text.startswith("resnet18   3x64x64   measured on ")
-    assert "At 1 sites: layer2." in text
+    assert "Inserted after: layer2." in text
     assert "fp32, contiguous, 1 threads, fuse; cpu: " in text
     assert "95 % interval" in text
 
