@@ -14,6 +14,7 @@ from bamctl.cli.options import (
     ModuleOptions,
     NetworkOptions,
     Where,
+    check_destination,
     option,
     placement_data,
     say,
@@ -70,7 +71,7 @@ class CheckOutputOptions:
     """How the result is shown, and where."""
 
     format: Annotated[
-        Literal["table", "json", "markdown", "csv", "junit", "github"],
+        Literal["table", "json", "markdown", "csv", "html", "junit", "github"],
         typer.Option(help="How the result is shown."),
     ] = "table"
     output: Annotated[
@@ -110,8 +111,8 @@ def check(
     from bamctl.targets import Unchecked
 
     _refuse_together(init, limits, against)
-    if shown.output is not None and not init:
-        check_can_write(shown.output)
+    if not init:
+        check_destination(shown.format, shown.output)
     name = _model_name(targets or [], model)
     if init:
         return _init(name, placement_data({}, network, attention, where), shown.output)

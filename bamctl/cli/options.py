@@ -170,7 +170,8 @@ class OutputOptions:
     """How the result is shown, and where."""
 
     format: Annotated[
-        Literal["table", "json", "markdown", "csv"], typer.Option(help="How the result is shown.")
+        Literal["table", "json", "markdown", "csv", "html"],
+        typer.Option(help="How the result is shown."),
     ] = "table"
     output: Annotated[
         Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
@@ -182,12 +183,23 @@ class OutputOptions:
         Raises:
             InputError: it cannot be written.
         """
-        if self.output is not None:
-            check_can_write(self.output)
+        check_destination(self.format, self.output)
 
     def show(self, report: Any) -> None:
         """Render a report to the file, or to standard output."""
         show(report, self.format, self.output)
+
+
+def check_destination(format_name: str, output: Path | None) -> None:
+    """Refuse a file that cannot be written, and a page on a terminal, before the work.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    if output is not None:
+        check_can_write(output)
+    elif format_name == "html" and sys.stdout.isatty():
+        raise InputError("a page is for a file: add --output FILE.html")
 
 
 def show(report: Any, format_name: Any, output: Path | None) -> None:

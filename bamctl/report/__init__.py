@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from typing import Literal
 
-from bamctl.report import csv, github, json, junit, markdown, terminal
+from bamctl.report import csv, github, html, json, junit, markdown, terminal
 
-Format = Literal["table", "json", "markdown", "csv", "junit", "github"]
+Format = Literal["table", "json", "markdown", "csv", "html", "junit", "github"]
 
 RENDERERS: dict[Format, Callable[..., str]] = {
     "table": terminal.render,
     "json": json.render,
     "markdown": markdown.render,
     "csv": csv.render,
+    "html": html.render,
     "junit": junit.render,
     "github": github.render,
 }

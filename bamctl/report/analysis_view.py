@@ -9,6 +9,7 @@ from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
 from bamctl.latency.placed import AddedLatency
 from bamctl.placement import Attention
+from bamctl.report.analysis_charts import analysis_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import (
     CONVENTION,
@@ -40,7 +41,7 @@ def analysis_report(
     data = _analysis_data(analysis, records)
     if latency is not None:
         _add_latency(data, latency)
-    return Report(_heading(analysis), blocks, data, records)
+    return Report(_heading(analysis), blocks, data, records, charts=analysis_charts(analysis))
 
 
 def _heading(analysis: Analysis) -> str:

@@ -9,6 +9,7 @@ from bamctl import units
 from bamctl.budget import Metric
 from bamctl.check import Check, Checked
 from bamctl.figures import MEASURES
+from bamctl.report.check_charts import check_charts
 from bamctl.report.document import Column, Finding, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, left_out
 from bamctl.targets import Unchecked
@@ -56,7 +57,14 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
         uncounted.update(result.uncounted)
     blocks.append(f"{CONVENTION} {left_out(uncounted)}")
     records = [_record(result, check) for result in checked for check in result.checks]
-    return Report(_heading(findings), blocks, _data(results, records), records, findings)
+    return Report(
+        _heading(findings),
+        blocks,
+        _data(results, records),
+        records,
+        findings,
+        charts=check_charts(checked),
+    )
 
 
 def _empty(checked: Sequence[Checked]) -> list[str]:

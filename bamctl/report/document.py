@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bamctl.report.charts import Chart
+
 
 @dataclass(frozen=True)
 class Column:
@@ -39,11 +41,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that a report speaks of, such as a placement, as text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What a command found: for people as blocks, for programs as `data` and `records`.
 
     `data` is the JSON document, `records` are the rows of the CSV file, in plain numbers, and
-    `findings` are for the formats of checks.
+    `findings` are for the formats of checks. `charts` and `attachments` are for formats that can
+    show them.
     """
 
     heading: str
@@ -51,3 +62,5 @@ class Report:
     data: dict[str, Any]
     records: Sequence[dict[str, Any]] = field(default_factory=tuple)
     findings: Sequence[Finding] = field(default_factory=tuple)
+    charts: Sequence[Chart] = field(default_factory=tuple)
+    attachments: Sequence[Attachment] = field(default_factory=tuple)

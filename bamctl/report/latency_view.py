@@ -8,7 +8,9 @@ from bamctl import inputs, units
 from bamctl.figures import Priced
 from bamctl.latency.measure import WIDE, Latency, Spread
 from bamctl.latency.placed import LatencyEstimate
+from bamctl.report.analysis_charts import network_sketch
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.latency_charts import estimated_charts, measured_charts
 from bamctl.report.wording import SCHEMA, estimate_error, fraction, nothing_to_place, settings
 
 
@@ -31,7 +33,9 @@ def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
         "setup": asdict(measured[0].setup),
         "versions": measured[0].versions,
     }
-    return Report(_heading(on, f"measured on {measured[0].device_name}"), blocks, data, batches)
+    heading = _heading(on, f"measured on {measured[0].device_name}")
+    charts = [network_sketch(on.subject.trunk, on.placed), *measured_charts(measured)]
+    return Report(heading, blocks, data, batches, charts=charts)
 
 
 def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_site: bool) -> Report:
@@ -63,7 +67,9 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     batches = [_estimated_data(each) for each in estimates]
     data = _data(on, profile.name, batches, is_estimated=True)
     data |= {"profile": profile.model_dump(mode="json", by_alias=True)}
-    return Report(_heading(on, f"estimated for {profile.name}"), blocks, data, batches)
+    heading = _heading(on, f"estimated for {profile.name}")
+    charts = [network_sketch(on.subject.trunk, on.placed), *estimated_charts(estimates)]
+    return Report(heading, blocks, data, batches, charts=charts)
 
 
 def _heading(on: Priced, how: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bamctl import inputs, units
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.training_charts import placements, training_charts
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, settings
 from bamctl.training.curves import sparkline
 from bamctl.training.result import ArmResult, Comparison, Result
@@ -24,7 +25,14 @@ def training_report(result: Result) -> Report:
         *_remarks(result),
         _footnote(result),
     ]
-    return Report(heading, blocks, _data(result), _records(result))
+    return Report(
+        heading,
+        blocks,
+        _data(result),
+        _records(result),
+        charts=training_charts(result),
+        attachments=placements(result),
+    )
 
 
 def _what_was_done(result: Result) -> str:

@@ -1,0 +1,36 @@
+"""`bamctl report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bamctl.cli.options import option, say
+from bamctl.errors import InputError
+from bamctl.files import check_can_write, write_text
+
+
+def report(
+    pages: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN|FILE...",
+            help="Folders of runs, and pages that `--format html` wrote.",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Annotated[Path, option("The page to write. [report.html]", metavar="FILE")] = Path(
+        "report.html"
+    ),
+) -> int:
+    """Join reports into one page that needs no other file and no network."""
+    if output.suffix != ".html":
+        raise InputError(f"cannot write {output}: end its name in .html")
+    check_can_write(output)
+    from bamctl.report.html import read_pages, render_pages
+
+    found = [page for path in pages for page in read_pages(path)]
+    write_text(output, render_pages(found))
+    say(f"{len(found)} reports are in {output}")
+    return 0

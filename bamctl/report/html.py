@@ -1,0 +1,179 @@
+"""Reports as one page that needs nothing else: no server, no network, no other file."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from math import log2
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from bamctl import __version__
+from bamctl.errors import InputError
+from bamctl.report.charts import Chart, NetworkSketch, StageSketch
+from bamctl.report.document import Report, Table
+from bamctl.report.plotly_figures import FIGURES
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_LIBRARIES = ("torch", "torchvision", "fvcore", "optuna")
+_OPENING = '<script type="application/json" id="bamctl-pages">'
+_CLOSING = "</script>"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report with what made it: the command, and the versions of all that took part."""
+
+    report: Report
+    command: str
+    versions: dict[str, str]
+
+
+@cache
+def _pages() -> TypeAdapter[list[Page]]:
+    return TypeAdapter(list[Page])
+
+
+def render(report: Report, *, to_file: bool) -> str:
+    """The report as a page of its own."""
+    return render_pages([Page(report, _command(), _versions())])
+
+
+def render_pages(pages: Sequence[Page]) -> str:
+    """Several reports as one page, under the heading of each."""
+    found = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=pages[0].report.heading,
+            pages=pages,
+            documents=_for_script(_pages().dump_python(list(pages), mode="json")),
+            figures=_for_script([[_figure(c) for c in page.report.charts] for page in pages]),
+            has_figures=any(type(c) in FIGURES for page in pages for c in page.report.charts),
+            plotly=_plotly_script(),
+            sketch=_sketch,
+        )
+    )
+    return found + "\n"
+
+
+def read_pages(path: Path) -> list[Page]:
+    """The reports in a page that was written here, or in a run's folder.
+
+    Raises:
+        InputError: there is no such page, or it is none of ours.
+    """
+    if path.is_dir():
+        path /= "report.html"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"cannot read {path}: {why}") from error
+    _, opening, rest = text.rpartition(_OPENING)
+    if not opening:
+        raise InputError(f"{path} is no report of bamctl; make one with `--format html`")
+    try:
+        return _pages().validate_json(rest.partition(_CLOSING)[0])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{path}: the report in it is damaged, or of another version of bamctl: {first['msg']}"
+        ) from None
+
+
+def _command() -> str:
+    return shlex.join(["bamctl", *sys.argv[1:]])
+
+
+def _versions() -> dict[str, str]:
+    found = {"bamctl": __version__, "python": sys.version.split()[0]}
+    for name in _LIBRARIES:
+        if name in sys.modules:
+            found[name] = metadata.version(name)
+    return found
+
+
+@cache
+def _environment() -> "Environment":
+    # Half of bamctl's commands are never asked for a page.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bamctl.report", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.globals["asset"] = lambda name: (
+        resources.files("bamctl.report").joinpath("page", name).read_text(encoding="utf-8")
+    )
+    return environment
+
+
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def _for_script(value: Any) -> str:
+    """JSON that cannot end the element that it stands in."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _figure(chart: Chart) -> dict[str, Any] | None:
+    make = FIGURES.get(type(chart))
+    return make(chart) if make else None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A block as a rectangle, and what there is to say of it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+    is_site: bool
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    width: float
+    height: float
+    stages: Sequence[tuple[StageSketch, float, Sequence[_Cell]]]
+
+
+_GAP, _CELL_GAP, _TALLEST, _TOP = 26, 3, 150, 12
+
+
+def _sketch(network: NetworkSketch) -> _Drawing:
+    """Where everything is: as wide as there are channels and as high as the maps, by logarithms."""
+    tallest = max((stage.height for stage in network.stages), default=1)
+    x, stages = 4.0, []
+    for stage in network.stages:
+        height = _TALLEST * log2(stage.height + 1) / log2(tallest + 1)
+        width = 4 + 2.2 * log2(stage.num_channels + 1)
+        y = _TOP + (_TALLEST - height) / 2
+        cells = []
+        for index, name in enumerate(stage.cells):
+            cost = stage.sites.get(name)
+            text = f"{name}: {cost}" if cost else name
+            at = x + index * (width + _CELL_GAP)
+            cells.append(_Cell(at, y, width, height, text, cost is not None))
+        taken = max(len(cells) * (width + _CELL_GAP), 74)
+        stages.append((stage, x, cells))
+        x += taken + _GAP
+    return _Drawing(x, _TALLEST + 2 * _TOP + 64, stages)

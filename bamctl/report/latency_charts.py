@@ -1,0 +1,60 @@
+"""Times as pictures: how they are distributed, and which site they come from."""
+
+from collections.abc import Mapping, Sequence
+
+from bamctl import units
+from bamctl.latency.measure import Latency
+from bamctl.latency.placed import LatencyEstimate
+from bamctl.report.charts import Axis, Bar, Bars, Chart, Distributions, Sample
+
+
+def measured_charts(measured: Sequence[Latency]) -> list[Chart]:
+    """The times of every size of batch, and of each module alone where they were asked for."""
+    found: list[Chart] = [_times(each) for each in measured]
+    return found + [_sites(each.batch_size, each.sites) for each in measured if each.sites]
+
+
+def estimated_charts(estimates: Sequence[LatencyEstimate]) -> list[Chart]:
+    """What each module adds, and which kinds of kernel take the time."""
+    found: list[Chart] = [_sites(each.batch_size, each.sites) for each in estimates if each.sites]
+    return found + [_kinds(each) for each in estimates]
+
+
+def _times(measured: Latency) -> Distributions:
+    low, high = measured.ratio_ci95
+    return Distributions(
+        title=f"Times of a batch of {measured.batch_size}",
+        text=(
+            f"{len(measured.base_ms)} rounds on {measured.device_name}. With attention a batch "
+            f"takes {measured.ratio:.3f} times as long, 95 % interval {low:.3f} to {high:.3f}: "
+            f"{measured.verdict}."
+        ),
+        axis=Axis("milliseconds"),
+        samples=[
+            Sample("without", measured.base_ms),
+            Sample("with attention", measured.modified_ms),
+        ],
+    )
+
+
+def _sites(batch_size: int, sites: Mapping[str, float]) -> Bars:
+    return Bars(
+        title=f"What each module takes, batch {batch_size}",
+        text="Of each attention module alone, in the order of the network.",
+        axis=Axis("milliseconds"),
+        bars=[Bar(name, ms, units.milliseconds(ms)) for name, ms in sites.items()],
+    )
+
+
+def _kinds(estimate: LatencyEstimate) -> Bars:
+    profile = estimate.profile
+    parts = {
+        **{f"{kind}, the network's own": ms for kind, ms in estimate.base_kinds.items()},
+        **{f"{kind}, added": ms for kind, ms in estimate.added_kinds.items()},
+    }
+    return Bars(
+        title=f"Where the time goes, batch {estimate.batch_size}",
+        text=f"Estimated for {profile.name}, by kind of kernel.",
+        axis=Axis("milliseconds"),
+        bars=[Bar(name, ms, units.milliseconds(ms)) for name, ms in parts.items()],
+    )

@@ -1,0 +1,259 @@
+"""Pages in a real browser: they show what was found, to everybody, and ask nobody for anything."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bamctl import Placement, analyze
+from bamctl.check import check
+from bamctl.errors import InputError
+from bamctl.figures import load_subject, price
+from bamctl.latency.placed import Estimator, measure_placed
+from bamctl.latency.profiles import find
+from bamctl.report import html
+from bamctl.report.analysis_view import analysis_report
+from bamctl.report.charts import (
+    Axis,
+    Bar,
+    Bars,
+    Distributions,
+    NetworkSketch,
+    Plot,
+    Point,
+    Sample,
+    Series,
+    StageSketch,
+)
+from bamctl.report.check_view import check_report
+from bamctl.report.document import Attachment, Column, Report, Table
+from bamctl.report.latency_view import estimate_report, latency_report
+from bamctl.report.training_view import training_report
+from bamctl.targets import Target
+from bamctl.training.config import DataConfig
+from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.watching import Nobody
+from tests.report.browser import CUT_OFF, OUTSIDE, OVERLAPS, Visit, launched, needs_browser, visit
+from tests.training.conftest import MODEL, small
+
+NASTY = """<script>alert("x")</script> 'quotes' & <b>bold</b> """ + "long" * 75
+SERIOUS = ("serious", "critical")
+
+
+def analysis() -> Report:
+    return analysis_report(analyze("mobilenet_v2"), explain=True)
+
+
+def latency() -> Report:
+    placement = Placement(model="resnet18", where="bottleneck", input="3x64x64")
+    priced = price(load_subject(placement, initialize=True), placement)
+    subject, sites = priced.subject, priced.placed.sites
+    found = measure_placed(
+        subject.network, sites, subject.trace.given, min_seconds=0.2, per_site=True
+    )
+    return latency_report(priced, [found])
+
+
+def estimate() -> Report:
+    placement = Placement(model="resnet18", where="bottleneck")
+    priced = price(load_subject(placement), placement)
+    estimator = Estimator(priced.subject.network, priced.subject.trace, find("rtx4090"))
+    found = [estimator.estimate(priced.placed.sites, size) for size in (1, 64)]
+    return estimate_report(priced, found, per_site=True)
+
+
+def checked() -> Report:
+    budget = {"params": "+0.1 %", "macs": "2 GMACs", "memory": "+90 %"}
+    placement = Placement(model="resnet18", where="bottleneck", budget=budget)
+    return check_report(check([Target(placement)]), [], why=True)
+
+
+def training(folder: Path) -> Report:
+    digits = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
+    config = small(recipe={"steps": 6, "eval_every": 2})
+    return training_report(Experiment(config, digits).run(folder / "run", Nobody()))
+
+
+def hostile() -> Report:
+    """Everything that takes a name, with one that would break out of its place if it could."""
+    point = Point(1, 2, NASTY, 1, 3, attachment=NASTY)
+    stage = StageSketch("stage 1", "56x56", 56, 64, [NASTY, "b"], {NASTY: NASTY})
+    number = Axis(NASTY[:40])
+    return Report(
+        NASTY,
+        [Table([Column(NASTY), Column("")], [[NASTY, "1"]], frozenset({0})), f"words\n{NASTY}"],
+        {"name": NASTY},
+        charts=[
+            NetworkSketch("network", NASTY, [stage]),
+            Plot("plot", NASTY, number, number, [Series(NASTY, [point]), Series("b", [point])]),
+            Plot("names", NASTY, number, Axis(""), [Series("b", [replace(point, y=NASTY)])]),
+            Bars("bars", NASTY, number, [Bar(NASTY, 1, NASTY, is_bad=True)], limit=0.5),
+            Distributions("times", NASTY, number, [Sample(NASTY, [1, 2, 3]), Sample("b", [2])]),
+        ],
+        attachments=[Attachment(NASTY, NASTY)],
+    )
+
+
+def large() -> Report:
+    """As a study of 2,000 trials would be."""
+    points = [
+        Point(n * 37 % 1999, n * 91 % 1987 / 2000, f"trial {n}\nlayer1, layer2: r=16, d=4\n97.2 %")
+        for n in range(2000)
+    ]
+    rows = [[f"trial {n}", f"{point.x:g}", f"{point.y:.4f}"] for n, point in enumerate(points)]
+    table = Table([Column("trial"), Column("cost", "right"), Column("accuracy", "right")], rows)
+    data = {"trials": [{"number": n, "cost": p.x, "accuracy": p.y} for n, p in enumerate(points)]}
+    plot = Plot("trials", "all", Axis("cost"), Axis("accuracy"), [Series("trials", points)])
+    return Report("a large study", [table], data, charts=[plot])
+
+
+KINDS = ("analysis", "latency", "estimate", "check", "training", "hostile", "large")
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
+    folder = tmp_path_factory.mktemp("reports")
+    made = (analysis(), latency(), estimate(), checked(), training(folder), hostile(), large())
+    return dict(zip(KINDS, made, strict=True))
+
+
+@pytest.fixture(scope="module")
+def pages(reports: dict[str, Report], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    paths = {name: folder / f"{name}.html" for name in reports}
+    for name, path in paths.items():
+        path.write_text(html.render(reports[name], to_file=True), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as found:
+        yield found
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_page_is_whole_quiet_and_for_everybody(
+    browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
+    from axe_core_python.sync_playwright import Axe
+
+    with visit(browser, pages[name], width, scheme) as seen:
+        assert seen.complaints == []
+        assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
+        assert seen.page.evaluate(CUT_OFF) == []
+        assert seen.page.evaluate(OVERLAPS) == []
+        assert seen.page.evaluate(OUTSIDE) == []
+        if name != "large":
+            violations = Axe().run(seen.page)["violations"]
+            assert [v["id"] for v in violations if v["impact"] in SERIOUS] == []
+
+
+def shown(seen: Visit, selector: str) -> list[list[float]]:
+    """The numbers along x that a plot has drawn."""
+    found: list[list[float]] = seen.page.evaluate(
+        "selector => document.querySelector(selector).data.map(trace => [...trace.x])", selector
+    )
+    return found
+
+
+@needs_browser
+def test_figures_are_those_of_the_json(
+    browser: Any, pages: dict[str, Path], reports: dict[str, Report]
+) -> None:
+    with visit(browser, pages["analysis"], 1280, "light") as seen:
+        data = reports["analysis"].data
+        by_kind = {
+            kind: [p["added_macs"] for p in data["points"] if p["kind"] == kind]
+            for kind in ("block", "bottleneck")
+        }
+        assert shown(seen, "#plot-0-1") == [by_kind["block"], by_kind["bottleneck"]]
+        document = json.loads(seen.page.inner_text("#bamctl-pages") or "null") or json.loads(
+            seen.page.text_content("#bamctl-pages")
+        )
+        assert document[0]["report"]["data"] == json.loads(json.dumps(data))
+    with visit(browser, pages["check"], 1280, "light") as seen:
+        parts = [c["value"] / c["limit"] for c in reports["check"].data["checks"]]
+        assert shown(seen, "#plot-0-0") == [pytest.approx(parts)]
+    with visit(browser, pages["training"], 1280, "light") as seen:
+        (comparison,) = reports["training"].data["comparisons"]
+        assert shown(seen, "#plot-0-1") == [[pytest.approx(comparison["delta_mean"])]]
+        # A band and a line for each arm.
+        curves = shown(seen, "#plot-0-0")
+        assert curves[1] == [
+            point["step"] for point in reports["training"].data["arms"][0]["curve"]
+        ]
+
+
+@needs_browser
+def test_hovering_tells_and_the_legend_hides(browser: Any, pages: dict[str, Path]) -> None:
+    with visit(browser, pages["analysis"], 1280, "light") as seen:
+        # The last stage's end is alone in its corner.
+        seen.page.locator("#plot-0-1 .scatterlayer .trace").nth(1).locator(".point").last.hover(
+            force=True
+        )
+        seen.page.wait_for_selector("#plot-0-1 .hovertext")
+        assert "parameters" in seen.page.text_content("#plot-0-1 .hovertext")
+        visible = "document.querySelector('#plot-0-1').data[0].visible"
+        seen.page.locator("#plot-0-1 .legendtoggle").first.click()
+        seen.page.wait_for_function(f"{visible} === 'legendonly'")
+        first = seen.page.locator(".network .site title").first.text_content()
+        assert first.startswith("features.3: +170 parameters, +134,896 MACs")
+
+
+@needs_browser
+def test_a_point_opens_its_placement(browser: Any, pages: dict[str, Path]) -> None:
+    with visit(browser, pages["training"], 1280, "light") as seen:
+        placement = seen.page.locator("details", has_text="where")
+        assert placement.get_attribute("open") is None
+        seen.page.locator("#plot-0-1 .scatterlayer .point").first.click(force=True)
+        seen.page.wait_for_selector("details[open]")
+
+
+@needs_browser
+def test_markup_in_names_is_text(browser: Any, pages: dict[str, Path]) -> None:
+    with visit(browser, pages["hostile"], 1280, "light") as seen:
+        assert seen.page.text_content("h1") == NASTY
+        assert seen.page.query_selector("b") is None
+        assert seen.page.locator("tbody td").first.text_content() == NASTY
+        assert seen.page.text_content("pre") == NASTY
+        assert seen.page.locator(".network .site title").text_content() == f"{NASTY}: {NASTY}"
+        legend = seen.page.locator("#plot-0-1 .legendtext").first.text_content()
+        assert legend.startswith("<script>")
+
+
+def test_a_large_page_is_no_larger_than_a_mail_may_be(pages: dict[str, Path]) -> None:
+    assert pages["large"].stat().st_size < 8_000_000
+
+
+def test_pages_are_read_back_and_joined(pages: dict[str, Path], reports: dict[str, Report]) -> None:
+    (first,), (second,) = html.read_pages(pages["hostile"]), html.read_pages(pages["check"])
+    assert first.report.heading == NASTY
+    assert html.render_pages([first]) == pages["hostile"].read_text(encoding="utf-8")
+    joined = pages["check"].with_name("joined.html")
+    joined.write_text(html.render_pages([first, second]), encoding="utf-8")
+    assert [page.report.heading for page in html.read_pages(joined)] == [
+        NASTY,
+        reports["check"].heading,
+    ]
+
+
+def test_what_is_no_page(tmp_path: Path, pages: dict[str, Path]) -> None:
+    (tmp_path / "other.html").write_text("<html></html>")
+    with pytest.raises(InputError, match="is no report of bamctl"):
+        html.read_pages(tmp_path / "other.html")
+    with pytest.raises(InputError, match=r"report\.html: No such file"):
+        html.read_pages(tmp_path)
+    (tmp_path / "bytes.html").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="no text"):
+        html.read_pages(tmp_path / "bytes.html")
+    text = pages["check"].read_text()
+    (tmp_path / "cut.html").write_text(text[: text.index('id="bamctl-pages"') + 200])
+    with pytest.raises(InputError, match=r"damaged"):
+        html.read_pages(tmp_path / "cut.html")
