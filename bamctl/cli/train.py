@@ -64,8 +64,8 @@ def train(
 
     result = _run(experiment, folder, is_going_on, with_board=comparison.tensorboard)
     report = training_report(result)
-    for name, format_name in (("result.json", "json"), ("report.html", "html")):
-        write_text(folder / name, RENDERERS[format_name](report, to_file=True))
+    write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
+    write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))
     shown.show(report)
     say(f"report.html, curves, weights and the configuration are in {folder}")
     return 0

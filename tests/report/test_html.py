@@ -79,9 +79,9 @@ def training(folder: Path) -> Report:
 
 def hostile() -> Report:
     """Everything that takes a name, with one that would break out of its place if it could."""
-    point = Point(1, 2, NASTY, 1, 3, attachment=NASTY)
+    point = Point(1.0, 2.0, NASTY, 1.0, 3.0, attachment=NASTY)
     stage = StageSketch("stage 1", "56x56", 56, 64, [NASTY, "b"], {NASTY: NASTY})
-    number = Axis(NASTY[:40])
+    number = Axis("<b>cost</b>")
     return Report(
         NASTY,
         [Table([Column(NASTY), Column("")], [[NASTY, "1"]], frozenset({0})), f"words\n{NASTY}"],
@@ -90,8 +90,8 @@ def hostile() -> Report:
             NetworkSketch("network", NASTY, [stage]),
             Plot("plot", NASTY, number, number, [Series(NASTY, [point]), Series("b", [point])]),
             Plot("names", NASTY, number, Axis(""), [Series("b", [replace(point, y=NASTY)])]),
-            Bars("bars", NASTY, number, [Bar(NASTY, 1, NASTY, is_bad=True)], limit=0.5),
-            Distributions("times", NASTY, number, [Sample(NASTY, [1, 2, 3]), Sample("b", [2])]),
+            Bars("bars", NASTY, number, [Bar(NASTY, 1.0, NASTY, is_bad=True)], limit=0.5),
+            Distributions("times", NASTY, number, [Sample(NASTY, [1.0, 2.0, 3.0]), Sample("b", [2.0])]),
         ],
         attachments=[Attachment(NASTY, NASTY)],
     )
