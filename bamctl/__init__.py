@@ -1,6 +1,7 @@
 """Where an attention module goes in a network, what it costs there, and whether it helps.
 
-Five names are the whole public interface: `analyze`, `insert`, `remove`, `BAM` and `Placement`.
+Six names are the whole public interface: `analyze`, `insert`, `remove`, `fuse`, `BAM` and
+`Placement`.
 Importing `bamctl` does not import torch; the first use of a name does.
 """
 
@@ -10,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bamctl.analysis import analyze
     from bamctl.attention.bam import BAM
+    from bamctl.fusion import fuse
     from bamctl.placement import Placement
     from bamctl.surgery import insert, remove
 
-__all__ = ["BAM", "Placement", "__version__", "analyze", "insert", "remove"]
+__all__ = ["BAM", "Placement", "__version__", "analyze", "fuse", "insert", "remove"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "analyze": "bamctl.analysis",
     "BAM": "bamctl.attention.bam",
     "Placement": "bamctl.placement",
+    "fuse": "bamctl.fusion",
     "insert": "bamctl.surgery",
     "remove": "bamctl.surgery",
 }

@@ -81,7 +81,6 @@ def bam_cost(
     reduction: int,
     dilated_convs: int,
     branches: str,
-    combine: str,
     variant: str,
     init: str,
     bytes_per_element: int = 4,
@@ -102,14 +101,13 @@ def bam_cost(
     if has_spatial:
         cost += _spatial_branch(at, hidden, dilated_convs, variant, bytes_per_element)
     if has_channel and has_spatial:
-        # A sum needs neither branch for its gradient, a product or a maximum needs both.
-        kept = 0 if combine == "sum" else at.num_channels + at.num_pixels
-        cost += Cost(elementwise_ops=gate, memory_bytes=bytes_per_element * kept)
+        cost += Cost(elementwise_ops=gate)
     if init == "identity":
-        cost += Cost(params=1, elementwise_ops=gate, memory_bytes=bytes_per_element * gate)
-    # The sigmoid, kept for its own gradient and the product's; then one product and one sum.
+        cost += Cost(params=1, elementwise_ops=gate)
+    # The sigmoid, one product and one sum. The gate is made from the branches' results again.
     apply = gate + 2 * at.num_channels * at.num_pixels
-    kept = gate + prod(at.shape)
+    branches_kept = at.num_channels * has_channel + at.num_pixels * has_spatial
+    kept = branches_kept + prod(at.shape)
     return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * kept)
 
 

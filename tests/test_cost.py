@@ -44,9 +44,9 @@ def test_by_hand_at_the_first_bottleneck_of_resnet50() -> None:
     # Mean, two norms, ReLUs of 16 once and of 16 maps three times; sum, sigmoid, product and sum.
     gate = 256 * pixels
     assert cost.elementwise_ops == gate + 256 + pixels + 16 + 3 * 16 * pixels + 4 * gate
-    # The gate and the result, three hidden maps and the spatial map; pooled, hidden and expanded
-    # channels.
-    assert cost.memory_bytes == 4 * (2 * gate + 3 * 16 * pixels + pixels + 256 + 16 + 256)
+    # The result, three hidden maps, and the spatial map before and after its batch norm; pooled,
+    # hidden and expanded channels, and these after their batch norm.
+    assert cost.memory_bytes == 4 * (gate + (3 * 16 + 2) * pixels + 3 * 256 + 16)
 
 
 @pytest.mark.parametrize("layout", [Nchw(), Nhwc(), Tokens((6, 5), 1)], ids=lambda x: x.name)

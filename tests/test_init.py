@@ -1,4 +1,4 @@
-"""The package itself: five names, and no torch until one of them is used."""
+"""The package itself: six names, and no torch until one of them is used."""
 
 import pytest
 
@@ -6,7 +6,8 @@ import bamctl
 
 
 def test_public_names() -> None:
-    assert set(dir(bamctl)) == {"BAM", "Placement", "__version__", "analyze", "insert", "remove"}
+    names = {"BAM", "Placement", "__version__", "analyze", "fuse", "insert", "remove"}
+    assert set(dir(bamctl)) == names
     for name in dir(bamctl):
         assert getattr(bamctl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'search'"):

@@ -1,7 +1,6 @@
 """BAM, the Bottleneck Attention Module (Park et al., BMVC 2018), as printed and as released."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
 
 from bamctl.attention.layouts import Layout, Nchw
+from bamctl.attention.lean import COMBINE, gated, pooled, projected
 
-_COMBINE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "sum": torch.add,
-    "product": torch.mul,
-    "max": torch.maximum,
-}
+# Leaves for `torch.fx`, which looks for them in each module that calls them.
+for _name in ("gated", "pooled", "projected"):
+    torch.fx.wrap(_name)
 
 
 class BAM(nn.Module):
@@ -77,7 +75,7 @@ class BAM(nn.Module):
         _check(dilated_convs=(dilated_convs, 0))
         for value, known in (
             (branches, ("both", "channel", "spatial")),
-            (combine, (None, *_COMBINE)),
+            (combine, (None, *COMBINE)),
             (variant, ("paper", "official")),
             (init, ("kaiming", "identity")),
         ):
@@ -111,23 +109,20 @@ class BAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the module to a feature map with shape (N, C, H, W), or that of its layout."""
         maps = self.layout.to_channels_first(x)
-        gate = torch.sigmoid(self.attention(maps))
-        if self.scale is not None:
-            gate = gate * self.scale
-        return self.layout.from_channels_first(torch.addcmul(maps, maps, gate), x)
+        refined = gated(maps, self.parts(maps), self.scale, self.combine)
+        return self.layout.from_channels_first(refined, x)
 
-    def attention(self, maps: Tensor) -> Tensor:
-        """The combined branches before the sigmoid, broadcastable to the map's (N, C, H, W)."""
-        parts: list[Tensor] = []
+    def parts(self, maps: Tensor) -> list[Tensor]:
+        """What each branch gives, broadcastable to the map's (N, C, H, W); Mc stands before Ms."""
+        found: list[Tensor] = []
         if self.channel is not None:
-            spatial = range(2, 2 + self.layout.spatial_axes)
-            vector = self.channel(maps.mean(tuple(spatial)))
-            for axis in spatial:
+            vector = self.channel(pooled(maps))
+            for axis in range(2, 2 + self.layout.spatial_axes):
                 vector = vector.unsqueeze(axis)
-            parts.append(vector)
+            found.append(vector)
         if self.spatial is not None:
-            parts.append(self.spatial(maps))
-        return _COMBINE[self.combine](*parts) if len(parts) == 2 else parts[0]
+            found.append(self.spatial(maps))
+        return found
 
     def extra_repr(self) -> str:
         """How the branches are combined, for `print(model)`."""
@@ -160,11 +155,11 @@ def _spatial_branch(
     spatial_axes: int,
 ) -> nn.Sequential:
     """From maps with shape (N, C, H, W) to (N, 1, H, W), or with frames before H."""
-    layer_types: dict[int, tuple[Any, Any]] = {
-        2: (nn.Conv2d, _BatchNorm2d),
-        3: (nn.Conv3d, _BatchNorm3d),
+    layer_types: dict[int, tuple[Any, Any, Any]] = {
+        2: (nn.Conv2d, _Projection2d, _BatchNorm2d),
+        3: (nn.Conv3d, _Projection3d, _BatchNorm3d),
     }
-    conv, norm = layer_types[spatial_axes]
+    conv, project, norm = layer_types[spatial_axes]
     layers: dict[str, nn.Module] = {}
 
     def add(name: str, layer: nn.Module) -> None:
@@ -173,7 +168,7 @@ def _spatial_branch(
             layers[f"{name}_norm"] = norm(hidden)
         layers[f"{name}_relu"] = nn.ReLU()
 
-    add("reduce", conv(num_channels, hidden, 1))
+    add("reduce", project(num_channels, hidden, 1))
     # Frames are not dilated: the next one is the next one.
     spread = (1, dilation, dilation)[-spatial_axes:]
     for index in range(dilated_convs):
@@ -209,3 +204,13 @@ class _BatchNorm2d(nn.BatchNorm2d):
 class _BatchNorm3d(nn.BatchNorm3d):
     def forward(self, x: Tensor) -> Tensor:
         return _normalize(x, self)
+
+
+class _Projection2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return projected(x, self)
+
+
+class _Projection3d(nn.Conv3d):
+    def forward(self, x: Tensor) -> Tensor:
+        return projected(x, self)

@@ -69,7 +69,7 @@ def test_frames_are_not_dilated() -> None:
     for parameter in bam.parameters():
         torch.nn.init.constant_(parameter, 0.1)
     x = torch.rand(1, 8, 9, 21, 21, requires_grad=True)
-    bam.attention(x)[0, 0, 4, 10, 10].backward()
+    bam.parts(x)[0][0, 0, 4, 10, 10].backward()
     seen = x.grad[0].abs().sum(0).nonzero()
     low, high = seen.min(0).values.tolist(), seen.max(0).values.tolist()
     assert (low, high) == ([4 - 2, 10 - 6, 10 - 6], [4 + 2, 10 + 6, 10 + 6])
@@ -81,8 +81,9 @@ def test_channels_are_averaged_over_time_and_space() -> None:
     bam = BAM(8, branches="channel", layout=Ncdhw()).eval()
     x = torch.randn(2, 8, 3, 4, 5)
     shuffled = x.flatten(2)[..., torch.randperm(60)].view_as(x)
-    assert torch.allclose(bam.attention(x), bam.attention(shuffled), atol=1e-6)
-    assert bam.attention(x).shape == (2, 8, 1, 1, 1)
+    (vector,) = bam.parts(x)
+    assert torch.allclose(vector, bam.parts(shuffled)[0], atol=1e-6)
+    assert vector.shape == (2, 8, 1, 1, 1)
 
 
 def test_prefix_tokens_pass_unchanged() -> None:
