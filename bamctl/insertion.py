@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from bamctl import official
+from bamctl import models, official
 from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
+from bamctl.errors import InputError
 from bamctl.inputs import InputsLike
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
@@ -40,6 +42,36 @@ class Insertion:
     def output_changed(self) -> bool:
         """Whether the network gives other outputs than before the insertion."""
         return self.proof is not None and bool(self.proof.output_change)
+
+
+def build_and_insert(
+    placement: Placement, weights: str | None = None, state: Mapping[str, Tensor] | None = None
+) -> tuple[nn.Module, Insertion]:
+    """Build the network that a placement names, and insert; the same in every run.
+
+    Args:
+        placement: with a model.
+        weights: the name of published weights.
+        state: weights to load after the insertion, instead.
+
+    Raises:
+        InputError: the network cannot be built, or the placement or the weights do not fit it.
+        BamctlError: the network does not work any more.
+    """
+    if placement.model is None:
+        raise InputError("the placement names no model")
+    # The new weights are random, but one command gives one result.
+    torch.manual_seed(0)
+    given = placement.input or models.default_inputs(placement.model)
+    network = models.build(
+        placement.model,
+        inputs=given,
+        num_classes=placement.num_classes,
+        stem=placement.stem,
+        args=placement.args,
+        weights=weights,
+    )
+    return network, insert_and_prove(placement.model, network, placement, given, state)
 
 
 def insert_and_prove(

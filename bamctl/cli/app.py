@@ -14,6 +14,7 @@ import typer
 
 from bamctl import __version__
 from bamctl.cli.analyze import analyze
+from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
 from bamctl.cli.check import check
 from bamctl.cli.insert import insert
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (models, analyze, insert, latency, train, check, report, calibrate, schema)
+COMMANDS = (models, analyze, insert, latency, train, attend, check, report, calibrate, schema)
 for command in COMMANDS:
     app.command()(expanded(command))
 

@@ -11,7 +11,9 @@ from bamctl.cli.options import (
     NetworkOptions,
     OutputOptions,
     PlacementName,
+    Weights,
     Where,
+    checkpoint_of,
     say,
     wanted_placement,
     working,
@@ -31,7 +33,6 @@ YAML = (".yaml", ".yml")
 SAFETENSORS = ".safetensors"
 STATE = (".pth", ".pt")
 EXPORTED = (".pt2", ".onnx", ".py")
-CHECKPOINTS = (SAFETENSORS, *STATE, ".bin", ".ckpt")
 
 
 def insert(
@@ -39,13 +40,7 @@ def insert(
     *,
     where: Where = None,
     placement: PlacementName = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Published weights, such as DEFAULT or IMAGENET1K_V2, or a checkpoint.",
-        ),
-    ] = None,
+    weights: Weights = None,
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -65,11 +60,9 @@ def insert(
 ) -> int:
     """Insert attention modules, prove that the network works, and show what they cost."""
     shown.check()
-    if weights == "":
-        raise InputError("--weights is empty; give a name or a file, or leave it out")
     files = out or []
     _check_out(files, layout, shown)
-    checkpoint = _checkpoint(weights)
+    checkpoint = checkpoint_of(weights)
     base = placement if placement is not None or checkpoint is None else checkpoint.placement
     wanted = wanted_placement("insert", model, base, where, attention, network)
     with working(f"inserting into {wanted.model}"):
@@ -98,15 +91,6 @@ def _check_out(files: list[Path], layout: str, shown: OutputOptions) -> None:
         raise InputError("--layout official is for a .pth file; add --out x.pth")
 
 
-def _checkpoint(weights: str | None) -> "Checkpoint | None":
-    """The file that `--weights` names; None where it names published weights."""
-    if weights is None or not (Path(weights).exists() or weights.endswith(CHECKPOINTS)):
-        return None
-    from bamctl import checkpoints
-
-    return checkpoints.read(Path(weights))
-
-
 def _insert(
     wanted: "Placement",
     weights: str | None,
@@ -114,25 +98,10 @@ def _insert(
     files: list[Path],
     layout: str,
 ) -> "tuple[Insertion, list[Exported]]":
-    import torch
+    from bamctl.insertion import build_and_insert
 
-    from bamctl import models
-    from bamctl.insertion import insert_and_prove
-
-    assert wanted.model is not None
-    # One command gives one result: the new weights are random, but the same in every run.
-    torch.manual_seed(0)
-    given = wanted.input or models.default_inputs(wanted.model)
-    network = models.build(
-        wanted.model,
-        inputs=given,
-        num_classes=wanted.num_classes,
-        stem=wanted.stem,
-        args=wanted.args,
-        weights=None if checkpoint else weights,
-    )
     state = checkpoint.state if checkpoint else None
-    inserted = insert_and_prove(wanted.model, network, wanted, given, state)
+    network, inserted = build_and_insert(wanted, None if checkpoint else weights, state)
     written = (_write(file, network, inserted, layout) for file in files)
     return inserted, [each for each in written if each is not None]
 

@@ -26,6 +26,7 @@ from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
 if TYPE_CHECKING:
+    from bamctl.checkpoints import Checkpoint
     from bamctl.placement import Placement
 
 Panel = "Attention module"
@@ -57,6 +58,14 @@ PlacementName = Annotated[
         autocompletion=lambda incomplete: _complete("placement", "shipped_names", incomplete),
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Published weights, such as DEFAULT or IMAGENET1K_V2, or a checkpoint.",
+    ),
+]
+_CHECKPOINTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 
 
 def _complete(module: str, function: str, incomplete: str) -> list[str]:
@@ -265,6 +274,21 @@ def wanted_placement(
             f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
         )
     return wanted.model_copy(update={"model": check_name(name)})
+
+
+def checkpoint_of(weights: str | None) -> "Checkpoint | None":
+    """The file that `--weights` names; None where it names published weights, or nothing.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if weights == "":
+        raise InputError("--weights is empty; give a name or a file, or leave it out")
+    if weights is None or not (Path(weights).exists() or weights.endswith(_CHECKPOINTS)):
+        return None
+    from bamctl import checkpoints
+
+    return checkpoints.read(Path(weights))
 
 
 @contextmanager

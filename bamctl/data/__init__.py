@@ -20,7 +20,9 @@ _HELD_OUT = 1 / 5
 _MOST_HELD_OUT = 5_000
 
 # Of ImageNet, from 0 to 1, as torchvision's published weights expect.
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Mean and standard deviation of the channels, in fractions of white, as torchvision's published
+# weights expect them.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,6 @@ def _statistics(train: Images, wanted: Wanted) -> tuple[Tensor, Tensor]:
         )
         return mean, std.clamp(min=1)
     channels = wanted.shape(train)[0]
-    found = (torch.tensor(each) * 255 for each in _IMAGENET)
+    found = (torch.tensor(each) * 255 for each in IMAGENET)
     mean, std = (each if channels == 3 else each.mean(0, keepdim=True) for each in found)
     return mean, std

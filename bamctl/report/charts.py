@@ -120,7 +120,17 @@ class NetworkSketch:
     type: Literal["network"] = "network"
 
 
-Chart = Plot | Bars | Distributions | NetworkSketch
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn already: a PNG file, in base64."""
+
+    title: str
+    text: str
+    png: str
+    type: Literal["picture"] = "picture"
+
+
+Chart = Plot | Bars | Distributions | NetworkSketch | Picture
 
 
 def front(points: Sequence[Point]) -> list[Point]:

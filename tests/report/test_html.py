@@ -91,7 +91,9 @@ def hostile() -> Report:
             Plot("plot", NASTY, number, number, [Series(NASTY, [point]), Series("b", [point])]),
             Plot("names", NASTY, number, Axis(""), [Series("b", [replace(point, y=NASTY)])]),
             Bars("bars", NASTY, number, [Bar(NASTY, 1.0, NASTY, is_bad=True)], limit=0.5),
-            Distributions("times", NASTY, number, [Sample(NASTY, [1.0, 2.0, 3.0]), Sample("b", [2.0])]),
+            Distributions(
+                "times", NASTY, number, [Sample(NASTY, [1.0, 2.0, 3.0]), Sample("b", [2.0])]
+            ),
         ],
         attachments=[Attachment(NASTY, NASTY)],
     )

@@ -1,0 +1,82 @@
+"""`bamctl attend` through the real console script."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import assert_one_line_error
+
+SMALL = ("--input", "3x64x96", "--num-classes", "10")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "p.png")
+    return tmp_path / "p.png"
+
+
+def test_from_inserted_weights_to_a_picture(bamctl: object, photo: Path) -> None:
+    made = bamctl("insert", "resnet18", *SMALL, "--out", "net.safetensors")
+    assert made.returncode == 0
+    # The placement stands beside the weights.
+    found = bamctl(
+        "attend", "resnet18", "p.png", "--weights", "net.safetensors", "--out", "maps.png",
+        "--format", "json",
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    sites = json.loads(found.stdout)["sites"]
+    assert [site["module"] for site in sites] == ["layer1", "layer2", "layer3"]
+    first = sites[0]
+    # The output stride of layer1 is 4.
+    assert (first["height"], first["width"]) == (16, 24)
+    assert np.array(first["spatial_map"]).shape == (16, 24)
+    assert len(first["channel_map"]) == 64
+    assert 0 < first["gate_min"] <= first["gate_mean"] <= first["gate_max"] < 1
+    assert 0 <= first["looks_at_x"] < 60
+    assert 0 <= first["looks_at_y"] < 40
+    with Image.open(photo.with_name("maps.png")) as picture:
+        assert picture.width > 800
+        assert picture.format == "PNG"
+
+
+def test_words_and_a_page(bamctl: object, photo: Path) -> None:
+    arguments = ("attend", "resnet18", "p.png", "p.png", *SMALL)
+    result = bamctl(*arguments)
+    assert result.returncode == 0
+    assert "note: without --weights, attention is untrained" in result.stderr
+    assert result.stdout.startswith("resnet18   what its attention looks at\n")
+    assert result.stdout.count("layer2") == 2
+    bamctl(*arguments, "--format", "html", "--output", "page.html")
+    assert photo.with_name("page.html").read_text().count("data:image/png;base64,") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.png"], "none.png: there is no such file"),
+        (["p.png", "--out", "maps.jpg"], "--out is one .png"),
+        (["p.png", "--weights", ""], "--weights is empty"),
+        (["p.png", "--weights", "none.pth"], "none.pth"),
+        (["p.png", "--mean", "0.1,0.2"], "--mean '0.1,0.2' is not one number or three"),
+        (["p.png", "--std", "0"], "--std '0' is not"),
+        (["p.png", "--where", "layer9"], "layer9"),
+    ],
+)
+def test_bad_input(bamctl: object, photo: Path, arguments: list[str], words: str) -> None:
+    result = bamctl("attend", "resnet18", *arguments, *SMALL)
+    assert result.returncode == 2
+    assert words in result.stderr.splitlines()[-1]
+
+
+def test_no_image_and_no_site(bamctl: object, photo: Path) -> None:
+    assert_one_line_error(bamctl("attend", "resnet18"), "IMAGE")
+    photo.with_name("text.png").write_text("words")
+    result = bamctl("attend", "resnet18", "text.png", *SMALL)
+    assert "cannot read text.png as an image" in result.stderr
+    result = bamctl("attend", "vit_b_16", "p.png")
+    assert "nothing is inserted in vit_b_16" in result.stderr
+    assert result.returncode == 2
