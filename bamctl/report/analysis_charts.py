@@ -1,6 +1,7 @@
 """A network as a picture, and what attention would cost at each of its points."""
 
 from collections.abc import Iterable, Mapping
+from math import log2
 
 from bamctl import units
 from bamctl.analysis import Analysis
@@ -9,14 +10,25 @@ from bamctl.cut_points import Stage, Trunk
 from bamctl.feature_maps import FeatureMap
 from bamctl.report.charts import Axis, Chart, NetworkSketch, Plot, Point, Series, StageSketch
 
+_BARS, _SITE = "▁▂▃▄▅▆▇█", "◆"
 
-def analysis_charts(analysis: Analysis) -> list[Chart]:
-    """The network with the sites of the bottleneck strategy, and the cost of each point."""
-    placed = analysis.strategies["bottleneck"]
-    found: list[Chart] = [network_sketch(analysis.trunk, placed)]
-    if plot := _costs(analysis):
-        found.append(plot)
-    return found
+
+def sketch_line(network: NetworkSketch) -> str:
+    """A network in a line: a bar for each block, as high as its maps, and its sites marked.
+
+    >>> stage = StageSketch("stage 1", "8x8", 8, 4, ["a", "b"], {"b": "+17 parameters"})
+    >>> sketch_line(NetworkSketch("", "", [stage]))
+    '██◆'
+    """
+    tallest = max((stage.height for stage in network.stages), default=1)
+    return " ".join(
+        "".join(_bar(stage.height, tallest) + _SITE * (cell in stage.sites) for cell in stage.cells)
+        for stage in network.stages
+    )
+
+
+def _bar(height: int, tallest: int) -> str:
+    return _BARS[round((len(_BARS) - 1) * log2(height + 1) / log2(tallest + 1))]
 
 
 def network_sketch(trunk: Trunk, placed: PlacementCost) -> NetworkSketch:
@@ -56,21 +68,24 @@ def _cost(cost: Cost) -> str:
     return f"+{units.count(cost.params)} parameters, +{units.macs(cost.macs)}"
 
 
-def _costs(analysis: Analysis) -> Plot | None:
+def cost_charts(analysis: Analysis) -> list[Chart]:
+    """What a module costs at each point, where there is a point for one."""
     bottlenecks = {point.module for point in analysis.trunk.bottlenecks("all")}
     blocks = {point.module for point in analysis.trunk.blocks}
     named = (("block", blocks - bottlenecks), ("bottleneck", bottlenecks))
     series = [Series(name, found) for name, wanted in named if (found := _points(analysis, wanted))]
     if not series:
-        return None
-    return Plot(
-        title="What attention costs at each point",
-        text="One module at each point, for one image. Early points cost memory and time, late "
-        "ones parameters.",
-        x=Axis("added MACs", is_log=True),
-        y=Axis("added parameters", is_log=True),
-        series=series,
-    )
+        return []
+    return [
+        Plot(
+            title="What attention costs at each point",
+            text="One module at each point, for one image. Early points cost memory and time, "
+            "late ones parameters.",
+            x=Axis("added MACs", is_log=True),
+            y=Axis("added parameters", is_log=True),
+            series=series,
+        )
+    ]
 
 
 def _points(analysis: Analysis, wanted: Iterable[str]) -> list[Point]:

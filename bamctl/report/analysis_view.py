@@ -9,7 +9,8 @@ from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
 from bamctl.latency.placed import AddedLatency
 from bamctl.placement import Attention
-from bamctl.report.analysis_charts import analysis_charts
+from bamctl.report.analysis_charts import cost_charts, network_sketch, sketch_line
+from bamctl.report.charts import NetworkSketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import (
     CONVENTION,
@@ -30,7 +31,8 @@ def analysis_report(
     analysis: Analysis, *, explain: bool, latency: AddedLatency | None = None
 ) -> Report:
     """Stages, then strategies, then the conventions of the numbers."""
-    blocks: list[Table | str] = [_stage_table(analysis, latency)]
+    network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
+    blocks: list[Table | str] = [_sketch(network), _stage_table(analysis, latency)]
     if explain:
         reasons = enumerate(_reasons(analysis), 1)
         blocks.append("\n".join(f"stage {number}: {reason}" for number, reason in reasons))
@@ -41,7 +43,9 @@ def analysis_report(
     data = _analysis_data(analysis, records)
     if latency is not None:
         _add_latency(data, latency)
-    return Report(_heading(analysis), blocks, data, records, charts=analysis_charts(analysis))
+    return Report(
+        _heading(analysis), blocks, data, records, charts=[network, *cost_charts(analysis)]
+    )
 
 
 def _heading(analysis: Analysis) -> str:
@@ -50,6 +54,12 @@ def _heading(analysis: Analysis) -> str:
         f"{analysis.model}   {inputs.text(trace.given)}   "
         f"{units.count(trace.params)} parameters   {units.macs(trace.macs[''])}"
     )
+
+
+def _sketch(network: NetworkSketch) -> str:
+    is_marked = any(stage.sites for stage in network.stages)
+    marks = "; ◆ bottleneck" if is_marked else ""
+    return f"{sketch_line(network)}   one bar a block, as high as its maps{marks}"
 
 
 def _stage_table(analysis: Analysis, latency: AddedLatency | None) -> Table:

@@ -2,6 +2,7 @@
 
 from textwrap import fill
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -22,7 +23,10 @@ def render(report: Report, *, to_file: bool) -> str:
         console.print(Text(report.heading, style="bold"))
         for block in report.blocks:
             console.print()
-            console.print(_rich(block) if isinstance(block, Table) else _wrapped(block, console))
+            if isinstance(block, Table):
+                console.print(_rich(block, console.width))
+            else:
+                console.print(_wrapped(block, console))
     lines = capture.get().splitlines()
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -32,11 +36,19 @@ def _wrapped(text: str, console: Console) -> Text:
     return Text("\n".join(fill(line, width) for line in text.splitlines()))
 
 
-def _rich(table: Table) -> RichTable:
-    rich = RichTable(box=None, pad_edge=False, header_style="dim")
+def _rich(table: Table, width: int) -> RichTable:
+    # A narrow screen rather gets its columns closer together than its words broken.
+    gap = 2 if _natural_width(table, 2) <= width else 1
+    rich = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     for column in table.columns:
         rich.add_column(column.title, justify=column.justify, overflow="fold")
     for index, row in enumerate(table.rows):
         style = "bold" if index in table.emphasized else ""
         rich.add_row(*(Text(cell) for cell in row), style=style)
     return rich
+
+
+def _natural_width(table: Table, gap: int) -> int:
+    rows = [[column.title for column in table.columns], *table.rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + gap * (len(widths) - 1)
