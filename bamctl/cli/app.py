@@ -21,6 +21,7 @@ from bamctl.cli.latency import latency
 from bamctl.cli.models import models
 from bamctl.cli.options import expanded, say
 from bamctl.cli.schema import schema
+from bamctl.cli.search import search
 from bamctl.cli.train import train
 from bamctl.errors import BamctlError
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (models, analyze, insert, latency, train, check, calibrate, schema)
+COMMANDS = (models, analyze, insert, latency, train, search, check, calibrate, schema)
 for command in COMMANDS:
     app.command()(expanded(command))
 
