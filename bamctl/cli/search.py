@@ -146,10 +146,10 @@ def _planned(asked: _Asked) -> "Setup":
     from bamctl import schemas
     from bamctl.inputs import Input
     from bamctl.models import check_name
+    from bamctl.search.choices import Choices
     from bamctl.search.config import SearchConfig
-    from bamctl.search.costs import parse_budget
+    from bamctl.search.goals import parse_budget
     from bamctl.search.setup import set_up
-    from bamctl.search.space import SpaceConfig
     from bamctl.training import plan
     from bamctl.training.config import DataConfig, TrainingConfig
     from bamctl.training.experiment import load_data
@@ -157,7 +157,7 @@ def _planned(asked: _Asked) -> "Setup":
     goal, network = asked.goal, asked.network.given()
     budgets = [parse_budget(each) for each in goal.budget or []]
     stages = {name: network.pop(name) for name in ("stages",) if name in network}
-    space = schemas.from_options(SpaceConfig, {**asked.space.given(), **stages})
+    space = schemas.from_options(Choices, {**asked.space.given(), **stages})
     data_config = schemas.from_options(DataConfig, asked.images.given())
     about = schemas.from_options(_network_schema(), {"model": check_name(asked.model), **network})
     data = load_data(

@@ -9,7 +9,8 @@ from bamctl.evidence import Evidence
 from bamctl.placement import Attention
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction
-from bamctl.search.costs import Costs, parse_figure
+from bamctl.search.costs import Costs
+from bamctl.search.goals import parse_figure
 from bamctl.search.result import Candidate, SearchResult
 from bamctl.search.setup import Setup
 from bamctl.sites import Site

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
+from bamctl.search.choices import Choices
 from bamctl.search.sampler import Sampler
-from bamctl.search.space import SpaceConfig
 from bamctl.training.config import Recipe, TrainingConfig
 
 _Count = Annotated[int, Field(ge=1, strict=True)]
@@ -28,7 +28,7 @@ class SearchConfig(BaseModel):
         default=1, alias="schema", description="version of this format"
     )
     training: TrainingConfig
-    space: SpaceConfig = SpaceConfig()
+    space: Choices = Choices()
     budget: dict[str, str] = Field(default_factory=dict, description="the most of each figure")
     objectives: list[str] = Field(default=["params"], min_length=1)
     sampler: Sampler = "tpe"

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from bamctl.evidence import Evidence
 from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
-from bamctl.search.costs import parse_figure
 from bamctl.search.front import hypervolume, is_front
+from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import candidate
 from bamctl.search.setup import Setup, about
 from bamctl.search.study import OVER_BUDGET, REASON, Study

@@ -7,7 +7,8 @@ from bamctl.data import Data
 from bamctl.figures import Subject, load_subject
 from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
-from bamctl.search.costs import Costs, parse_figure
+from bamctl.search.costs import Costs
+from bamctl.search.goals import parse_figure
 from bamctl.search.space import Space
 from bamctl.training.arms import check_classifies
 from bamctl.training.config import NETWORK_FIELDS, TrainingConfig

@@ -1,101 +1,23 @@
-"""The space of a search: what may stand at each site, without two ways to write one network.
+"""The space of a search: every different network, once.
 
-A candidate is a row of codes, one for each site: 0 for none, or the number of what stands there.
+A candidate is a row of codes, one for each place: 0 for none, or the number of what stands there.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.placement import (
-    Attention,
-    Branches,
-    Combine,
-    Init,
-    Module,
-    Placement,
-    Stages,
-    Variant,
-)
+from bamctl.placement import Placement
+from bamctl.search.choices import HYPERPARAMETERS, Choices
+from bamctl.search.places import NONE, Place, find_place
 from bamctl.sites import Site, named, resolve
 
-NONE = "none"
-HYPERPARAMETERS = ("reduction", "dilation", "branches", "combine", "variant")
-
-_Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Codes = np.ndarray
-
-
-class SpaceConfig(BaseModel):
-    """What a search chooses from; the paper's values come first where they are among the choices.
-
-    `per_site` gives every site hyperparameters of its own; otherwise all sites share them, and
-    only whether and which module stands there is the site's own.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    candidates: list[str] = Field(default=["block"], min_length=1)
-    stages: Stages = 3
-    per_site: bool = False
-    module: list[Module] = Field(default=["bam"], min_length=1)
-    reduction: list[_Count] = Field(default=[16, 4, 8, 32], min_length=1)
-    dilation: list[_Count] = Field(default=[4, 1, 2], min_length=1)
-    branches: list[Branches] = Field(default=["both", "channel", "spatial"], min_length=1)
-    combine: list[Combine] = Field(default=["sum", "product"], min_length=1)
-    variant: list[Variant] = Field(default=["paper"], min_length=1)
-    init: Init = "kaiming"
-
-    def choices(self) -> dict[str, list[Any]]:
-        """The choices of each hyperparameter, the paper's first and each once."""
-        usual = Attention().hyperparameters()
-        found = {}
-        for name in HYPERPARAMETERS:
-            given = dict.fromkeys(getattr(self, name))
-            first = [choice for choice in given if choice == usual[name]]
-            found[name] = first + [choice for choice in given if choice != usual[name]]
-        return found
-
-    def settings(self) -> tuple[tuple[Any, ...], ...]:
-        """Every combination of hyperparameters; the first is nearest to the paper's."""
-        return tuple(product(*self.choices().values()))
-
-
-@dataclass(frozen=True)
-class Place:
-    """A cut point, and what may stand there: `options[code - 1]`.
-
-    `by_setting` has the code of a BAM for each of the space's settings; several settings have one
-    code where they make the same module. `extra_block` is the code of that control, if it is one
-    of the choices and can be made here.
-    """
-
-    point: CutPoint
-    options: tuple[Site, ...]
-    by_setting: tuple[int, ...]
-    extra_block: int | None
-
-    @property
-    def name(self) -> str:
-        """The module behind which it is."""
-        return self.point.module
-
-    @cached_property
-    def modules(self) -> dict[str, int | None]:
-        """The choices of modules; the code of a BAM depends on the setting, and is None."""
-        found: dict[str, int | None] = {NONE: 0}
-        if self.by_setting:
-            found["bam"] = None
-        if self.extra_block is not None:
-            found["extra-block"] = self.extra_block
-        return found
+STRATEGIES = ("bottleneck", "block")
 
 
 class Space:
@@ -109,7 +31,7 @@ class Space:
         InputError: there is nothing to choose from.
     """
 
-    def __init__(self, config: SpaceConfig, trunk: Trunk) -> None:
+    def __init__(self, config: Choices, trunk: Trunk) -> None:
         self.config = config
         self.settings = config.settings()
         points = _candidates(config, trunk)
@@ -117,7 +39,7 @@ class Space:
         others = {p.module: p for name in STRATEGIES for p in _strategy(name, config, trunk)}
         every = {point.module: point for point in points} | others
         ordered = sorted(every.values(), key=lambda point: point.position)
-        self.places = tuple(_place(point, config, self.settings, trunk) for point in ordered)
+        self.places = tuple(find_place(point, config, self.settings, trunk) for point in ordered)
         self.searched = tuple(i for i, place in enumerate(self.places) if place.name in searched)
         self.references = {"baseline": self._reference(())}
         for name in STRATEGIES:
@@ -196,7 +118,7 @@ class Space:
         A hyperparameter with a single choice is none. What only the paper's strategies use is
         there, too, and is no parameter of other candidates.
         """
-        several = {n: each for n, each in self.config.choices().items() if len(each) > 1}
+        several = {n: each for n, each in self.config.of_hyperparameters().items() if len(each) > 1}
         found: dict[str, list[Any]] = {}
         for i, place in enumerate(self.places):
             found[place.name] = list(place.modules)
@@ -225,7 +147,7 @@ class Space:
 
     @cached_property
     def _first(self) -> dict[str, Any]:
-        return {name: each[0] for name, each in self.config.choices().items()}
+        return {name: each[0] for name, each in self.config.of_hyperparameters().items()}
 
     @cached_property
     def _number(self) -> dict[tuple[Any, ...], int]:
@@ -274,14 +196,11 @@ class Space:
         return named(Placement(attention=sites[0].attention), sites)
 
 
-STRATEGIES = ("bottleneck", "block")
-
-
-def _strategy(name: str, config: SpaceConfig, trunk: Trunk) -> tuple[CutPoint, ...]:
+def _strategy(name: str, config: Choices, trunk: Trunk) -> tuple[CutPoint, ...]:
     return trunk.bottlenecks(config.stages) if name == "bottleneck" else trunk.blocks
 
 
-def _candidates(config: SpaceConfig, trunk: Trunk) -> list[CutPoint]:
+def _candidates(config: Choices, trunk: Trunk) -> list[CutPoint]:
     where = ["*" if each == "all" else each for each in config.candidates]
     found = [site.point for site in resolve(Placement(where=where, stages=config.stages), trunk)]
     if not found:
@@ -290,46 +209,3 @@ def _candidates(config: SpaceConfig, trunk: Trunk) -> list[CutPoint]:
             "--candidates all"
         )
     return found
-
-
-def _place(
-    point: CutPoint, config: SpaceConfig, settings: Sequence[tuple[Any, ...]], trunk: Trunk
-) -> Place:
-    options: list[Site] = []
-    by_setting: list[int] = []
-    code_of: dict[tuple[Any, ...], int] = {}
-    for setting in settings if "bam" in config.module else ():
-        chosen = dict(zip(HYPERPARAMETERS, setting, strict=True))
-        attention = Attention(**chosen, init=config.init)
-        kind = _kind(attention, point)
-        if kind not in code_of:
-            options.append(Site(point, attention))
-            code_of[kind] = len(options)
-        by_setting.append(code_of[kind])
-    block = _extra_block(point, config.init, trunk) if "extra-block" in config.module else None
-    options += [block] if block else []
-    return Place(point, tuple(options), tuple(by_setting), len(options) if block else None)
-
-
-def _kind(attention: Attention, point: CutPoint) -> tuple[Any, ...]:
-    """What makes a BAM at a point another than the others there.
-
-    Reductions that leave as many hidden channels are the same, and so are dilations beyond the
-    map's sides, which reach nothing but the padding; a missing branch has no hyperparameters.
-    """
-    given = attention.hyperparameters()
-    hidden = max(point.map.num_channels // given["reduction"], 1)
-    branches = given["branches"]
-    reach = None if branches == "channel" else min(given["dilation"], max(point.map.extents))
-    combine = given["combine"] if branches == "both" else None
-    return given["variant"], hidden, branches, reach, combine
-
-
-def _extra_block(point: CutPoint, init: Init, trunk: Trunk) -> Site | None:
-    module: Literal["extra-block"] = "extra-block"
-    wanted = Placement().with_sites({point.module: Attention(module=module, init=init)})
-    try:
-        return resolve(wanted, trunk)[0]
-    except InputError:
-        # No block of the network takes and returns such a map.
-        return None

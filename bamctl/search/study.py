@@ -25,7 +25,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bamctl.errors import InputError
 from bamctl.search.config import SearchConfig, difference
-from bamctl.search.costs import Costs, parse_figure
+from bamctl.search.costs import Costs
+from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import QUEUED, Proposals, candidate
 from bamctl.search.storage import BEAT_SECONDS, GRACE_SECONDS, patiently
 
@@ -106,6 +107,7 @@ class Study:
         for name, codes in self._space.references.items():
             if codes in there:
                 continue
+            there.add(codes)
             attributes = {QUEUED: list(codes), "name": name}
             if self._costs.fits(codes):
                 self.optuna.enqueue_trial(self._space.encode(codes), user_attrs=attributes)
