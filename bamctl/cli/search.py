@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bamctl.search.setup import Setup
     from bamctl.search.study import Study
 
-_TRIALS, _STEPS, _RUNGS = 24, 60, 3
+_TRIALS, _STEPS, _RUNGS = 24, 50, 3
 
 
 def search(

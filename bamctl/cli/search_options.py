@@ -169,7 +169,7 @@ class ImageOptions:
 class RunOptions:
     """How each candidate is trained; the rest is as `bamctl train` has it."""
 
-    steps: Annotated[int | None, option("Steps of each run. [60]", "How long", min=1)] = None
+    steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
     batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None
     lr: Annotated[
         float | None,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from bamctl.errors import BamctlError, InputError, first_line
@@ -34,12 +34,15 @@ def open_storage(url: str) -> RDBStorage:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return RDBStorage(
+            storage = RDBStorage(
                 url,
                 engine_kwargs={"connect_args": _connect_args(url), "pool_pre_ping": True},
                 heartbeat_interval=BEAT_SECONDS,
                 grace_period=GRACE_SECONDS,
             )
+        if storage.engine.dialect.name == "sqlite":
+            _write_ahead(storage)
+        return storage
     except (ArgumentError, NoSuchModuleError) as error:
         raise InputError(
             f"--storage {shown(url)} is no database ({first_line(error)}); write it like "
@@ -53,6 +56,21 @@ def open_storage(url: str) -> RDBStorage:
         raise BamctlError(
             f"cannot use the storage {shown(url)}: {first_line(error.__cause__ or error)}"
         ) from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Do not wait for the disk at each of the many small commits of a trial.
+
+    After a power cut the last ones may be missing, and their trials are run again; the file is
+    whole in any case.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def _begin(connection: Any, record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
 
 
 def _connect_args(url: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ WIDE = Choices(
 def test_costs_are_those_of_a_retrace() -> None:
     space = Space(WIDE, subject().trunk)
     costs = Costs(subject(), space, [parse_figure("params"), parse_figure("macs")], {})
-    rows = costs.draw(30, np.random.default_rng(0))
+    rows = costs.draw(12, np.random.default_rng(0))
     for codes, (params, macs) in zip(rows, costs.added(rows), strict=True):
         network = copy.deepcopy(subject().network)
         if codes.any():
