@@ -48,16 +48,15 @@ def search(
     shown.check()
     asked = _Asked(model, goal, space, run, images, engine, study, network)
     asked.check()
+    _check_answers(asked)
     with working("pricing the candidates"):
         setup = _setup(asked)
-        from bamctl.report import RENDERERS
-        from bamctl.report.search_view import plan_report, search_report
+    from bamctl.report import RENDERERS
+    from bamctl.report.search_view import plan_report, search_report
 
-        plan = plan_report(setup)
     if goal.dry_run:
-        shown.show(plan)
+        shown.show(plan_report(setup))
         return 0
-    sys.stderr.write(RENDERERS["table"](plan, to_file=True) + "\n")
     result = _searched(asked, setup)
     report = search_report(result)
     write_text(result.folder / "result.json", RENDERERS["json"](report, to_file=True))
@@ -109,6 +108,18 @@ class _Asked:
         return [name for name, value in own.items() if value and name not in allowed]
 
 
+def _check_answers(asked: _Asked) -> None:
+    """Refuse what is not there, before the work."""
+    if asked.study.storage is not None:
+        from bamctl.search.storage import open_storage
+
+        open_storage(asked.study.storage)
+    if asked.engine.engine == "ray":
+        from bamctl.search.cluster import check_answers
+
+        check_answers(asked.engine.address or "auto")
+
+
 def _setup(asked: _Asked) -> "Setup":
     from bamctl.search.folder import read_config
     from bamctl.search.setup import set_up
@@ -130,8 +141,9 @@ def _setup(asked: _Asked) -> "Setup":
             f"--exhaustive would train each of {setup.space.count():,} candidates; choose from "
             "less, or give --trials"
         )
-    every = len(setup.costs.within)
-    config = setup.config.model_copy(update={"trials": every})
+    within = set(map(tuple, setup.costs.within.tolist()))
+    others = {each for each in setup.space.references.values() if setup.costs.fits(each)}
+    config = setup.config.model_copy(update={"trials": len(within | others)})
     return _with_config(setup, config)
 
 
@@ -211,6 +223,8 @@ def _network_schema() -> Any:
 
 
 def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
+    from bamctl.report import RENDERERS
+    from bamctl.report.search_view import plan_report
     from bamctl.search.storage import open_storage, shown
     from bamctl.search.study import Study
 
@@ -219,8 +233,9 @@ def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
         url = folder.storage(setup.config)
         storage = open_storage(url)
         study = Study(setup.config, setup.costs, storage, alone=setup.config.storage is None)
-        say(f"`optuna-dashboard {shlex.quote(shown(url))}` shows the study as it grows")
         engine = _engine(asked.engine, setup)
+        sys.stderr.write(RENDERERS["table"](plan_report(setup), to_file=True) + "\n")
+        say(f"`optuna-dashboard {shlex.quote(shown(url))}` shows the study as it grows")
         try:
             return _run(setup, study, engine, folder)
         finally:

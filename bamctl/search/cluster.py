@@ -69,8 +69,7 @@ def _connected(address: str) -> Any:
         import ray
     except ImportError:
         raise BamctlError("--engine ray needs Ray: `pip install 'bamctl[ray]'`") from None
-    if address != "auto":
-        _check_answers(address)
+    check_answers(address)
     # Ray waits for minutes for a cluster that does not answer.
     waiting = ThreadPoolExecutor(1).submit(
         ray.init,
@@ -94,7 +93,15 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _check_answers(address: str) -> None:
+def check_answers(address: str) -> None:
+    """Refuse an address at which nothing listens; `auto` is for Ray itself to find.
+
+    Raises:
+        InputError: it is none.
+        BamctlError: nothing listens there.
+    """
+    if address == "auto":
+        return
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdecimal() and int(port) < 2**16):
         raise InputError(f"--address {address!r} is not auto or HOST:PORT, such as 10.0.0.1:6379")
