@@ -17,7 +17,7 @@ from bamctl.search.front import hypervolume, is_front
 from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import candidate
 from bamctl.search.setup import Setup, about
-from bamctl.search.study import OVER_BUDGET, REASON, Study
+from bamctl.search.study import RACES, REASON, Study
 from bamctl.training.arms import BASELINE
 
 _TREES_SEED = 0
@@ -123,11 +123,8 @@ def write_front(result: SearchResult) -> SearchResult:
 
 def _is_told(trial: FrozenTrial) -> bool:
     """Whether a trial failed for a reason that a person should know."""
-    told = trial.user_attrs.get(REASON)
-    return trial.state == TrialState.FAIL and (told == OVER_BUDGET or told not in _RACES)
-
-
-_RACES = (None, "tried twice", "more than were asked for")
+    reason = trial.user_attrs.get(REASON)
+    return trial.state == TrialState.FAIL and reason not in (None, *RACES)
 
 
 def _name(trial: FrozenTrial) -> str:

@@ -21,19 +21,25 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from bamctl.errors import InputError
 from bamctl.search.config import SearchConfig, difference
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import QUEUED, Proposals, candidate
-from bamctl.search.storage import BEAT_SECONDS, GRACE_SECONDS, patiently
+from bamctl.search.storage import BEAT_SECONDS, patiently
 
 _IDENTITY = "bamctl"
 REASON = "reason"
 OVER_BUDGET = "over budget"
-_SECOND_TRIES = 50
+# Reasons that concern nobody but drivers that asked at the same time.
+TWICE, SURPLUS, UNSURE = "tried twice", "more than were asked for", "not known to be new"
+RACES = (TWICE, SURPLUS, UNSURE)
+_SECOND_TRIES = 3
+# Within so long a driver has written the parameters of a trial that it took.
+_WRITING_SECONDS = 1.0
+_LOST_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -134,8 +140,8 @@ class Study:
 
     def next(self) -> Asked | None:
         """The next trial to run; None where none is left to begin, for now."""
-        self._revive()
         for _ in range(_SECOND_TRIES):
+            self._revive()
             if not patiently(self._is_more_wanted):
                 return None
             asked = patiently(self._ask)
@@ -172,6 +178,13 @@ class Study:
             # That heartbeats are for `optimize`: ours are sent by `beat`.
             warnings.simplefilter("ignore", UserWarning)
             trial = self.optuna.ask()
+        try:
+            return self._taken(trial)
+        except UpdateFinishedTrialError:
+            # It took so long that another driver gave it up for lost.
+            return None
+
+    def _taken(self, trial: Trial) -> Asked | None:
         self._ids[trial.number] = trial._trial_id
         self._storage.record_heartbeat(trial._trial_id)
         queued = trial.user_attrs.get(QUEUED)
@@ -181,20 +194,30 @@ class Study:
         codes = self._space.decode(trial.params)
         if reason := self._why_not(trial.number, codes):
             trial.set_user_attr(REASON, reason)
-            self.optuna.tell(trial.number, state=TrialState.FAIL)
+            self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             return None
         return Asked(trial.number, codes, trial.user_attrs.get("name"))
 
     def _why_not(self, number: int, codes: tuple[int, ...]) -> str | None:
-        """Where drivers asked at the same time, the one with the lower number has the trial."""
-        before = [
-            trial
-            for trial in self.trials()
-            if trial.number < number and trial.state != TrialState.FAIL
-        ]
-        if any(candidate(trial, self._space) == codes for trial in before):
-            return "tried twice"
-        return "more than were asked for" if len(before) >= self._config.trials else None
+        """Where drivers ask at the same time, the one with the lower number has the trial.
+
+        Its candidate is known only when all its parameters are written, which is waited for.
+        """
+        waits_until = time.monotonic() + _WRITING_SECONDS
+        while True:
+            before = [
+                candidate(trial, self._space)
+                for trial in self.trials()
+                if trial.number < number and trial.state != TrialState.FAIL
+            ]
+            if codes in before:
+                return TWICE
+            if None not in before:
+                break
+            if time.monotonic() > waits_until:
+                return UNSURE
+            time.sleep(0.05)
+        return SURPLUS if len(before) >= self._config.trials else None
 
     def finish(self, asked: Asked, accuracy: float, told: Mapping[str, Any]) -> None:
         """End a trial with what it found; `told` is kept beside it."""
@@ -283,7 +306,7 @@ class Study:
             if trial._trial_id in stale
             or (
                 candidate(trial, self._space) is None
-                and now - self._unheard[trial.number] > GRACE_SECONDS
+                and now - self._unheard[trial.number] > _LOST_SECONDS
             )
         ]
 

@@ -90,6 +90,7 @@ if __name__ == "__main__":
     study = searched.study(sys.argv[1])
     engine = LocalEngine(Table(seconds=0.2), 2)
     Search(searched.config, searched.space, study, engine, Quiet()).run()
+    engine.close()
 """
 
 
