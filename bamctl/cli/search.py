@@ -13,11 +13,10 @@ from bamctl.cli.options import ModelName, NetworkOptions, OutputOptions, say, wo
 from bamctl.cli.search_options import (
     EngineOptions,
     GoalOptions,
-    ImageOptions,
-    RunOptions,
     SpaceOptions,
     StudyOptions,
 )
+from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
 from bamctl.errors import InputError
 from bamctl.files import write_text
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from bamctl.search.setup import Setup
     from bamctl.search.study import Study
 
-_TRIALS, _STEPS, _RUNGS = 24, 50, 3
+_TRIALS, _RUNGS = 24, 3
 
 
 def search(
@@ -101,7 +100,7 @@ class _Asked:
             )
 
     def _others(self) -> list[str]:
-        own: dict[str, Any] = {"model": self.model}
+        own: dict[str, Any] = {"model": self.model, "device": self.engine.device}
         for group in (self.goal, self.space, self.run, self.images, self.study, self.network):
             own |= {each.name: getattr(group, each.name) for each in fields(group)}
         allowed = ("resume", "trials", "dry_run", "confirm_seeds")
@@ -156,42 +155,23 @@ def _with_config(setup: "Setup", config: "SearchConfig") -> "Setup":
 def _planned(asked: _Asked) -> "Setup":
     """A new search."""
     from bamctl import schemas
-    from bamctl.inputs import Input
-    from bamctl.models import check_name
     from bamctl.search.choices import Choices
     from bamctl.search.config import SearchConfig
     from bamctl.search.goals import parse_budget
     from bamctl.search.setup import set_up
-    from bamctl.training import plan
-    from bamctl.training.config import DataConfig, TrainingConfig
-    from bamctl.training.experiment import load_data
 
-    goal, network = asked.goal, asked.network.given()
+    goal = asked.goal
     budgets = [parse_budget(each) for each in goal.budget or []]
-    stages = {name: network.pop(name) for name in ("stages",) if name in network}
+    network = asked.network.given()
+    stages = {"stages": network.pop("stages")} if "stages" in network else {}
     space = schemas.from_options(Choices, {**asked.space.given(), **stages})
-    data_config = schemas.from_options(DataConfig, asked.images.given())
-    about = schemas.from_options(_network_schema(), {"model": check_name(asked.model), **network})
-    data = load_data(
+    training, data = short_runs(
         asked.model,
-        data_config,
-        num_classes=about.num_classes,
-        input_shape=about.input[0].shape if about.input else None,
-        device=asked.images.device or "auto",
-    )
-    training = schemas.from_options(
-        TrainingConfig,
-        {
-            "model": about.model,
-            "args": about.args,
-            "stem": about.stem,
-            "num_classes": about.num_classes or len(data.classes),
-            "input": about.input or (Input(data.input_shape),),
-            "data": data_config,
-            "recipe": plan.recipe(asked.run.given(), data, steps=asked.run.steps or _STEPS),
-            "seeds": list(range(goal.seeds or 1)),
-            "device": asked.images.device or "auto",
-        },
+        network,
+        asked.images,
+        asked.run,
+        seeds=goal.seeds or 1,
+        device=asked.engine.device or "auto",
     )
     given = {
         "sampler": goal.sampler,
@@ -214,12 +194,6 @@ def _planned(asked: _Asked) -> "Setup":
         },
     )
     return set_up(config, data)
-
-
-def _network_schema() -> Any:
-    from bamctl.placement import Placement
-
-    return Placement
 
 
 def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
@@ -260,7 +234,7 @@ def _folder(asked: _Asked, setup: "Setup") -> "SearchFolder":
 def _engine(wanted: EngineOptions, setup: "Setup") -> "Engine":
     from bamctl.search.objective import Objective
 
-    evaluate = Objective(setup.config, setup.data, wanted.cpus_per_trial)
+    evaluate = Objective(setup.config.training, setup.data, wanted.cpus_per_trial)
     return _ENGINES[wanted.engine](wanted, evaluate)
 
 

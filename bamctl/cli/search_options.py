@@ -115,6 +115,10 @@ class EngineOptions:
     address: Annotated[
         str | None, option("Of the Ray cluster: auto or HOST:PORT. [auto]", Running)
     ] = None
+    device: Annotated[
+        Literal["auto", "cpu"] | None,
+        option("What trains: what the machine has, or its CPU. [auto]", Running),
+    ] = None
     cpus_per_trial: Annotated[int, typer.Option(help="Threads of a trial.", min=1)] = 1
     gpus_per_trial: Annotated[
         float | None, option("With Ray: GPUs of a trial, such as 0.5. [0]", Running, min=0)
@@ -141,48 +145,3 @@ class StudyOptions:
         Path | None,
         option("The folder of the search. [runs/MODEL-search-TIME]", Kept, metavar="FOLDER"),
     ] = None
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """Which images candidates are trained on."""
-
-    data: Annotated[
-        str | None,
-        option("digits, or another set, as `bamctl train` takes them. [digits]", "Data"),
-    ] = None
-    data_root: Annotated[
-        str | None, option("Where torchvision's sets are kept. [data]", "Data", metavar="FOLDER")
-    ] = None
-    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", "Data")] = False
-    device: Annotated[
-        Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]", "Data")
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """The options of the data that were given, as a configuration names them."""
-        named = {"name": self.data, "root": self.data_root, "download": self.download}
-        return {name: value for name, value in named.items() if value}
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How each candidate is trained; the rest is as `bamctl train` has it."""
-
-    steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
-    batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None
-    lr: Annotated[
-        float | None,
-        option("Learning rate. [0.1 for 256 images, in proportion]", "Training"),
-    ] = None
-    precision: Annotated[
-        Literal["no", "bf16", "fp16"] | None, option("Mixed precision. [no]", "Training")
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """The fields of the recipe that were given."""
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if value is not None and name != "steps"
-        }

@@ -9,7 +9,7 @@ from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.search.choices import Choices
 from bamctl.search.sampler import Sampler
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
 
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -44,13 +44,6 @@ class SearchConfig(BaseModel):
         """How many steps each rung of a trial takes, the last being all."""
         full = self.training.recipe.steps
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
-
-    def recipe(self, steps: int) -> Recipe:
-        """The recipe for fewer steps, judged at their end alone."""
-        full = self.training.recipe
-        warmup = full.warmup_steps * steps // full.steps
-        changed = {"steps": steps, "eval_every": steps, "warmup_steps": warmup}
-        return full.model_copy(update=changed)
 
     def identity(self) -> dict[str, Any]:
         """What two searches must share to share a study: everything that a trial depends on."""

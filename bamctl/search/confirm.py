@@ -1,11 +1,10 @@
 """A last comparison on fresh seeds: what won among many may have won by luck."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
 from bamctl.evidence import Evidence, compare
-from bamctl.search.engines import Engine, Job, Outcome
+from bamctl.search.engines import Engine, Job, outcomes
 from bamctl.search.space import Space
 from bamctl.training.arms import BASELINE
 from bamctl.training.run_folder import JsonLines
@@ -40,18 +39,15 @@ def confirm(
     arms = {BASELINE: (0,) * len(space.places), **members}
     lines = JsonLines(file, ("codes", "seed"))
     known = {(tuple(line["codes"]), line["seed"]): line["accuracy"] for line in lines.lines}
-    missing = [
-        (codes, seed) for seed in seeds for codes in arms.values() if (codes, seed) not in known
-    ]
-    pending: dict[Future[Outcome], tuple[tuple[int, ...], int]] = {}
-    while missing or pending:
-        while missing and len(pending) < engine.slots:
-            codes, seed = missing.pop(0)
-            pending[engine.submit(Job(space.sites(codes), steps, (seed,)))] = codes, seed
-        for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            codes, seed = pending.pop(future)
-            (known[codes, seed],) = future.result().accuracy
-            lines.append({"codes": list(codes), "seed": seed, "accuracy": known[codes, seed]})
+    jobs = {
+        (codes, seed): Job(space.sites(codes), steps, (seed,))
+        for seed in seeds
+        for codes in arms.values()
+        if (codes, seed) not in known
+    }
+    for (codes, seed), outcome in outcomes(engine, jobs):
+        (known[codes, seed],) = outcome.accuracy
+        lines.append({"codes": list(codes), "seed": seed, "accuracy": known[codes, seed]})
 
     def accuracies(name: str) -> list[float]:
         return [known[arms[name], seed] for seed in seeds]

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from bamctl.errors import BamctlError
 from bamctl.sites import Site
 
 
@@ -32,6 +34,11 @@ class Outcome:
 
 
 Evaluate = Callable[[Job], Outcome]
+Key = TypeVar("Key")
+
+# A job that takes its process with it so often is no accident.
+MOST_ACCIDENTS = 3
+ACCIDENT = f"its process ended by force {MOST_ACCIDENTS} times; is there too little memory?"
 
 
 class Engine(Protocol):
@@ -44,6 +51,29 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+def outcomes(engine: Engine, jobs: Mapping[Key, Job]) -> Iterator[tuple[Key, Outcome]]:
+    """Run some jobs, and give the outcome of each as it comes.
+
+    Raises:
+        BamctlError: one cannot be trained, or has ended its process by force too often.
+    """
+    left, pending = deque(jobs), dict[Future[Outcome], Key]()
+    accidents: Counter[Key] = Counter()
+    while left or pending:
+        while left and len(pending) < engine.slots:
+            key = left.popleft()
+            pending[engine.submit(jobs[key])] = key
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            key = pending.pop(future)
+            try:
+                yield key, future.result()
+            except BrokenProcessPool as error:
+                accidents[key] += 1
+                if accidents[key] == MOST_ACCIDENTS:
+                    raise BamctlError(f"{key}: {ACCIDENT}") from error
+                left.append(key)
 
 
 class LocalEngine:

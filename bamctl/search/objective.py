@@ -9,11 +9,11 @@ from torch import nn
 
 from bamctl.cost import Cost
 from bamctl.data import Data
-from bamctl.search.config import SearchConfig
 from bamctl.search.engines import Job, Outcome
 from bamctl.sites import Site
 from bamctl.surgery import insert_sites
 from bamctl.training.arms import Arm, Networks
+from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
 from bamctl.training.watching import Evaluation, Nobody
@@ -28,7 +28,7 @@ class Objective:
     it does not follow the number of workers.
     """
 
-    config: SearchConfig
+    training: TrainingConfig
     data: Data
     threads: int = 1
 
@@ -48,8 +48,8 @@ class Objective:
         )
 
     def _trained(self, job: Job, seed: int) -> Evaluation:
-        recipe = self.config.recipe(job.steps)
-        config = self.config.training.model_copy(update={"recipe": recipe})
+        recipe = _shortened(self.training.recipe, job.steps)
+        config = self.training.model_copy(update={"recipe": recipe})
         networks = Networks(config)
         network = networks.of(
             Arm("candidate", "placement", partial(_insert, job.sites), Cost()), seed
@@ -61,6 +61,13 @@ class Objective:
         run.train(last)
         accelerator.free_memory()
         return last.evaluation
+
+
+def _shortened(full: Recipe, steps: int) -> Recipe:
+    """The recipe for fewer steps, judged at their end alone."""
+    warmup = full.warmup_steps * steps // full.steps
+    changed = {"steps": steps, "eval_every": steps, "warmup_steps": warmup}
+    return full.model_copy(update=changed)
 
 
 def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:

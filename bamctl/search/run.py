@@ -9,14 +9,12 @@ from typing import Protocol
 
 from bamctl.errors import BamctlError
 from bamctl.search.config import SearchConfig
-from bamctl.search.engines import Engine, Job, Outcome
+from bamctl.search.engines import ACCIDENT, MOST_ACCIDENTS, Engine, Job, Outcome
 from bamctl.search.halving import goes_on
 from bamctl.search.space import Space
 from bamctl.search.study import Asked, Study
 
 _LOOK_SECONDS = 1.0
-# A candidate that takes its process with it so often is no accident.
-_MOST_ACCIDENTS = 3
 
 
 class Watcher(Protocol):
@@ -95,20 +93,20 @@ class Search:
             outcome = future.result()
         except BrokenProcessPool as error:
             running.accidents += 1
-            if running.accidents < _MOST_ACCIDENTS:
+            if running.accidents < MOST_ACCIDENTS:
                 self._submit(running)
             else:
-                self._fail(running, error)
+                self._fail(running, ACCIDENT, error)
         except BamctlError as error:
-            self._fail(running, error)
+            self._fail(running, str(error), error)
         else:
             self._tell(running, outcome)
 
-    def _fail(self, running: _Running, error: Exception) -> None:
-        self.study.fail(running.asked, str(error))
+    def _fail(self, running: _Running, reason: str, error: Exception) -> None:
+        self.study.fail(running.asked, reason)
         self.watcher.ended(running.asked.number, None)
         if not any(running.asked.codes):
-            raise BamctlError(f"the baseline cannot be trained: {error}") from error
+            raise BamctlError(f"the baseline cannot be trained: {reason}") from error
 
     def _tell(self, running: _Running, outcome: Outcome) -> None:
         asked, rungs = running.asked, self.config.steps()
