@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from bamctl.errors import InputError
 from bamctl.files import write_text
 
 if TYPE_CHECKING:
-    from bamctl.search.config import SearchConfig
     from bamctl.search.engines import Engine
     from bamctl.search.folder import SearchFolder
     from bamctl.search.result import SearchResult
@@ -143,12 +142,6 @@ def _setup(asked: _Asked) -> "Setup":
     within = set(map(tuple, setup.costs.within.tolist()))
     others = {each for each in setup.space.references.values() if setup.costs.fits(each)}
     config = setup.config.model_copy(update={"trials": len(within | others)})
-    return _with_config(setup, config)
-
-
-def _with_config(setup: "Setup", config: "SearchConfig") -> "Setup":
-    from dataclasses import replace
-
     return replace(setup, config=config)
 
 

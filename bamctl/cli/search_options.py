@@ -8,7 +8,7 @@ import typer
 
 from bamctl.cli.options import flag, option
 
-Choices = "What is chosen from (repeat an option for several)"
+Choices = "What is chosen from"
 Running = "Where trials run"
 Kept = "Where the study is"
 
@@ -19,27 +19,35 @@ class SpaceOptions:
 
     candidates: Annotated[
         list[str] | None,
-        option("bottleneck, block, all, a module or a glob over the cut points. [block]", Choices),
+        option(
+            "bottleneck, block, all, a module or a glob over the cut points; repeat for several. [block]",
+            Choices,
+        ),
     ] = None
     module: Annotated[
         list[str] | None,
-        option("What may stand at a site. [bam]", Choices),
+        option("bam or extra-block, at a site; repeat for several. [bam]", Choices),
     ] = None
     reduction: Annotated[
-        list[int] | None, option("Channel reductions r. [16 4 8 32]", Choices, min=1)
+        list[int] | None,
+        option("Channel reductions r; repeat for several. [16 4 8 32]", Choices, min=1),
     ] = None
-    dilation: Annotated[list[int] | None, option("Dilations d. [4 1 2]", Choices, min=1)] = None
+    dilation: Annotated[
+        list[int] | None, option("Dilations d; repeat for several. [4 1 2]", Choices, min=1)
+    ] = None
     branches: Annotated[
         list[str] | None,
-        option("The branches that make the gate. [both channel spatial]", Choices),
+        option("The branches that make the gate: both, channel or spatial; repeat. [all]", Choices),
     ] = None
     combine: Annotated[
         list[str] | None,
-        option("How they are combined. [sum product]", Choices),
+        option(
+            "How they are combined: sum, product or max; repeat for several. [sum product]", Choices
+        ),
     ] = None
     variant: Annotated[
         list[str] | None,
-        option("The paper's equations, or the released code. [paper]", Choices),
+        option("paper or official, the released code; repeat for both. [paper]", Choices),
     ] = None
     init: Annotated[
         Literal["kaiming", "identity"] | None,

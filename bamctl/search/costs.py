@@ -17,7 +17,8 @@ from bamctl.search.goals import Figure
 from bamctl.search.space import Codes, Space
 
 # As many candidates are written out; beyond that they are drawn.
-MOST_ENUMERATED = 1_000_000
+MOST_ENUMERATED = 500_000
+_MOST_AT_ONCE = 4 * MOST_ENUMERATED
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Costs:
         found: list[np.ndarray] = []
         for group in self.space.groups():
             rows = self._product(group)
-            if rows is None or sum(map(len, found)) + len(rows) > 4 * MOST_ENUMERATED:
+            if rows is None or sum(map(len, found)) + len(rows) > _MOST_AT_ONCE:
                 return None
             found.append(rows)
         every = np.unique(np.concatenate(found), axis=0)
@@ -138,11 +139,10 @@ class Costs:
         """The product of codes, without what is over budget already with the sites so far."""
         rows = np.zeros((1, len(group)), dtype=np.int16)
         for site, codes in enumerate(group):
-            rows = np.repeat(rows, len(codes), axis=0)
-            rows[:, site] = np.tile(np.array(codes, dtype=np.int16), len(rows) // len(codes))
-            rows = rows[self.is_within(rows)]
-            if len(rows) > MOST_ENUMERATED:
+            if len(rows) * len(codes) > _MOST_AT_ONCE:
                 return None
+            longer = _with_each(rows, site, codes)
+            rows = longer[self.is_within(longer)]
         return rows
 
     def draw(self, count: int, rng: np.random.Generator) -> Codes:
@@ -171,8 +171,7 @@ class Costs:
     def _cheapest_of(self, group: Sequence[Sequence[int]], columns: Sequence[int]) -> Codes:
         rows = np.zeros((1, len(group)), dtype=np.int16)
         for site, codes in enumerate(group):
-            longer = np.repeat(rows, len(codes), axis=0)
-            longer[:, site] = np.tile(np.array(codes, dtype=np.int16), len(rows))
+            longer = _with_each(rows, site, codes)
             rows = self._front(longer[self.is_within(longer)], columns)
         return rows
 
@@ -184,6 +183,13 @@ class Costs:
         by_sites = np.argsort((rows[kept] > 0).sum(axis=1), kind="stable")
         front: Codes = rows[kept[by_sites]]
         return front
+
+
+def _with_each(rows: Codes, site: int, codes: Sequence[int]) -> Codes:
+    """Every row with each of some codes at a site."""
+    longer = np.repeat(rows, len(codes), axis=0)
+    longer[:, site] = np.tile(np.array(codes, dtype=np.int16), len(rows))
+    return longer
 
 
 def _column(subject: Subject, space: Space, figure: Figure) -> tuple[int, Iterator[int]]:

@@ -34,12 +34,14 @@ _IDENTITY = "bamctl"
 REASON = "reason"
 OVER_BUDGET = "over budget"
 # Reasons that concern nobody but drivers that asked at the same time.
-TWICE, SURPLUS, UNSURE = "tried twice", "more than were asked for", "not known to be new"
-RACES = (TWICE, SURPLUS, UNSURE)
+TWICE, SURPLUS = "tried twice", "more than were asked for"
+RACES = (TWICE, SURPLUS)
+# A trial that may be new or not; without a reason, its candidate is queued again.
+_UNSURE = "unsure"
 _SECOND_TRIES = 3
-# Within so long a driver has written the parameters of a trial that it took.
-_WRITING_SECONDS = 1.0
-_LOST_SECONDS = 8.0
+# A driver writes the parameters of a trial that it took within so long; after the second, it is
+# taken for dead.
+_WRITING_SECONDS, _LOST_SECONDS = 1.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ class Study:
             trial.suggest_categorical(name, self._space.choices[name])
         codes = self._space.decode(trial.params)
         if reason := self._why_not(trial.number, codes):
-            trial.set_user_attr(REASON, reason)
+            if reason != _UNSURE:
+                trial.set_user_attr(REASON, reason)
             self.optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
             return None
         return Asked(trial.number, codes, trial.user_attrs.get("name"))
@@ -215,7 +218,7 @@ class Study:
             if None not in before:
                 break
             if time.monotonic() > waits_until:
-                return UNSURE
+                return _UNSURE
             time.sleep(0.05)
         return SURPLUS if len(before) >= self._config.trials else None
 

@@ -22,7 +22,6 @@ from tests.search.test_run import count, driver, local, results, run, wait_for
 
 pytest.importorskip("ray", reason="Ray is not installed")
 RAY = Path(sys.executable).parent / "ray"
-pytestmark = pytest.mark.xdist_group("ray")
 
 DRIVER = """
 import sys
