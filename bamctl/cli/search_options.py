@@ -20,7 +20,8 @@ class SpaceOptions:
     candidates: Annotated[
         list[str] | None,
         option(
-            "bottleneck, block, all, a module or a glob over the cut points; repeat for several. [block]",
+            "bottleneck, block, all, a module or a glob over the cut points; repeat for several. "
+            "[block]",
             Choices,
         ),
     ] = None
