@@ -14,6 +14,7 @@ from bamctl.cli.options import (
     placement_data,
     working,
 )
+from bamctl.cli.sensitivity import SensitivityOptions, take_apart
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
+    sensitivity: SensitivityOptions,
     attention: AttentionOptions,
     network: NetworkOptions,
     out: OutputOptions,
@@ -55,6 +57,9 @@ def analyze(
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
             raise InputError(f"{name} is for --latency; add that")
+    sensitivity.check({"--explain": explain, "--latency": latency})
+    if sensitivity.sensitivity:
+        return take_apart(model, sensitivity, attention, network, out)
     wanted = Placement.from_options({"model": model, **placement_data({}, network, attention)})
 
     with working(f"tracing {model}"):

@@ -23,6 +23,7 @@ from bamctl.cli.models import models
 from bamctl.cli.options import expanded, say
 from bamctl.cli.report import report
 from bamctl.cli.schema import schema
+from bamctl.cli.search import search
 from bamctl.cli.train import train
 from bamctl.errors import BamctlError
 
@@ -31,7 +32,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (models, analyze, insert, latency, train, attend, check, report, calibrate, schema)
+COMMANDS = (
+    models,
+    analyze,
+    insert,
+    latency,
+    train,
+    search,
+    attend,
+    check,
+    report,
+    calibrate,
+    schema,
+)
 for command in COMMANDS:
     app.command()(expanded(command))
 

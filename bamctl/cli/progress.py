@@ -111,3 +111,40 @@ def _write(folder: Path, evaluation: "Evaluation") -> None:
         for name, value in values.items():
             if value is not None:
                 writer.add_scalar(name, value, evaluation.step)
+
+
+class TrialBar:
+    """A bar for the trials of a search, on standard error."""
+
+    def __init__(self, trials: int) -> None:
+        self._bars = Progress(
+            TextColumn("trials"),
+            BarColumn(24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=sys.stderr is None or not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._all = self._bars.add_task("trials", total=trials, told="")
+        self._best = 0.0
+
+    def __enter__(self) -> "TrialBar":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def ended(self, number: int, accuracy: float | None) -> None:
+        """A trial has ended, with its accuracy if it has one."""
+        self._best = max(self._best, accuracy or 0.0)
+        self._bars.update(self._all, advance=1, told=f"best {100 * self._best:.2f} %")
+        if accuracy is None:
+            say(f"note: trial {number} could not be run; the report says why")

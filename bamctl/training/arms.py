@@ -114,12 +114,7 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
             nothing there.
     """
     traced = trace(network, config.input)
-    scores = (1, config.num_classes)
-    if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
-        raise InputError(
-            f"{config.model} gives no scores of {config.num_classes} classes for an image; train "
-            "takes networks that classify"
-        )
+    check_classifies(config, traced)
     trunk = find_trunk(network, traced)
     arms = [Arm(BASELINE, "baseline", _nothing, Cost())]
     missing: list[str] = []
@@ -140,6 +135,20 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
             else:
                 arms.append(control)
     return Arms(traced, tuple(arms), tuple(missing))
+
+
+def check_classifies(config: TrainingConfig, traced: Trace) -> None:
+    """Refuse a network that gives other things than a score for each class.
+
+    Raises:
+        InputError: it does.
+    """
+    scores = (1, config.num_classes)
+    if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
+        raise InputError(
+            f"{config.model} gives no scores of {config.num_classes} classes for an image; train "
+            "takes networks that classify"
+        )
 
 
 def _nothing(network: nn.Module) -> None:

@@ -110,7 +110,9 @@ class TrainingConfig(BaseModel):
         default=False, description="whether each placement is compared with other parameters, too"
     )
     device: Device = Field(default="auto", description="what the machine has, or its CPU")
-    placements: dict[str, Placement] = Field(description="by the name of the arm", min_length=1)
+    placements: dict[str, Placement] = Field(
+        default_factory=dict, description="by the name of the arm"
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> "TrainingConfig":

@@ -73,13 +73,9 @@ class Experiment:
             input_shape=config.input[0].shape,
             device=config.device,
         )
-        _check_batch(config, len(self.data.train.labels))
-        known, found = config.data.fingerprint, self.data.fingerprint()
-        if known not in (None, found):
-            raise InputError(
-                f"the images of {config.data.name} are others than those that the comparison began "
-                "with; begin a new one"
-            )
+        if not config.placements:
+            raise InputError("placements: there is none to compare with the baseline")
+        config = check_data(config, self.data)
         self.networks = Networks(config)
         made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         self.trace, self.arms, self.missing = made.trace, made.arms, made.missing
@@ -89,8 +85,7 @@ class Experiment:
             for arm in self.arms
             if arm.kind == "placement" and arm.placement
         }
-        data_config = config.data.model_copy(update={"fingerprint": found})
-        self.config = config.model_copy(update={"placements": pinned, "data": data_config})
+        self.config = config.model_copy(update={"placements": pinned})
         self.accelerator: Accelerator = accelerator_for(config)
         self._told: set[str] = set()
 
@@ -187,9 +182,23 @@ class _Recorder(Watcher):
             self.progress.note(left_out(new))
 
 
-def _check_batch(config: TrainingConfig, num_images: int) -> None:
+def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
+    """A configuration that knows its images, once they are found to be the right ones.
+
+    Raises:
+        InputError: they are others than it knows, or fewer than a batch.
+    """
+    num_images = len(data.train.labels)
     if config.recipe.batch_size > num_images:
         raise InputError(
             f"the training split has {num_images} images, fewer than a batch of "
             f"{config.recipe.batch_size}; try --batch-size {num_images}"
         )
+    known, found = config.data.fingerprint, data.fingerprint()
+    if known not in (None, found):
+        raise InputError(
+            f"the images of {config.data.name} are others than those that the comparison began "
+            "with; begin a new one"
+        )
+    data_config = config.data.model_copy(update={"fingerprint": found})
+    return config.model_copy(update={"data": data_config})

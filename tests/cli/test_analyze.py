@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 from bamctl import units
+from tests.conftest import REPOSITORY, assert_one_line_error
 
 
 def test_the_first_screen(bamctl: object) -> None:
@@ -116,3 +118,19 @@ def test_numbers_read_well() -> None:
     assert units.count(999_999) == "1.00 M"
     assert units.macs(999_400) == "999,400 MACs"
     assert units.percent(-0.005) == "-0.50 %"
+
+
+def test_sensitivity_takes_a_placement_apart(bamctl: object) -> None:
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    quick = ["--steps", "2", "--seeds", "2", "--format", "json"]
+    found = bamctl("analyze", "tests.networks:Tiny", "--sensitivity", *quick, env=env)
+    assert found.returncode == 0, found.stderr
+    data = json.loads(found.stdout)
+    assert [site["module"] for site in data["sites"]] == ["one", "two"]
+    # With two sites, all but one is the other alone.
+    assert data["accuracy"]["only one"] == data["accuracy"]["without two"]
+    for site in data["sites"]:
+        assert site["alone"]["verdict"] in ("helps", "hurts", "inconclusive")
+    assert_one_line_error(bamctl("analyze", "resnet18", "--seeds", "2"), "--sensitivity")
+    both = bamctl("analyze", "resnet18", "--sensitivity", "--explain")
+    assert_one_line_error(both, "--explain is for an analysis without --sensitivity")

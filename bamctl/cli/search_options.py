@@ -1,0 +1,156 @@
+"""The options of `bamctl search`, group by group."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.options import flag, option
+
+Choices = "What is chosen from"
+Running = "Where trials run"
+Kept = "Where the study is"
+
+
+@dataclass(frozen=True)
+class SpaceOptions:
+    """What is chosen from."""
+
+    candidates: Annotated[
+        list[str] | None,
+        option(
+            "bottleneck, block, all, a module or a glob over the cut points; repeat for several. "
+            "[block]",
+            Choices,
+        ),
+    ] = None
+    module: Annotated[
+        list[str] | None,
+        option("bam or extra-block, at a site; repeat for several. [bam]", Choices),
+    ] = None
+    reduction: Annotated[
+        list[int] | None,
+        option("Channel reductions r; repeat for several. [16 4 8 32]", Choices, min=1),
+    ] = None
+    dilation: Annotated[
+        list[int] | None, option("Dilations d; repeat for several. [4 1 2]", Choices, min=1)
+    ] = None
+    branches: Annotated[
+        list[str] | None,
+        option("The branches that make the gate: both, channel or spatial; repeat. [all]", Choices),
+    ] = None
+    combine: Annotated[
+        list[str] | None,
+        option(
+            "How they are combined: sum, product or max; repeat for several. [sum product]", Choices
+        ),
+    ] = None
+    variant: Annotated[
+        list[str] | None,
+        option("paper or official, the released code; repeat for both. [paper]", Choices),
+    ] = None
+    init: Annotated[
+        Literal["kaiming", "identity"] | None,
+        option("identity leaves the outputs unchanged until training moves it. [kaiming]", Choices),
+    ] = None
+    per_site: Annotated[
+        bool, flag("--per-site", "Choose hyperparameters for every site, not for all.", Choices)
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a configuration names them."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+@dataclass(frozen=True)
+class GoalOptions:
+    """What is sought, and for how long."""
+
+    budget: Annotated[
+        list[str] | None,
+        option(
+            "The most that a network may cost: params=+2%, macs=2 GMACs, memory=110 MB or "
+            "latency@rtx3090=+10%. What is over it is never trained. Repeat for several.",
+            metavar="FIGURE=LIMIT",
+        ),
+    ] = None
+    objective: Annotated[
+        list[str] | None,
+        option(
+            "What is to be small beside a high accuracy: params, macs, memory or latency@DEVICE. "
+            "Repeat for several. [params]"
+        ),
+    ] = None
+    trials: Annotated[int | None, option("How many candidates are trained. [24]", min=1)] = None
+    exhaustive: Annotated[
+        bool, flag("--exhaustive", "Train every candidate within the budgets.")
+    ] = False
+    sampler: Annotated[
+        Literal["nsga2", "tpe", "random"] | None, option("Who proposes them. [tpe]")
+    ] = None
+    seed: Annotated[int | None, option("Of the sampler. [0]", min=0)] = None
+    seeds: Annotated[
+        int | None, option("Runs of each candidate, paired with the baseline's. [1]", min=1)
+    ] = None
+    halving: Annotated[
+        int | None,
+        option(
+            "Successive halving: three rungs of steps, each so many times as long as the one "
+            "before, and for the best so-many-th part alone. [off]",
+            min=2,
+        ),
+    ] = None
+    confirm_seeds: Annotated[
+        int | None, option("Fresh seeds to judge the front by at the end. [5]", min=0)
+    ] = None
+    dry_run: Annotated[
+        bool, flag("--dry-run", "Count and price the candidates, and train nothing.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where trials run."""
+
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("Processes of this machine, or a Ray cluster. [local]", Running),
+    ] = "local"
+    workers: Annotated[
+        int | None,
+        option("Trials at a time. [a core or the cluster's room for each]", Running, min=1),
+    ] = None
+    address: Annotated[
+        str | None, option("Of the Ray cluster: auto or HOST:PORT. [auto]", Running)
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu"] | None,
+        option("What trains: what the machine has, or its CPU. [auto]", Running),
+    ] = None
+    cpus_per_trial: Annotated[int, typer.Option(help="Threads of a trial.", min=1)] = 1
+    gpus_per_trial: Annotated[
+        float | None, option("With Ray: GPUs of a trial, such as 0.5. [0]", Running, min=0)
+    ] = None
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Where the study is, and whether it goes on."""
+
+    storage: Annotated[
+        str | None,
+        option(
+            "Optuna's storage URL; several drivers may share it. [SQLite in the run folder]",
+            Kept,
+            metavar="URL",
+        ),
+    ] = None
+    study: Annotated[str | None, option("The study's name there. [bamctl]", Kept)] = None
+    resume: Annotated[
+        Path | None, option("Go on with a folder; --trials may add to it.", Kept, metavar="FOLDER")
+    ] = None
+    out: Annotated[
+        Path | None,
+        option("The folder of the search. [runs/MODEL-search-TIME]", Kept, metavar="FOLDER"),
+    ] = None

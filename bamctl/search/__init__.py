@@ -1,0 +1,1 @@
+"""Search over placements: which cut points get a module, and which, for the most accuracy."""

@@ -1,0 +1,105 @@
+"""The database of a study: opened within seconds, and waited for when it is locked or away."""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from bamctl.errors import BamctlError, InputError, first_line
+
+# A driver that was not heard of for so long is dead, and its trials are run again.
+BEAT_SECONDS, GRACE_SECONDS = 5, 30
+
+_CONNECT_SECONDS = 10
+_PATIENCE_SECONDS = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+Result = TypeVar("Result")
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Connect to the database of a study, making its tables where there are none.
+
+    Raises:
+        InputError: the URL is none.
+        BamctlError: nothing answers there, or its driver is not installed.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = RDBStorage(
+                url,
+                engine_kwargs={"connect_args": _connect_args(url), "pool_pre_ping": True},
+                heartbeat_interval=BEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+            )
+        if storage.engine.dialect.name == "sqlite":
+            _write_ahead(storage)
+        return storage
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise InputError(
+            f"--storage {shown(url)} is no database ({first_line(error)}); write it like "
+            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE"
+        ) from error
+    except ImportError as error:
+        raise BamctlError(
+            f"no driver for {shown(url)} is installed: {first_line(error.__cause__ or error)}"
+        ) from error
+    except (DBAPIError, StorageInternalError, RuntimeError) as error:
+        raise BamctlError(
+            f"cannot use the storage {shown(url)}: {first_line(error.__cause__ or error)}"
+        ) from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Do not wait for the disk at each of the many small commits of a trial.
+
+    After a power cut the last ones may be missing, and their trials are run again; the file is
+    whole in any case.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def _begin(connection: Any, record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
+
+
+def _connect_args(url: str) -> dict[str, Any]:
+    kind = make_url(url).get_backend_name()
+    return {"sqlite": {"timeout": 60}}.get(kind, {"connect_timeout": _CONNECT_SECONDS})
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return repr(url)
+
+
+def patiently(call: Callable[[], Result]) -> Result:
+    """Do something with the storage, again and again while it is locked or away.
+
+    Raises:
+        BamctlError: it did not come back within minutes.
+    """
+    waits_until = time.monotonic() + _PATIENCE_SECONDS
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return call()
+        except (StorageInternalError, DBAPIError) as error:
+            if time.monotonic() > waits_until:
+                why = first_line(error.__cause__ or error)
+                raise BamctlError(f"the storage did not come back: {why}") from error
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
