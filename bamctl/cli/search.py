@@ -58,6 +58,7 @@ def search(
     result = _searched(asked, setup)
     report = search_report(result)
     write_text(result.folder / "result.json", RENDERERS["json"](report, to_file=True))
+    write_text(result.folder / "report.html", RENDERERS["html"](report, to_file=True))
     shown.show(report)
     return 0
 

@@ -8,6 +8,7 @@ from bamctl import inputs, units
 from bamctl.evidence import Evidence
 from bamctl.placement import Attention
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.search_charts import placements, search_charts
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
@@ -165,7 +166,14 @@ def search_report(result: SearchResult) -> Report:
         | _added_data(each.added)
         for each in result.trials
     ]
-    return Report(_heading(setup), blocks, data, records)
+    return Report(
+        _heading(setup),
+        blocks,
+        data,
+        records,
+        charts=search_charts(result),
+        attachments=placements(result),
+    )
 
 
 def _what_was_done(result: SearchResult) -> str:

@@ -31,12 +31,15 @@ from bamctl.report.charts import (
 from bamctl.report.check_view import check_report
 from bamctl.report.document import Attachment, Column, Report, Table
 from bamctl.report.latency_view import estimate_report, latency_report
+from bamctl.report.search_view import search_report
 from bamctl.report.training_view import training_report
+from bamctl.search.result import SearchResult
 from bamctl.targets import Target
 from bamctl.training.config import DataConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.watching import Nobody
 from tests.report.browser import CUT_OFF, OUTSIDE, OVERLAPS, Visit, launched, needs_browser, visit
+from tests.search.test_result import search_of_a_table
 from tests.training.conftest import MODEL, small
 
 NASTY = """<script>alert("x")</script> 'quotes' & <b>bold</b> """ + "long" * 75
@@ -99,27 +102,30 @@ def hostile() -> Report:
     )
 
 
-def large() -> Report:
-    """As a study of 2,000 trials would be."""
-    points = [
-        Point(n * 37 % 1999, n * 91 % 1987 / 2000, f"trial {n}\nlayer1, layer2: r=16, d=4\n97.2 %")
-        for n in range(2000)
-    ]
-    rows = [[f"trial {n}", f"{point.x:g}", f"{point.y:.4f}"] for n, point in enumerate(points)]
-    table = Table([Column("trial"), Column("cost", "right"), Column("accuracy", "right")], rows)
-    data = {"trials": [{"number": n, "cost": p.x, "accuracy": p.y} for n, p in enumerate(points)]}
-    plot = Plot("trials", "all", Axis("cost"), Axis("accuracy"), [Series("trials", points)])
-    return Report("a large study", [table], data, charts=[plot])
+def large(found: SearchResult) -> Report:
+    """A study of 2,000 trials: those of a small one, over and over."""
+    trials = [replace(found.trials[n % len(found.trials)], number=n) for n in range(2000)]
+    volume = tuple(min(1.0, n / 2000) for n in range(2000))
+    return search_report(replace(found, trials=tuple(trials), volume=volume))
 
 
-KINDS = ("analysis", "latency", "estimate", "check", "training", "hostile", "large")
+KINDS = ("analysis", "latency", "estimate", "check", "training", "search", "hostile", "large")
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     folder = tmp_path_factory.mktemp("reports")
-    made = (analysis(), latency(), estimate(), checked(), training(folder), hostile(), large())
-    return dict(zip(KINDS, made, strict=True))
+    found = search_of_a_table(tmp_path_factory.mktemp("search"))
+    return {
+        "analysis": analysis(),
+        "latency": latency(),
+        "estimate": estimate(),
+        "check": checked(),
+        "training": training(folder),
+        "search": search_report(found),
+        "hostile": hostile(),
+        "large": large(found),
+    }
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,8 @@ from tests.search.table import Searched, Table, accuracy, subject
 from tests.search.test_run import local, run
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
-    """A search of a table; no data are needed to look accuracies up."""
-    folder = tmp_path_factory.mktemp("search")
+def search_of_a_table(folder: Path) -> SearchResult:
+    """No data are needed to look accuracies up."""
     searched = Searched(changes={"trials": 40, "objectives": ["params", "macs"]})
     study = searched.study(f"sqlite:///{folder}/study.db")
     with local(Table(), 1) as engine:
@@ -28,6 +26,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
     no_data: Data = None  # type: ignore[assignment]
     setup = Setup(searched.config, no_data, subject(), searched.space, searched.costs)
     return write_front(gather(setup, study, folder))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    return search_of_a_table(tmp_path_factory.mktemp("search"))
 
 
 def test_the_front_is_what_no_trial_dominates(found: SearchResult) -> None:
