@@ -14,6 +14,7 @@ from bamctl.cli.options import (
     placement_data,
     working,
 )
+from bamctl.cli.sweep import SweepOptions, sweep
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    model: ModelName,
+    model: ModelName = "",
     *,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each stage is a bottleneck or is not.")
@@ -42,6 +43,7 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
+    many: SweepOptions,
     attention: AttentionOptions,
     network: NetworkOptions,
     out: OutputOptions,
@@ -51,6 +53,9 @@ def analyze(
     from bamctl.placement import Placement
 
     out.check()
+    many.check(model, {"--explain": explain, "--latency": latency})
+    if many.all:
+        return sweep(many, placement_data({}, network, attention), out)
     check_name(model)
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
@@ -60,8 +65,11 @@ def analyze(
     with working(f"tracing {model}"):
         from bamctl.analysis import analyze_network
         from bamctl.figures import build
+        from bamctl.memory import give_back_at_once
         from bamctl.report.analysis_view import analysis_report
 
+        if not latency:
+            give_back_at_once()
         built = build(wanted, initialize=latency)
         given = wanted.input or default_inputs(model)
         found = analyze_network(model, built, wanted, given)

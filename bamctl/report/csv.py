@@ -2,15 +2,23 @@
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bamctl.report.document import Report
 
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report's records under one row of names."""
-    names = list(dict.fromkeys(name for record in report.records for name in record))
+    return rows(report.records, header=True)
+
+
+def rows(records: Sequence[Mapping[str, Any]], *, header: bool) -> str:
+    """Records as lines of text, one for each, under the row of names or without."""
+    names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(report.records)
+    if header:
+        writer.writeheader()
+    writer.writerows(records)
     return text.getvalue()

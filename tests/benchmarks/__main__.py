@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import commands, module, training_step
+from tests.benchmarks import commands, module, sweep, training_step
 
-SUITES = {"module": module, "training-step": training_step, "commands": commands}
+SUITES = {"module": module, "training-step": training_step, "commands": commands, "sweep": sweep}
 
 
 def main() -> None:
