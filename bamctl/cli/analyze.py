@@ -43,13 +43,16 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
+    no_cache: Annotated[
+        bool, flag("--no-cache", "Analyse anew, whatever was found before.")
+    ] = False,
     many: SweepOptions,
     attention: AttentionOptions,
     network: NetworkOptions,
     out: OutputOptions,
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
-    from bamctl.models import check_name, default_inputs
+    from bamctl.models import check_name, default_inputs, names
     from bamctl.placement import Placement
 
     out.check()
@@ -62,6 +65,15 @@ def analyze(
             raise InputError(f"{name} is for --latency; add that")
     wanted = Placement.from_options({"model": model, **placement_data({}, network, attention)})
 
+    entry = None
+    if not no_cache and not latency and model in names():
+        # Of a builder and its options; what one's own code makes is known to itself alone.
+        from bamctl.cli import cache
+
+        entry = cache.key(wanted, explain=explain)
+        if (known := cache.read(entry)) is not None:
+            out.show(known)
+            return 0
     with working(f"tracing {model}"):
         from bamctl.analysis import analyze_network
         from bamctl.figures import build
@@ -74,7 +86,10 @@ def analyze(
         given = wanted.input or default_inputs(model)
         found = analyze_network(model, built, wanted, given)
         added = _added(found, built, device, batch_size or 1) if latency else None
-    out.show(analysis_report(found, explain=explain, latency=added))
+        report = analysis_report(found, explain=explain, latency=added)
+    if entry is not None:
+        cache.write(entry, report)
+    out.show(report)
     return 0
 
 

@@ -69,7 +69,7 @@ def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | None]:
 def _table(found: Sequence[Swept]) -> Table:
     titles = ["input", "parameters", "MACs"]
     for name in STRATEGIES:
-        titles += [f"{name}s", "parameters", "MACs"]
+        titles += [f"{name}s", "+ parameters", "+ MACs"]
     columns = [Column("model"), *(Column(title, "right") for title in titles)]
     return Table(columns, [_row(each) for each in found])
 
