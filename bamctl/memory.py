@@ -1,6 +1,7 @@
 """What is in memory: what a module keeps for its backward pass, and the most at any moment."""
 
 import copy
+import ctypes
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,6 +20,8 @@ from bamctl.structures import tensors
 Module = TypeVar("Module", bound=nn.Module)
 
 _CGROUP = Path("/sys/fs/cgroup")
+# The names of two settings in glibc's malloc.h.
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def on_meta(module: nn.Module) -> nn.Module:
@@ -47,6 +50,18 @@ def available_bytes() -> int:
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
     return int(free)
+
+
+def give_back_at_once() -> None:
+    """Have large blocks of memory given back to the system when they are free, where glibc can.
+
+    Left to itself, glibc keeps them, with what stays between them: twice the memory for the trace
+    of a large network. For a process of our own, since it holds for all that runs in it.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, 4 * 2**20)
+        mallopt(_TRIM_THRESHOLD, 256 * 2**20)
 
 
 def kept_for_backward(module: nn.Module, given: InputsLike) -> int:

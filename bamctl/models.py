@@ -68,8 +68,8 @@ def build(
             torchvision's ResNet, ResNeXt, Wide ResNet or DenseNet, for images of about 32x32.
         args: more keyword arguments for the builder or factory.
         weights: the name of published weights, such as `IMAGENET1K_V2` or `DEFAULT`; downloaded.
-        initialize: False leaves the weights of torchvision's networks zero, which a trace of shapes
-            can live with.
+        initialize: False gives torchvision's networks zeros for weights, which take no memory; for
+            a trace, that is enough.
 
     Raises:
         InputError: there is no such network, weight or stem, or the options do not go together.

@@ -100,20 +100,25 @@ def build(
     """Build a network by its name; `models.build` says what the arguments mean."""
     if inputs is not None:
         _check_inputs(name, inputs)
-    import torchvision
-
     if weights is not None:
         _check_weights(name, weights, num_classes)
     given = options(name, inputs=inputs, num_classes=num_classes, args=args)
-    make = partial(torchvision.models.get_model, name, weights=weights, **given)
+    make = partial(_made, name, stem, weights=weights, **given)
     try:
-        model = _quietly(make) if initialize or weights else _uninitialized(make)
+        model = _quietly(make) if initialize or weights else _without_weights(make)
     except OSError as error:
         raise BamctlError(
             f"cannot download {weights} of {name}: {first_line(error)}; give a file to --weights"
         ) from error
     except (ValueError, RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
+    return model
+
+
+def _made(name: str, stem: str | None, **given: Any) -> "nn.Module":
+    import torchvision
+
+    model: nn.Module = torchvision.models.get_model(name, **given)
     if stem is not None:
         _give_small_stem(name, model)
     return model
@@ -194,22 +199,16 @@ def _quietly(make: Callable[[], "nn.Module"]) -> "nn.Module":
         return make()
 
 
-def _uninitialized(make: Callable[[], "nn.Module"]) -> "nn.Module":
-    """The network with every weight zero: random initialisation takes longer than the rest."""
-    import torch
+def _without_weights(make: Callable[[], "nn.Module"]) -> "nn.Module":
+    """The network with zeros for weights: random initialisation takes longer than the rest."""
+    from bamctl.shapes_only import built_without_weights
 
     try:
-        with torch.device("meta"):
-            model = _quietly(make)
+        return built_without_weights(partial(_quietly, make))
     except (NotImplementedError, RuntimeError):
-        # A RegNet plans its blocks with tensors and reads the numbers off them, and so does
-        # whatever quantizes a network. What is wrong otherwise is so without the device, too.
+        # A builder may read a weight that it has just made, as whatever quantizes a network does.
+        # What is wrong otherwise is so with weights, too.
         return _quietly(make)
-    model.to_empty(device="cpu")
-    with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
-            tensor.zero_()
-    return model
 
 
 def _give_small_stem(name: str, model: "nn.Module") -> None:

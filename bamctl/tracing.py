@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bamctl import example, inputs, operator_costs
 from bamctl.errors import InputError, first_line
 from bamctl.restoring import left_as_found
+from bamctl.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
 from bamctl.structures import tensors
 from bamctl.watch import Watch
 
@@ -124,10 +125,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
     given = inputs.read(given)
     try:
-        with left_as_found(model):
-            arguments = example.arguments(model, given)
-            recorder = _Recorder(model)
-            analysis = _analyze(model, arguments)
+        analysis, recorder, num_inputs = _recorded(model, given)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise InputError(_why_it_stopped(model, given, error)) from error
     counted = analysis.by_module_and_operator()
@@ -142,8 +140,28 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         macs_by_operator=_by_operator(counted[""]),
         uncounted=dict(analysis.unsupported_ops()),
         is_detector=example.is_detector(model),
-        **_dataflow(recorder, num_inputs=_num_tensors(arguments)),
+        **_dataflow(recorder, num_inputs),
     )
+
+
+def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, "_Recorder", int]:
+    """The trace, and how many tensors were among the network's arguments."""
+    if has_no_weights(model):
+        # The numbers would mean nothing, so they are computed only where shapes depend on them.
+        with suppress(NumbersNeededError):
+            return _run(model, given, ShapesOnly())  # type: ignore[no-untyped-call]
+    return _run(model, given, nullcontext())
+
+
+def _run(
+    model: nn.Module, given: inputs.Inputs, how: AbstractContextManager[Any]
+) -> tuple[FlopCountAnalysis, "_Recorder", int]:
+    with left_as_found(model):
+        arguments = example.arguments(model, given)
+        recorder = _Recorder(model)
+        with how:
+            analysis = _analyze(model, arguments)
+    return analysis, recorder, _num_tensors(arguments)
 
 
 def _num_tensors(arguments: tuple[Any, ...]) -> int:

@@ -21,7 +21,7 @@ COMBINE: dict[str, Callable[..., Tensor]] = {
 }
 
 # What a CPU works on at a time, so that all it touches stays in its cache.
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**22
 
 
 @torch.fx.wrap

@@ -15,6 +15,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.cli.sensitivity import SensitivityOptions, take_apart
+from bamctl.cli.sweep import SweepOptions, sweep
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    model: ModelName,
+    model: ModelName = "",
     *,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why each stage is a bottleneck or is not.")
@@ -43,16 +44,23 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
+    no_cache: Annotated[
+        bool, flag("--no-cache", "Analyse anew, whatever was found before.")
+    ] = False,
+    many: SweepOptions,
     sensitivity: SensitivityOptions,
     attention: AttentionOptions,
     network: NetworkOptions,
     out: OutputOptions,
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
-    from bamctl.models import check_name, default_inputs
+    from bamctl.models import check_name, default_inputs, names
     from bamctl.placement import Placement
 
     out.check()
+    many.check(model, {"--explain": explain, "--latency": latency})
+    if many.all:
+        return sweep(many, placement_data({}, network, attention), out)
     check_name(model)
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
@@ -62,16 +70,31 @@ def analyze(
         return take_apart(model, sensitivity, attention, network, out)
     wanted = Placement.from_options({"model": model, **placement_data({}, network, attention)})
 
+    entry = None
+    if not no_cache and not latency and model in names():
+        # Of a builder and its options; what one's own code makes is known to itself alone.
+        from bamctl.cli import cache
+
+        entry = cache.key(wanted, explain=explain)
+        if (known := cache.read(entry)) is not None:
+            out.show(known)
+            return 0
     with working(f"tracing {model}"):
         from bamctl.analysis import analyze_network
         from bamctl.figures import build
+        from bamctl.memory import give_back_at_once
         from bamctl.report.analysis_view import analysis_report
 
+        if not latency:
+            give_back_at_once()
         built = build(wanted, initialize=latency)
         given = wanted.input or default_inputs(model)
         found = analyze_network(model, built, wanted, given)
         added = _added(found, built, device, batch_size or 1) if latency else None
-    out.show(analysis_report(found, explain=explain, latency=added))
+        report = analysis_report(found, explain=explain, latency=added)
+    if entry is not None:
+        cache.write(entry, report)
+    out.show(report)
     return 0
 
 

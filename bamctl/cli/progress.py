@@ -1,6 +1,8 @@
-"""What a person sees of a comparison while it runs: bars on a terminal, nothing in a pipe."""
+"""What a person sees of work that takes long: bars on a terminal, nothing in a pipe."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -20,6 +22,20 @@ from bamctl.cli.options import say
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
     from bamctl.training.watching import Evaluation
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, on a terminal; gives what moves it on by one."""
+    columns = (TextColumn("{task.description}"), BarColumn(12), TaskProgressColumn())
+    console = Console(stderr=True)
+    is_shown = sys.stderr is not None and sys.stderr.isatty()
+    bars = Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not is_shown, transient=True
+    )
+    with bars:
+        task = bars.add_task(what, total=total)
+        yield lambda: bars.advance(task)
 
 
 class Bars:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bamctl.report.document import Report
@@ -10,11 +11,17 @@ from bamctl.report.document import Report
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report's records under one row of names."""
-    names = list(dict.fromkeys(name for record in report.records for name in record))
+    return rows(report.records, header=True)
+
+
+def rows(records: Sequence[Mapping[str, Any]], *, header: bool) -> str:
+    """Records as lines of text, one for each, under the row of names or without."""
+    names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for record in report.records:
+    if header:
+        writer.writeheader()
+    for record in records:
         writer.writerow({name: _cell(value) for name, value in record.items()})
     return text.getvalue()
 

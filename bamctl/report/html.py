@@ -94,11 +94,8 @@ def _command() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"bamctl": __version__, "python": sys.version.split()[0]}
-    for name in _LIBRARIES:
-        if name in sys.modules:
-            found[name] = metadata.version(name)
-    return found
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"bamctl": __version__, "python": sys.version.split()[0], **libraries}
 
 
 @cache
