@@ -80,7 +80,8 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # A trace leaves this one out, and names the one inside.
             with self, _traced_again():
                 return _aten._convolution.default(*args, *_cudnn_settings())
-        made = _SKIPPED[func](*args, **kwargs) if func in _SKIPPED else NotImplemented
+        skip = _SKIPPED.get(func) or (_SKIPPED_LATER.get(func) if is_arbitrary else None)
+        made = skip(*args, **kwargs) if skip else NotImplemented
         if made is not NotImplemented:
             is_arbitrary = True
         else:
@@ -92,9 +93,15 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
 
+def _broadcast(a: Tensor, b: Tensor) -> Tensor:
+    """As large as both together; memory that nobody writes to takes none."""
+    whole, _ = torch.broadcast_tensors(a, b)  # type: ignore[no-untyped-call]
+    return torch.empty_like(whole, memory_format=torch.contiguous_format)
+
+
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """A column of the left matrix by a row of the right one."""
-    return torch.narrow(a, -1, 0, 1) * torch.narrow(b, -2, 0, 1)
+    return _broadcast(torch.narrow(a, -1, 0, 1), torch.narrow(b, -2, 0, 1))
 
 
 def _product_added(added: Tensor, a: Tensor, b: Tensor, **_: Any) -> Tensor:
@@ -136,7 +143,7 @@ def _convolution(
     channels = torch.narrow(channels, 0, 0, 1)
     for axis in range(2, weight.dim()):
         channels = torch.narrow(channels, axis, 0, 1)
-    return pixels * (torch.cat([channels] * groups, 1) if transposed else channels)
+    return _broadcast(pixels, torch.cat([channels] * groups, 1) if transposed else channels)
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
@@ -162,4 +169,35 @@ _SKIPPED: dict[Any, Callable[..., Any]] = {
     _aten._convolution.default: _convolution,
     _aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
     _aten._native_multi_head_attention.default: _multi_head_attention,
+}
+
+
+def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _normalized(x: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor, Tensor]:
+    # Statistics come second and third; a network sees neither.
+    return torch.empty_like(x), torch.empty(0), torch.empty(0)
+
+
+def _in_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+# What keeps the shape of its argument need not be computed either, once that is arbitrary.
+_SKIPPED_LATER: dict[Any, Callable[..., Any]] = {
+    **{
+        getattr(_aten, name).default: _same
+        for name in "gelu hardsigmoid hardswish hardtanh relu sigmoid silu tanh".split()
+    },
+    **{
+        getattr(_aten, f"{name}_").default: _in_place
+        for name in "hardsigmoid hardswish hardtanh relu sigmoid silu tanh".split()
+    },
+    _aten._softmax.default: _same,
+    _aten.add_.Tensor: _in_place,
+    _aten.mul_.Tensor: _in_place,
+    _aten.native_batch_norm.default: _normalized,
+    _aten.native_layer_norm.default: _normalized,
 }

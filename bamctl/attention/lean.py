@@ -133,8 +133,8 @@ class _Gated(torch.autograd.Function):
                 of_combined.mul_(scale)
                 gate.mul_(scale)
             torch.addcmul(dy, dy, gate, out=dx)
-            of_parts = _GRADIENTS[ctx.combine](of_combined, *own_parts)
-            for own, full in zip(own_grads, of_parts, strict=False):
+            of_parts = _gradients(of_combined, ctx.combine, own_parts)
+            for own, full in zip(own_grads, of_parts, strict=True):
                 own.copy_(full.sum_to_size(own.shape))
         return grad_maps, grad_scale, None, *grad_parts
 
@@ -152,9 +152,13 @@ def _of_maximum(grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return grad * share, grad * (1 - share)
 
 
-# The gradients of the parts, before the sum over the axes along which they are broadcast.
-_GRADIENTS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
-    "sum": lambda grad, *parts: (grad,) * len(parts),
+def _gradients(grad: Tensor, combine: str, parts: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Those of the parts, before the sum over the axes along which they are broadcast."""
+    return _GRADIENTS[combine](grad, *parts) if len(parts) == 2 else (grad,)
+
+
+_GRADIENTS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "sum": lambda grad, a, b: (grad, grad),
     "product": lambda grad, a, b: (grad * b, grad * a),
     "max": _of_maximum,
 }

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bamctl import BAM
 from bamctl.attention import lean
+from bamctl.attention.layouts import Ncdhw
 from bamctl.memory import PeakMemory
 from tests.benchmarks.textbook import Textbook
 
@@ -20,7 +21,6 @@ CASES = [
     for branches, combine, init in itertools.product(
         ("both", "channel", "spatial"), ("sum", "product", "max"), ("kaiming", "identity")
     )
-    if branches == "both" or combine == "sum"
 ]
 every_case = pytest.mark.parametrize("options", CASES, ids=lambda o: "-".join(o.values()))
 
@@ -67,8 +67,6 @@ def test_first_and_second_gradients(options: dict[str, str], small_blocks: None)
 
 
 def test_gradients_in_training_on_video() -> None:
-    from bamctl.attention.layouts import Ncdhw
-
     bam = small(layout=Ncdhw()).train()
     for norm in (bam.channel.norm, bam.spatial.norm):
         norm.momentum = 0.0
