@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--json", type=Path, help="where to write every run")
     arguments = parser.parse_args()
-    print(f"{'medians':58}{'ours':>10}{'theirs':>10}{'ratio':>12}{'limit':>8}")
+    print(f"{'medians':66}{'ours':>10}{'theirs':>10}{'ratio':>12}{'limit':>8}")
     found = []
     for name in arguments.suites or SUITES:
         for ratio in SUITES[name].measure(arguments.runs):

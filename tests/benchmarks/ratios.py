@@ -29,7 +29,7 @@ class Ratio:
         """A line of the table."""
         ours, theirs = map(statistics.median, (self.ours, self.theirs))
         limit = f"{self.limit:8.2f}" if self.limit is not None else " " * 8
-        return f"{self.name:58}{ours:10.2f}{theirs:10.2f} {self.unit:4}{self.value:7.2f}{limit}"
+        return f"{self.name:66}{ours:10.2f}{theirs:10.2f} {self.unit:4}{self.value:7.2f}{limit}"
 
 
 def in_turn(
