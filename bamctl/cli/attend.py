@@ -1,5 +1,7 @@
 """`bamctl attend`."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,6 @@ from bamctl.cli.options import (
     NetworkOptions,
     OutputOptions,
     PlacementName,
-    Weights,
     Where,
     checkpoint_of,
     option,
@@ -22,7 +23,7 @@ from bamctl.errors import InputError
 from bamctl.files import atomic_path, check_can_write
 
 if TYPE_CHECKING:
-    from bamctl.attend import Image
+    from bamctl.insertion import Insertion
     from bamctl.report.attend_view import Seen
 
 
@@ -35,7 +36,14 @@ def attend(
         typer.Argument(metavar="IMAGE...", help="Whatever Pillow opens.", show_default=False),
     ],
     *,
-    weights: Weights = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Published weights, or a checkpoint; repeat for several, such as the snapshots of "
+            "a training.",
+        ),
+    ] = None,
     where: Where = None,
     placement: PlacementName = None,
     out: Annotated[
@@ -54,39 +62,71 @@ def attend(
     """Show what inserted modules look at in images, site by site."""
     shown.check()
     if out is not None:
-        if out.suffix != ".png" or len(images) > 1:
+        if out.suffix != ".png" or len(images) * len(weights or [""]) > 1:
             raise InputError("--out is one .png of one image; for several, use --format html")
         check_can_write(out)
     for path in images:
         if not path.is_file():
             raise InputError(f"cannot read {path}: there is no such file")
-    numbers = {name: _numbers(name, text) for name, text in (("mean", mean), ("std", std)) if text}
-    checkpoint = checkpoint_of(weights)
-    base = placement if placement is not None or checkpoint is None else checkpoint.placement
-    wanted = wanted_placement("attend", model, base, where, attention, network)
+    statistics = {n: _numbers(n, text) for n, text in (("mean", mean), ("std", std)) if text}
     if weights is None:
         say("note: without --weights, attention is untrained, and looks nowhere in particular")
-    with working(f"looking through {wanted.model}"):
-        from bamctl.attend import attend as look
-        from bamctl.attend import open_image
-        from bamctl.insertion import build_and_insert
+    asked = _Asked(model, images, statistics, where, placement, attention, network)
+    with working("looking at images") as told:
         from bamctl.report.attend_view import attend_report
 
-        state = checkpoint.state if checkpoint else None
-        built, inserted = build_and_insert(wanted, None if checkpoint else weights, state)
-        if not inserted.placed.sites:
-            raise InputError(f"nothing is inserted in {wanted.model}; see `bamctl analyze`")
-        shape = inserted.trace.given[0].shape
-        opened: list[Image] = [open_image(path, shape, **numbers) for path in images]
-        seen: Seen = [(each, look(built, inserted.placed.sites, each.pixels)) for each in opened]
-        report = attend_report(inserted, seen)
+        every: list[str | None] = [*weights] if weights else [None]
+        found = [_look(asked, each, told) for each in every]
+        report = attend_report(found[0][0], [pair for _, seen in found for pair in seen])
     if out is not None:
         from bamctl.report.attention_picture import draw
 
         with atomic_path(out) as temporary:
-            temporary.write_bytes(draw(*seen[0]))
+            temporary.write_bytes(draw(*found[0][1][0]))
     shown.show(report)
     return 0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be looked at, whatever the weights."""
+
+    model: str
+    images: list[Path]
+    statistics: dict[str, list[float]]
+    where: list[str] | None
+    placement: str | None
+    attention: AttentionOptions
+    network: NetworkOptions
+
+
+def _look(
+    asked: _Asked, weights: str | None, told: Callable[[str], None]
+) -> "tuple[Insertion, Seen]":
+    """The images through the network with some weights, named after both."""
+    from bamctl.attend import attend as look
+    from bamctl.attend import open_image
+    from bamctl.insertion import build_and_insert
+
+    checkpoint = checkpoint_of(weights)
+    own = checkpoint.placement if checkpoint else None
+    base = own if asked.placement is None else asked.placement
+    wanted = wanted_placement(
+        "attend", asked.model, base, asked.where, asked.attention, asked.network
+    )
+    told(f"looking through {wanted.model}")
+    state = checkpoint.state if checkpoint else None
+    built, inserted = build_and_insert(wanted, None if checkpoint else weights, state)
+    if not inserted.placed.sites:
+        raise InputError(f"nothing is inserted in {wanted.model}; see `bamctl analyze`")
+    shape = inserted.trace.given[0].shape
+    opened = [open_image(path, shape, **asked.statistics) for path in asked.images]
+    named = [replace(each, name=_name(each.name, weights)) for each in opened]
+    return inserted, [(each, look(built, inserted.placed.sites, each.pixels)) for each in named]
+
+
+def _name(image: str, weights: str | None) -> str:
+    return image if weights is None else f"{image}, {Path(weights).stem}"
 
 
 def _numbers(name: str, text: str) -> list[float]:

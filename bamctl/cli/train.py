@@ -197,6 +197,7 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
             "recipe": recipe,
             "seeds": list(range(wanted.seeds or 5)),
             "control": wanted.control,
+            "snapshots": wanted.snapshots,
             "device": wanted.device or "auto",
             "placements": {
                 name: _arm(each, is_pretrained=weights is not None)

@@ -133,4 +133,7 @@ class ComparisonOptions:
     out: Annotated[
         Path | None, option("The folder of the runs. [runs/MODEL-TIME]", metavar="FOLDER")
     ] = None
+    snapshots: Annotated[
+        bool, flag("--snapshots", "Keep the weights at each evaluation, for `bamctl attend`.")
+    ] = False
     tensorboard: Annotated[bool, flag("--tensorboard", "Write for TensorBoard, too.")] = False

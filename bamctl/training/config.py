@@ -106,6 +106,9 @@ class TrainingConfig(BaseModel):
     data: DataConfig = DataConfig()
     recipe: Recipe
     seeds: list[_CountOrNone] = Field(min_length=1, description="one run of each arm for each")
+    snapshots: bool = Field(
+        default=False, description="whether the weights at each evaluation are kept, too"
+    )
     control: bool = Field(
         default=False, description="whether each placement is compared with other parameters, too"
     )

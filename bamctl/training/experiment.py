@@ -140,7 +140,12 @@ class Experiment:
         if kept is not None:
             run.restore(kept)
         progress.run_started(arm.name, seed, run.step)
-        timing = run.train(_Recorder(folder, arm.name, seed, progress, self._told))
+
+        def snapshot(step: int) -> None:
+            if self.config.snapshots:
+                folder.save_snapshot(arm.name, seed, step, network, self._placement(arm))
+
+        timing = run.train(_Recorder(folder, arm.name, seed, progress, self._told, snapshot))
         folder.finish(arm.name, seed, network, self._placement(arm), asdict(timing))
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
@@ -160,11 +165,13 @@ class _Recorder(Watcher):
     seed: int
     progress: Progress
     told: set[str]
+    snapshot: Callable[[int], None]
 
     def stepped(self, step: int, loss: float | None) -> None:
         self.progress.stepped(step, loss)
 
     def evaluated(self, evaluation: Evaluation) -> None:
+        self.snapshot(evaluation.step)
         self.folder.metrics.append(as_line(self.arm, self.seed, evaluation))
         self.progress.evaluated(self.arm, self.seed, evaluation)
 

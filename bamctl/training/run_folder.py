@@ -5,6 +5,7 @@ metrics.jsonl   a line for each evaluation; the same in every repetition on one 
 timing.jsonl    a line for each finished run: seconds and memory
 checkpoints/    the last two states of a run that is not finished
 weights/        the final weights of each finished run, with its placement
+snapshots/      if asked for, the weights at each evaluation
 """
 
 import json
@@ -140,13 +141,27 @@ class RunFolder:
         if not self._is_writer:
             return
         self.timing.append({"arm": arm, "seed": seed, **timing})
-        path = self.weights(arm, seed)
+        self._write(self.weights(arm, seed), network, placement)
+        shutil.rmtree(self._states(arm, seed), ignore_errors=True)
+
+    def save_snapshot(
+        self, arm: str, seed: int, step: int, network: nn.Module, placement: Placement | None
+    ) -> None:
+        """Keep the weights after a step, to look at.
+
+        Raises:
+            BamctlError: they cannot be written.
+        """
+        if self._is_writer:
+            name = f"{_file_name(arm)}.seed-{seed}.step-{step:06}.safetensors"
+            self._write(self.path / "snapshots" / name, network, placement)
+
+    def _write(self, path: Path, network: nn.Module, placement: Placement | None) -> None:
         path.parent.mkdir(exist_ok=True)
         try:
             checkpoints.write(path, network, placement)
         except (InputError, SafetensorError) as error:
             raise BamctlError(f"{first_line(error)}; {_go_on(self.path)}") from error
-        shutil.rmtree(self._states(arm, seed), ignore_errors=True)
 
     def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
         """Keep a state, and the one before it.

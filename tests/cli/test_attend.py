@@ -1,13 +1,16 @@
 """`bamctl attend` through the real console script."""
 
+import csv
+import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import assert_one_line_error
+from tests.conftest import REPOSITORY, assert_one_line_error
 
 SMALL = ("--input", "3x64x96", "--num-classes", "10")
 
@@ -52,6 +55,27 @@ def test_words_and_a_page(bamctl: object, photo: Path) -> None:
     assert result.stdout.count("layer2") == 2
     bamctl(*arguments, "--format", "html", "--output", "page.html")
     assert photo.with_name("page.html").read_text().count("data:image/png;base64,") == 2
+
+
+def test_maps_by_epoch_of_a_training(bamctl: object, photo: Path) -> None:
+    trained = bamctl(
+        "train", "tests.networks:Tiny", "--steps", "4", "--eval-every", "2", "--seeds", "1",
+        "--batch-size", "8", "--input", "3x32x32", "--snapshots", "--out", "run",
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    kept = [f"run/snapshots/bottleneck.seed-0.step-{step:06}.safetensors" for step in (2, 4)]
+    found = bamctl(
+        "attend", "tests.networks:Tiny", "p.png", "--weights", kept[0], "--weights", kept[1],
+        "--format", "csv", env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    rows = list(csv.DictReader(io.StringIO(found.stdout)))
+    # A row for each site of each snapshot, in the order of the training.
+    names = [row["image"] for row in rows]
+    assert names == sorted(names)
+    assert set(names) == {f"p.png, bottleneck.seed-0.step-{step:06}" for step in (2, 4)}
+    assert rows[0]["gate_mean"] != rows[len(rows) // 2]["gate_mean"]
 
 
 @pytest.mark.parametrize(
