@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bamctl.errors import InputError
+from bamctl.files import make_run_folder
 from bamctl.search.config import SearchConfig
 
 _CONFIG = "config.yaml"
@@ -56,14 +57,7 @@ def create(path: Path, config: SearchConfig) -> SearchFolder:
     Raises:
         InputError: there is something already, or it cannot be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(
-            f"{path} is there already; `--resume {path}` goes on with it, or name another"
-        )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    make_run_folder(path)
     folder = SearchFolder(path)
     config.save(path / _CONFIG)
     return folder

@@ -22,6 +22,7 @@ from torch import nn
 
 from bamctl import checkpoints
 from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.files import make_run_folder
 from bamctl.placement import Placement
 from bamctl.training import state as states
 from bamctl.training.config import TrainingConfig
@@ -197,14 +198,7 @@ def create(path: Path, config: TrainingConfig) -> None:
     Raises:
         InputError: there is something already, or it cannot be made.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(
-            f"{path} is there already; `--resume {path}` goes on with it, or name another"
-        )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    make_run_folder(path)
     config.save(path / _CONFIG)
 
 
