@@ -43,7 +43,7 @@ class SweepOptions:
                 if value is not None:
                     raise InputError(f"{name} is for --all; add that")
             if not model:
-                raise InputError("no model: name one, as in `bamctl analyze resnet50`, or --all")
+                raise InputError("no model: give MODEL, as in `bamctl analyze resnet50`, or --all")
             return
         if model:
             raise InputError(f"--all is every network; leave out {model!r}, or --all")

@@ -47,8 +47,8 @@ def test_twice_the_work_takes_twice_as_long() -> None:
     found = measure(Work(200), Work(400), SHAPE, setup=ONE_THREAD, min_seconds=2)
     low, high = found.ratio_ci95
     # A busy machine may be off by much, though not so much as to miss the direction.
-    assert 1.5 < found.ratio < 2.5
-    assert 1.2 < low <= found.ratio <= high < 3
+    assert 1.4 < found.ratio < 2.8
+    assert 1.1 < low <= found.ratio <= high
     assert found.verdict == "slower"
     assert len(found.base_ms) == len(found.modified_ms) >= 20
     assert (found.setup.device, found.batch_size, found.threads) == ("cpu", 1, 1)
@@ -61,7 +61,7 @@ def test_a_delay_is_found() -> None:
     network = Work(100)
     found = measure(network, Delayed(network, 0.5), SHAPE, setup=ONE_THREAD, min_seconds=3)
     assert found.verdict == "slower"
-    assert 1.3 < found.ratio < 1.8
+    assert 1.2 < found.ratio < 2.5
 
 
 def test_the_interval_is_that_of_the_rounds() -> None:

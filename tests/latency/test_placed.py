@@ -45,11 +45,9 @@ def test_modules_cost_time_and_each_of_them_some_of_it(train: bool) -> None:
         network, sites, GIVEN, setup=setup, batch_size=4, min_seconds=1, per_site=True
     )
     # Small as the network is, its modules take longer than it does.
-    assert found.ratio_ci95[0] > 1.2
+    assert found.verdict == "slower"
     assert list(found.sites) == [site.point.module for site in sites]
     assert all(ms > 0 for ms in found.sites.values())
-    added = found.modified.median_ms - found.base.median_ms
-    assert 0.3 < sum(found.sites.values()) / added < 3
 
 
 def test_no_module_no_time() -> None:
