@@ -10,8 +10,8 @@ def test_public_names() -> None:
     assert set(dir(bamctl)) == names
     for name in dir(bamctl):
         assert getattr(bamctl, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'search'"):
-        _ = bamctl.search
+    with pytest.raises(AttributeError, match="no attribute 'serach'"):
+        _ = bamctl.serach
 
 
 def test_importing_loads_no_torch(python: object) -> None:

@@ -56,6 +56,7 @@ def test_a_whole_comparison(train: object, tmp_path: Path) -> None:
         "curves.png",
         "curves.svg",
         "metrics.jsonl",
+        "report.html",
         "result.json",
         "tensorboard",
         "timing.jsonl",
