@@ -127,7 +127,7 @@ def test_a_file_that_gives_something_else_is_refused(
     real = export.source
 
     def wrong(*arguments: object) -> str:
-        return real(*arguments).replace("torch.addcmul(maps, maps, gate", "torch.mul(maps, gate")
+        return real(*arguments).replace("torch.addcmul(x, x, gate", "torch.mul(x, gate")
 
     monkeypatch.setattr(export, "source", wrong)
     with pytest.raises(BamctlError, match=r"outputs of the .py file differ by"):
