@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -24,16 +25,21 @@ if TYPE_CHECKING:
     from bamctl.training.watching import Evaluation
 
 
+def _bars(*columns: ProgressColumn) -> Progress:
+    """Bars on standard error, on a terminal, with the time that is left at their end."""
+    return Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=sys.stderr is None or not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error, on a terminal; gives what moves it on by one."""
-    columns = (TextColumn("{task.description}"), BarColumn(12), TaskProgressColumn())
-    console = Console(stderr=True)
-    is_shown = sys.stderr is not None and sys.stderr.isatty()
-    bars = Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not is_shown, transient=True
-    )
-    with bars:
+    with _bars(TextColumn("{task.description}"), BarColumn(12), TaskProgressColumn()) as bars:
         task = bars.add_task(what, total=total)
         yield lambda: bars.advance(task)
 
@@ -52,15 +58,11 @@ class Bars:
         self._steps = config.recipe.steps
         self._num_seeds = len(config.seeds)
         self._board = board
-        self._bars = Progress(
+        self._bars = _bars(
             TextColumn("{task.description}"),
             BarColumn(12),
             TaskProgressColumn(),
             TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=sys.stderr is None or not sys.stderr.isatty(),
-            transient=True,
         )
         total = self._steps * num_arms * self._num_seeds
         self._all = self._bars.add_task("all runs", total=total, told="")
@@ -133,15 +135,11 @@ class TrialBar:
     """A bar for the trials of a search, on standard error."""
 
     def __init__(self, trials: int) -> None:
-        self._bars = Progress(
+        self._bars = _bars(
             TextColumn("trials"),
             BarColumn(24),
             TaskProgressColumn(),
             TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=sys.stderr is None or not sys.stderr.isatty(),
-            transient=True,
         )
         self._all = self._bars.add_task("trials", total=trials, told="")
         self._best = 0.0

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,20 +43,20 @@ def draw(image: Image, sites: Sequence[SiteMaps]) -> bytes:
     return file.getvalue()
 
 
-def _draw_map(axes: object, values: Array | None, image: Image) -> None:
+def _draw_map(axes: Any, values: Array | None, image: Image) -> None:
     height, width = image.original.shape[:2]
     grey = image.original.mean(axis=2)
-    axes.imshow(grey, cmap="gray")  # type: ignore[attr-defined]
+    axes.imshow(grey, cmap="gray")
     if values is not None:
         # Seen on every kind of paper, and by people who see few colours.
-        axes.imshow(upsampled(values, height, width), cmap="viridis", alpha=0.65)  # type: ignore[attr-defined]
+        axes.imshow(upsampled(values, height, width), cmap="viridis", alpha=0.65)
 
 
-def _draw_channels(axes: object, values: Array | None) -> None:
+def _draw_channels(axes: Any, values: Array | None) -> None:
     """The channels in their order, as the cells of a square."""
     if values is None:
         return
     side = int(np.ceil(np.sqrt(len(values))))
     cells = np.full(side * side, np.nan, dtype=np.float32)
     cells[: len(values)] = values
-    axes.imshow(cells.reshape(side, side), cmap="viridis")  # type: ignore[attr-defined]
+    axes.imshow(cells.reshape(side, side), cmap="viridis")

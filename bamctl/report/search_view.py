@@ -5,11 +5,10 @@ from itertools import groupby
 from typing import Any
 
 from bamctl import inputs, units
-from bamctl.evidence import Evidence
 from bamctl.placement import Attention
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.search_charts import placements, search_charts
-from bamctl.report.wording import CONVENTION, SCHEMA, fraction
+from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_interval
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.result import Candidate, SearchResult
@@ -206,7 +205,7 @@ def _front_table(result: SearchResult) -> Table:
         [
             each.name,
             units.share(each.accuracy),
-            _points(each.accuracy - result.baseline.accuracy) if any(each.codes) else "",
+            points(each.accuracy - result.baseline.accuracy) if any(each.codes) else "",
             *_figures(each.added, result.setup),
             summary(result.setup.space.sites(each.codes)),
         ]
@@ -229,8 +228,8 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
     rows = [
         [
             f"{name} - baseline",
-            _points(found.mean),
-            _interval(found),
+            points(found.mean),
+            points_interval(found.interval),
             f"{100 * found.confidence:.3g} %",
             found.verdict,
             str(result.files[name]),
@@ -240,17 +239,6 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
     open_ones = [found.verdict == "inconclusive" for found in result.evidence.values()]
     sure = frozenset(i for i, is_open in enumerate(open_ones) if not is_open)
     return [Table(columns, rows, sure)]
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}"
-
-
-def _interval(found: Evidence) -> str:
-    if found.interval is None:
-        return ""
-    low, high = found.interval
-    return f"{_points(low)} to {_points(high)}"
 
 
 def _importance(result: SearchResult) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from bamctl import inputs, units
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.training_charts import placements, training_charts
-from bamctl.report.wording import CONVENTION, SCHEMA, fraction, settings
+from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_interval, settings
 from bamctl.training.curves import sparkline
 from bamctl.training.result import ArmResult, Comparison, Result
 
@@ -108,9 +108,9 @@ def _comparison_table(result: Result) -> Table:
     rows = [
         [
             f"{each.arm} - {each.baseline}",
-            _points(each.evidence.mean),
-            _interval(each.evidence.interval),
-            _interval(each.evidence.bootstrap),
+            points(each.evidence.mean),
+            points_interval(each.evidence.interval),
+            points_interval(each.evidence.bootstrap),
             f"{100 * each.evidence.confidence:.3g} %",
             each.evidence.verdict,
         ]
@@ -170,14 +170,6 @@ def _footnote(result: Result) -> str:
         "step, with weights, gradients and momentum.\n"
         f"{CONVENTION}"
     )
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}"
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{_points(interval[0])} to {_points(interval[1])}"
 
 
 def _records(result: Result) -> list[dict[str, Any]]:

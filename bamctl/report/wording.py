@@ -64,6 +64,16 @@ def estimate_error(profile: Profile) -> str:
     )
 
 
+def points(difference: float) -> str:
+    """A difference of two accuracies, in percentage points."""
+    return f"{100 * difference:+.2f}"
+
+
+def points_interval(interval: tuple[float, float] | None) -> str:
+    """The interval of such a difference, or nothing where there is none."""
+    return "" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+
+
 def fraction(part: float, whole: float) -> float:
     """A part of a whole that may be zero."""
     return part / whole if whole else 0.0
