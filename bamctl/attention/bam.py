@@ -1,19 +1,27 @@
 """BAM, the Bottleneck Attention Module (Park et al., BMVC 2018), as printed and as released."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 import torch.fx
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
 
+from bamctl.attention.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    Projection2d,
+    Projection3d,
+)
 from bamctl.attention.layouts import Layout, Nchw
-from bamctl.attention.lean import COMBINE, gated, pooled, projected
+from bamctl.attention.lean import COMBINE, gated, pooled
+from bamctl.attention.tails import broadcastable, part
 
 # Leaves for `torch.fx`, which looks for them in each module that calls them.
-for _name in ("gated", "pooled", "projected"):
+for _name in ("gated", "pooled"):
     torch.fx.wrap(_name)
 
 
@@ -109,20 +117,20 @@ class BAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the module to a feature map with shape (N, C, H, W), or that of its layout."""
         maps = self.layout.to_channels_first(x)
-        refined = gated(maps, self.parts(maps), self.scale, self.combine)
+        parts = [part(*branch) for branch in self._branches(maps)]
+        refined = gated(maps, parts, self.scale, self.combine)
         return self.layout.from_channels_first(refined, x)
 
     def parts(self, maps: Tensor) -> list[Tensor]:
         """What each branch gives, broadcastable to the map's (N, C, H, W); Mc stands before Ms."""
-        found: list[Tensor] = []
+        return [broadcastable(branch(x), axes) for branch, x, axes in self._branches(maps)]
+
+    def _branches(self, maps: Tensor) -> Iterator[tuple[nn.Module, Tensor, int]]:
+        """Each branch, what it reads, and how many axes the map has more than its result."""
         if self.channel is not None:
-            vector = self.channel(pooled(maps))
-            for axis in range(2, 2 + self.layout.spatial_axes):
-                vector = vector.unsqueeze(axis)
-            found.append(vector)
+            yield self.channel, pooled(maps), self.layout.spatial_axes
         if self.spatial is not None:
-            found.append(self.spatial(maps))
-        return found
+            yield self.spatial, maps, 0
 
     def extra_repr(self) -> str:
         """How the branches are combined, for `print(model)`."""
@@ -139,10 +147,10 @@ def _channel_branch(num_channels: int, hidden: int, variant: str) -> nn.Sequenti
     """From channel averages, with shape (N, C), to (N, C)."""
     layers: dict[str, nn.Module] = {"reduce": nn.Linear(num_channels, hidden)}
     if variant == "official":
-        layers["norm"] = _BatchNorm1d(hidden)
+        layers["norm"] = BatchNorm1d(hidden)
     layers |= {"relu": nn.ReLU(), "expand": nn.Linear(hidden, num_channels)}
     if variant == "paper":
-        layers["norm"] = _BatchNorm1d(num_channels)
+        layers["norm"] = BatchNorm1d(num_channels)
     return nn.Sequential(OrderedDict(layers))
 
 
@@ -156,8 +164,8 @@ def _spatial_branch(
 ) -> nn.Sequential:
     """From maps with shape (N, C, H, W) to (N, 1, H, W), or with frames before H."""
     layer_types: dict[int, tuple[Any, Any, Any]] = {
-        2: (nn.Conv2d, _Projection2d, _BatchNorm2d),
-        3: (nn.Conv3d, _Projection3d, _BatchNorm3d),
+        2: (nn.Conv2d, Projection2d, BatchNorm2d),
+        3: (nn.Conv3d, Projection3d, BatchNorm3d),
     }
     conv, project, norm = layer_types[spatial_axes]
     layers: dict[str, nn.Module] = {}
@@ -177,40 +185,3 @@ def _spatial_branch(
     if variant == "paper":
         layers["norm"] = norm(1)
     return nn.Sequential(OrderedDict(layers))
-
-
-@torch.fx.wrap
-def _normalize(x: Tensor, norm: _AnyBatchNorm) -> Tensor:
-    """Batch norm with its running statistics where the batch has one value for each channel.
-
-    A leaf for `torch.fx`, which could not branch on a size that it does not know yet.
-    """
-    if norm.training and x.numel() == norm.num_features:
-        mean, var = norm.running_mean, norm.running_var
-        return F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps)
-    return _AnyBatchNorm.forward(norm, x)
-
-
-class _BatchNorm1d(nn.BatchNorm1d):
-    def forward(self, x: Tensor) -> Tensor:
-        return _normalize(x, self)
-
-
-class _BatchNorm2d(nn.BatchNorm2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return _normalize(x, self)
-
-
-class _BatchNorm3d(nn.BatchNorm3d):
-    def forward(self, x: Tensor) -> Tensor:
-        return _normalize(x, self)
-
-
-class _Projection2d(nn.Conv2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return projected(x, self)
-
-
-class _Projection3d(nn.Conv3d):
-    def forward(self, x: Tensor) -> Tensor:
-        return projected(x, self)

@@ -1,18 +1,20 @@
 """The large steps of BAM, which keep for the backward pass no more than the results are made of.
 
-Plain operators would keep a gate as large as the map, write several such maps on the way, and copy
-the map once more for a convolution of 1x1. What is here computes the same, keeps the small tensors
-that the large ones follow from, and works in place where no one looks. A compiler, a tracer or a
-transform that looks on sees the plain operators.
+Plain operators would keep a gate as large as the map, and write several such maps on the way. What
+is here computes the same, keeps the small tensors that the large ones follow from, and works in
+place where no one looks. A compiler, a tracer or a transform that looks on sees plain operators.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 import torch.fx
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from bamctl.attention.tails import Part
+from bamctl.attention.watched import is_watched
 
 COMBINE: dict[str, Callable[..., Tensor]] = {
     "sum": torch.add,
@@ -23,32 +25,20 @@ COMBINE: dict[str, Callable[..., Tensor]] = {
 # What a CPU works on at a time, so that all it touches stays in its cache.
 _BLOCK_BYTES = 2**22
 
+_through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
+
 
 @torch.fx.wrap
 def pooled(maps: Tensor) -> Tensor:
     """The average of each channel, from shape (N, C, ...) to (N, C)."""
-    average: Tensor = _mean(maps) if _is_watched() else _Pooled.apply(maps)
+    average: Tensor = _mean(maps) if is_watched() else _Pooled.apply(maps)
     return average
 
 
 @torch.fx.wrap
-def projected(maps: Tensor, conv: Any) -> Tensor:
-    """What a convolution of 1x1 gives, from shape (N, C, ...) to (N, conv.out_channels, ...).
-
-    A convolution of PyTorch for the CPU first copies the map to an order of its own; a product of
-    matrices takes it as it is.
-    """
-    if _is_watched() or not _is_best_as_matrices(maps, conv):
-        by_conv: Tensor = conv._conv_forward(maps, conv.weight, conv.bias)
-        return by_conv
-    num_images, pixels = len(maps), maps.shape[2:]
-    weight = conv.weight.flatten(1).expand(num_images, -1, -1)
-    bias = conv.bias[:, None].expand(num_images, -1, pixels.numel())
-    return torch.unflatten(torch.baddbmm(bias, weight, maps.flatten(2)), 2, pixels)
-
-
-@torch.fx.wrap
-def gated(maps: Tensor, parts: Sequence[Tensor], scale: Tensor | None, combine: str) -> Tensor:
+def gated(
+    maps: Tensor, parts: Sequence[Part | Tensor], scale: Tensor | None, combine: str
+) -> Tensor:
     """`maps + maps * scale * sigmoid(combine(*parts))`.
 
     Args:
@@ -57,24 +47,16 @@ def gated(maps: Tensor, parts: Sequence[Tensor], scale: Tensor | None, combine: 
         scale: a scalar, or None for 1.
         combine: `sum`, `product` or `max`.
     """
-    function = _gated if _is_watched() else _Gated.apply
-    refined: Tensor = function(maps, scale, combine, *parts)
+    if is_watched():
+        return _gated(maps, scale, combine, *(each for each in parts if isinstance(each, Tensor)))
+    all_parts = [each if isinstance(each, Part) else _kept_itself(each) for each in parts]
+    kept = (tensor for each in all_parts for tensor in each.kept)
+    refined: Tensor = _Gated.apply(maps, scale, combine, all_parts, *kept)
     return refined
 
 
-def _is_best_as_matrices(maps: Tensor, conv: Any) -> bool:
-    is_whole = maps.dtype == conv.weight.dtype == torch.float32
-    on_cpu = maps.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    return is_whole and on_cpu and maps.is_contiguous()
-
-
-def _is_watched() -> bool:
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-    )
+def _kept_itself(part: Tensor) -> Part:
+    return Part(part, (part,), lambda kept: kept.view_as(kept))
 
 
 def _mean(maps: Tensor) -> Tensor:
@@ -92,7 +74,8 @@ class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
         ctx.shape = maps.shape
-        return _mean(maps)
+        # In half precision PyTorch first writes the map anew in single precision.
+        return torch.cat([_mean(some) for (some,) in _blocks(maps)])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
@@ -102,16 +85,22 @@ class _Pooled(torch.autograd.Function):
 
 
 class _Gated(torch.autograd.Function):
-    """The gate, made from its parts again in the backward pass."""
+    """The gate, made again in the backward pass from what its parts follow from."""
 
     @staticmethod
     def forward(
-        ctx: Any, maps: Tensor, scale: Tensor | None, combine: str, *parts: Tensor
+        ctx: Any,
+        maps: Tensor,
+        scale: Tensor | None,
+        combine: str,
+        parts: Sequence[Part],
+        *kept: Tensor,
     ) -> Tensor:
-        ctx.save_for_backward(maps, scale, *parts)
+        ctx.save_for_backward(maps, scale, *kept)
         ctx.combine = combine
+        ctx.again = [(each.again, len(each.kept)) for each in parts]
         result = torch.empty_like(maps)
-        for x, y, *own_parts in _blocks(maps, result, *parts):
+        for x, y, *own_parts in _blocks(maps, result, *(each.value for each in parts)):
             gate = _gate(own_parts, combine, out=y)
             torch.addcmul(x, x, gate if scale is None else gate.mul_(scale), out=y)
         return result
@@ -120,23 +109,44 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, grad)
-        maps, scale, *parts = ctx.saved_tensors
+        maps, scale, *kept = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[-len(kept) :]
+        kept = [
+            each.detach().requires_grad_(wants) for each, wants in zip(kept, wanted, strict=True)
+        ]
+        with torch.enable_grad():
+            parts = _parts_again(ctx, kept)
         grad_scale: Any = None if scale is None else torch.zeros_like(scale)
         grad_maps, *grad_parts = (torch.empty_like(each) for each in (maps, *parts))
         for x, dy, dx, *rest in _blocks(maps, grad, grad_maps, *grad_parts, *parts):
             own_grads, own_parts = rest[: len(parts)], rest[len(parts) :]
             gate = _gate(own_parts, ctx.combine, out=torch.empty_like(x))
             of_gate = dy * x
-            of_combined = torch.ops.aten.sigmoid_backward(of_gate, gate.expand_as(x))
             if scale is not None:
-                grad_scale += of_gate.mul_(gate).sum()
-                of_combined.mul_(scale)
-                gate.mul_(scale)
-            torch.addcmul(dy, dy, gate, out=dx)
+                grad_scale += (of_gate * gate).sum()
+                of_gate.mul_(scale)
+            of_combined = _through_sigmoid(of_gate, gate.expand_as(x), grad_input=of_gate)
+            torch.addcmul(dy, dy, gate if scale is None else gate.mul_(scale), out=dx)
             of_parts = _gradients(of_combined, ctx.combine, own_parts)
             for own, full in zip(own_grads, of_parts, strict=True):
                 own.copy_(full.sum_to_size(own.shape))
-        return grad_maps, grad_scale, None, *grad_parts
+        return grad_maps, grad_scale, None, None, *_through(parts, grad_parts, kept)
+
+
+def _parts_again(ctx: Any, kept: Sequence[Tensor]) -> list[Tensor]:
+    left = iter(kept)
+    return [again(*islice(left, count)) for again, count in ctx.again]
+
+
+def _through(
+    parts: Sequence[Tensor], grads: Sequence[Tensor], kept: Sequence[Tensor]
+) -> Iterator[Tensor | None]:
+    """The gradients of what was kept, from those of the parts that follow from it."""
+    wanted = [each for each in kept if each.requires_grad]
+    pairs = [pair for pair in zip(parts, grads, strict=True) if pair[0].requires_grad]
+    outputs, of_outputs = zip(*pairs, strict=True) if pairs else ((), ())
+    found = iter(torch.autograd.grad(outputs, wanted, of_outputs) if wanted else ())
+    return (next(found) if each.requires_grad else None for each in kept)
 
 
 def _gate(parts: Sequence[Tensor], combine: str, out: Tensor) -> Tensor:
@@ -174,12 +184,12 @@ def _blocks(maps: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _differentiable_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients by plain operators, since they are to be differentiated in their turn."""
-    maps, scale, *parts = ctx.saved_tensors
-    # Views, since the parts were made from the map, and the way through them is not ours to go.
-    views = (each if each is None else each.view_as(each) for each in (maps, scale, *parts))
-    maps, scale, *parts = views
-    arguments = (maps, scale, ctx.combine, *parts)
+    # Views, since some were made from the map, and the way through them is not ours to go.
+    views: Any = (each if each is None else each.view_as(each) for each in ctx.saved_tensors)
+    maps, scale, *kept = views
+    result = _gated(maps, scale, ctx.combine, *_parts_again(ctx, kept))
+    arguments = (maps, scale, None, None, *kept)
     is_wanted = ctx.needs_input_grad
     wanted = [each for each, wants in zip(arguments, is_wanted, strict=True) if wants]
-    found = iter(torch.autograd.grad(_gated(*arguments), wanted, grad, create_graph=True))
+    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
     return tuple(next(found) if wants else None for wants in is_wanted)

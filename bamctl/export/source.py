@@ -15,13 +15,23 @@ from types import ModuleType
 from torch import nn
 
 from bamctl import __version__, structures, timm_models, torchvision_models, yaml_files
-from bamctl.attention import bam, extra_block, hook, layouts, lean
+from bamctl.attention import bam, extra_block, hook, layers, layouts, lean, tails, watched
 from bamctl.attention.hook import HOLDER
 from bamctl.placement import Placement
 from bamctl.sites import Site
 
 # Where definitions are cut from, in the order in which they depend on each other.
-_SOURCES: tuple[ModuleType, ...] = (structures, layouts, hook, lean, bam, extra_block)
+_SOURCES: tuple[ModuleType, ...] = (
+    structures,
+    layouts,
+    hook,
+    watched,
+    layers,
+    tails,
+    lean,
+    bam,
+    extra_block,
+)
 
 _BUILD = '''
 def insert(model: nn.Module, host: str, name: str, attention: nn.Module, item: Any = None) -> None:
