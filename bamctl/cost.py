@@ -104,22 +104,22 @@ def bam_cost(
         cost += Cost(elementwise_ops=gate)
     if init == "identity":
         cost += Cost(params=1, elementwise_ops=gate)
-    # The sigmoid, one product and one sum. The gate is made from the branches' results again.
+    # The sigmoid, one product and one sum; of all that, only the refined map is kept.
     apply = gate + 2 * at.num_channels * at.num_pixels
-    branches_kept = at.num_channels * has_channel + at.num_pixels * has_spatial
-    kept = branches_kept + prod(at.shape)
-    return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * kept)
+    return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * prod(at.shape))
 
 
 def _channel_branch(at: FeatureMap, hidden: int, variant: str, width: int) -> Cost:
     channels = at.num_channels
-    # The batch norm works on the hidden layer in the released code, on the result in the paper.
-    normalized = hidden if variant == "official" else channels
+    # The batch norm works on the hidden layer in the released code, on the result in the paper;
+    # what comes after the last hidden layer is computed again instead of being kept.
+    is_official = variant == "official"
+    normalized = hidden if is_official else channels
     return Cost(
         params=2 * channels * hidden + hidden + channels + 2 * normalized,
         macs=2 * channels * hidden,
         elementwise_ops=channels * at.num_pixels + hidden + normalized,
-        memory_bytes=width * (channels + hidden + normalized),
+        memory_bytes=width * (channels + hidden * (1 + is_official)),
     )
 
 
@@ -127,7 +127,8 @@ def _spatial_branch(
     at: FeatureMap, hidden: int, dilated_convs: int, variant: str, width: int
 ) -> Cost:
     hidden_layers, taps = 1 + dilated_convs, 3 ** len(at.extents)
-    normalized = hidden * hidden_layers if variant == "official" else 1
+    is_official = variant == "official"
+    normalized = hidden * hidden_layers if is_official else 1
     return Cost(
         params=at.num_channels * hidden
         + hidden
@@ -137,7 +138,7 @@ def _spatial_branch(
         + 2 * normalized,
         macs=at.num_pixels * (at.num_channels * hidden + taps * dilated_convs * hidden**2 + hidden),
         elementwise_ops=at.num_pixels * (hidden * hidden_layers + normalized),
-        memory_bytes=width * at.num_pixels * (hidden * hidden_layers + normalized),
+        memory_bytes=width * at.num_pixels * hidden * hidden_layers * (1 + is_official),
     )
 
 

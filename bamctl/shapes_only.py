@@ -1,6 +1,6 @@
 """Networks built and run for their shapes alone, without weights and most of the arithmetic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 _aten = torch.ops.aten
 _NEED_NUMBERS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
@@ -45,6 +44,12 @@ def _zeros(like: Tensor) -> Tensor:
     return torch.zeros((), dtype=like.dtype).expand(like.shape)
 
 
+# With what layers fill their weights; there is nothing to fill on the meta device.
+_FILLS = frozenset(
+    "normal_ uniform_ zero_ fill_ kaiming_uniform_ constant_ erfinv_ mul_ add_ clamp_".split()
+)
+
+
 class _RoomOnMeta(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -52,6 +57,10 @@ class _RoomOnMeta(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is torch.empty and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": "meta"}
+        elif getattr(func, "__name__", None) in _FILLS:
+            filled = args[0] if args else kwargs.get("tensor")
+            if isinstance(filled, Tensor) and filled.is_meta:
+                return filled
         return func(*args, **kwargs)
 
 
@@ -63,23 +72,22 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Products and convolutions give results of the right shape with arbitrary numbers, here only.
 
     A dispatch mode belongs to its thread, and what it does inside an operator is in no trace, as
-    long as it asks no tensor for its size in Python; so nothing here does. Everything else runs as
-    ever. What follows from arbitrary numbers is arbitrary, too, and an operator whose answer or
-    shape would depend on them, as PyTorch tells of each, is refused with `NumbersNeededError`.
+    long as it asks no tensor for its size in Python's way. Everything else runs as ever. What
+    follows from arbitrary numbers is arbitrary, too, and an operator whose answer or shape would
+    depend on them, as PyTorch tells of each, is refused with `NumbersNeededError`.
     """
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        given = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        is_arbitrary = any(hasattr(each, _MARK) for each in given)
-        if is_arbitrary and not _NEED_NUMBERS.isdisjoint(func.tags):
-            raise NumbersNeededError(str(func))
         if func is _aten.convolution.default:
             # A trace leaves this one out, and names the one inside.
             with self, _traced_again():
                 return _aten._convolution.default(*args, *_cudnn_settings())
+        is_arbitrary = any(hasattr(each, _MARK) for each in _tensors((*args, *kwargs.values())))
+        if is_arbitrary and not _NEED_NUMBERS.isdisjoint(func.tags):
+            raise NumbersNeededError(str(func))
         skip = _SKIPPED.get(func) or (_SKIPPED_LATER.get(func) if is_arbitrary else None)
         made = skip(*args, **kwargs) if skip else NotImplemented
         if made is not NotImplemented:
@@ -87,25 +95,18 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             made = func(*args, **kwargs)
         if is_arbitrary:
-            for each in tree_leaves(made):
-                if isinstance(each, Tensor):
-                    setattr(each, _MARK, True)
+            for each in _tensors(made if isinstance(made, tuple) else (made,)):
+                setattr(each, _MARK, True)
         return made
 
 
-def _broadcast(a: Tensor, b: Tensor) -> Tensor:
-    """As large as both together; memory that nobody writes to takes none."""
-    whole, _ = torch.broadcast_tensors(a, b)  # type: ignore[no-untyped-call]
-    return torch.empty_like(whole, memory_format=torch.contiguous_format)
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """A column of the left matrix by a row of the right one."""
-    return _broadcast(torch.narrow(a, -1, 0, 1), torch.narrow(b, -2, 0, 1))
-
-
-def _product_added(added: Tensor, a: Tensor, b: Tensor, **_: Any) -> Tensor:
-    return _product(a, b)
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    """Those among the arguments or results of an operator; its lists hold no lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from (each for each in value if isinstance(each, Tensor))
 
 
 def _traced_again() -> AbstractContextManager[None]:
@@ -121,6 +122,36 @@ def _cudnn_settings() -> tuple[bool, ...]:
     return cudnn.benchmark, cudnn.deterministic, cudnn.enabled, cudnn.allow_tf32
 
 
+# What follows gives results of the right shape, or NotImplemented where it sees that shapes do not
+# fit or does not know; then PyTorch's own operator runs, and says what is wrong.
+
+# Asks for a size so that no trace sees it.
+_size = _aten.size.default
+
+
+def _product(a: Tensor, b: Tensor) -> Any:
+    (*batch, rows, inner), (*other_batch, other_inner, columns) = _size(a), _size(b)
+    if batch != other_batch or inner != other_inner:
+        return NotImplemented
+    return a.new_empty((*batch, rows, columns))
+
+
+def _product_added(added: Tensor, a: Tensor, b: Tensor, **_: Any) -> Any:
+    product = _product(a, b)
+    if product is NotImplemented or not _broadcasts(added, product):
+        return NotImplemented
+    return product
+
+
+def _broadcasts(a: Tensor | float, b: Tensor) -> bool:
+    """Whether the first, which may be a plain number, takes the shape of the second."""
+    if not isinstance(a, Tensor):
+        return b.is_floating_point()
+    mine, other = _size(a), _size(b)
+    pairs = zip(reversed(mine), reversed(other), strict=False)
+    return len(mine) <= len(other) and all(x in (1, y) for x, y in pairs)
+
+
 def _convolution(
     x: Tensor,
     weight: Tensor,
@@ -132,35 +163,42 @@ def _convolution(
     output_padding: Sequence[int],
     groups: int,
     *_: bool,
-) -> Tensor:
-    """One channel convolved into one, and as many of it as the weight makes."""
-    # For a transposed one, the axes of the weight are the other way around.
-    inner, outer = (0, 1) if transposed else (1, 0)
-    one = torch.narrow(torch.narrow(weight, inner, 0, 1), outer, 0, 1)
-    settings = (stride, padding, dilation, transposed, output_padding, 1)
-    pixels: Tensor = _aten.convolution.default(torch.narrow(x, 1, 0, 1), one, None, *settings)
-    channels = torch.narrow(weight, inner, 0, 1).transpose(0, 1) if not transposed else weight
-    channels = torch.narrow(channels, 0, 0, 1)
-    for axis in range(2, weight.dim()):
-        channels = torch.narrow(channels, axis, 0, 1)
-    return _broadcast(pixels, torch.cat([channels] * groups, 1) if transposed else channels)
+) -> Any:
+    """Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"."""
+    (batch, channels, *image), (outer, inner, *kernel) = _size(x), _size(weight)
+    taken, made = (outer, inner * groups) if transposed else (inner * groups, outer)
+    if channels != taken or len(image) != len(kernel):
+        return NotImplemented
+    sides = []
+    given = (image, kernel, stride, padding, dilation, output_padding)
+    for side, taps, step, pad, spread, extra in zip(*given, strict=True):
+        reach = spread * (taps - 1) + 1 - 2 * pad
+        sides.append(
+            (side - 1) * step + reach + extra if transposed else (side - reach) // step + 1
+        )
+    return x.new_empty((batch, made, *sides)) if min(sides) > 0 else NotImplemented
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
+    if _size(query)[-1] != _size(key)[-1] or _size(key) != _size(value):
+        return NotImplemented
     # The output lies in memory as the heads beside each other; the second is one for each query.
     out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     return out.transpose(1, 2), torch.empty_like(query.select(-1, 0))
 
 
-def _multi_head_attention(query: Tensor, *args: Any, **kwargs: Any) -> Any:
-    # Heads, embedding and weights come first; then mask, and whether the scores are wanted.
-    need_weights = args[9] if len(args) > 9 else kwargs.get("need_weights", True)
-    if need_weights:
+def _multi_head_attention(
+    query: Tensor, key: Tensor, value: Tensor, embed_dim: int, *args: Any, **kwargs: Any
+) -> Any:
+    # Heads and weights come next; then mask, and whether the scores are wanted.
+    need_weights = args[6] if len(args) > 6 else kwargs.get("need_weights", True)
+    shape = _size(query)
+    if need_weights or not shape == _size(key) == _size(value) or shape[-1] != embed_dim:
         return NotImplemented
     return torch.empty_like(query), None
 
 
-# Nearly all of a network's arithmetic. A function that gives NotImplemented leaves it to PyTorch.
+# Nearly all of a network's arithmetic.
 _SKIPPED: dict[Any, Callable[..., Any]] = {
     _aten.mm.default: _product,
     _aten.bmm.default: _product,
@@ -176,13 +214,32 @@ def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return torch.empty_like(x)
 
 
-def _normalized(x: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _batch_norm(x: Tensor, *given: Any, **_: Any) -> Any:
+    if any(_size(each) != [_size(x)[1]] for each in given[:4] if each is not None):
+        return NotImplemented
     # Statistics come second and third; a network sees neither.
     return torch.empty_like(x), torch.empty(0), torch.empty(0)
 
 
+def _layer_norm(x: Tensor, shape: Sequence[int], *_: Any) -> Any:
+    if _size(x)[-len(shape) :] != list(shape):
+        return NotImplemented
+    return torch.empty_like(x), torch.empty(0), torch.empty(0)
+
+
+def _with(x: Tensor, other: Tensor | float, **_: Any) -> Any:
+    # How the result lies in memory follows from both; of contiguous ones it is plain.
+    if isinstance(other, Tensor) and not (x.dtype == other.dtype and other.is_contiguous()):
+        return NotImplemented
+    return torch.empty_like(x) if x.is_contiguous() and _broadcasts(other, x) else NotImplemented
+
+
 def _in_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return x
+
+
+def _in_place_with(x: Tensor, other: Tensor | float, **_: Any) -> Any:
+    return x if _broadcasts(other, x) else NotImplemented
 
 
 # What keeps the shape of its argument need not be computed either, once that is arbitrary.
@@ -196,8 +253,10 @@ _SKIPPED_LATER: dict[Any, Callable[..., Any]] = {
         for name in "hardsigmoid hardswish hardtanh relu sigmoid silu tanh".split()
     },
     _aten._softmax.default: _same,
-    _aten.add_.Tensor: _in_place,
-    _aten.mul_.Tensor: _in_place,
-    _aten.native_batch_norm.default: _normalized,
-    _aten.native_layer_norm.default: _normalized,
+    _aten.add.Tensor: _with,
+    _aten.mul.Tensor: _with,
+    _aten.add_.Tensor: _in_place_with,
+    _aten.mul_.Tensor: _in_place_with,
+    _aten.native_batch_norm.default: _batch_norm,
+    _aten.native_layer_norm.default: _layer_norm,
 }

@@ -56,10 +56,10 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
         jobs: processes at a time. The order of the results is that of the names.
     """
     one = partial(_analyzed, wanted=wanted)
-    # All that is imported stays; looking through it for garbage takes longer than some networks.
-    gc.freeze()
     if jobs == 1:
         for name in names:
+            # All that is there now stays; looking through it again and again would take long.
+            gc.freeze()
             yield one(name)
             # Modules refer to each other, and a command collects no garbage while it works.
             gc.collect()

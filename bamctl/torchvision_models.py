@@ -71,6 +71,7 @@ def published(name: str) -> dict[str, Any]:
     return meta
 
 
+@cache
 def default_inputs(name: str) -> Inputs:
     """The input that the builder's default weights expect; of a video, 16 frames."""
     family = families()[name]

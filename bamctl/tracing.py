@@ -2,9 +2,10 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -258,16 +259,17 @@ def _dataflow(recorder: _Recorder, num_inputs: int) -> dict[str, Any]:
     # The graph's inputs are those of the network, then every parameter and buffer.
     inputs = list(recorder.graph.inputs())
     given, weights = inputs[:num_inputs], inputs[num_inputs:]
-    operators = [node for node in recorder.graph.nodes() if node.kind() != "prim::Constant"]
-    values = [*given, *(value for node in operators for value in node.outputs())]
+    reader = _Reader(inputs)
+    operators = list(filter(None, map(reader.operator, recorder.graph.nodes())))
+    values = [*given, *reader.computed]
     number = {value.debugName(): value.unique() for value in values}
     return {
-        "operators": tuple(filter(None, map(_operator, operators))),
+        "operators": tuple(operators),
         "calls": tuple(call.numbered(number) for call in recorder.calls),
         "shapes": _shapes(values),
         "weights": _shapes(weights),
         "inputs": tuple(value.unique() for value in given),
-        "outputs": tuple(value.unique() for value in _flat(recorder.graph.outputs())),
+        "outputs": reader.held(recorder.graph.outputs()),
     }
 
 
@@ -276,22 +278,58 @@ def _shapes(values: list[Any]) -> dict[int, Shape]:
     return {value: shape for value, shape in shapes if shape is not None}
 
 
-def _operator(node: Any) -> Operator | None:
-    inputs = tuple(value.unique() for value in _flat(node.inputs()) if _carries_features(value))
-    outputs = tuple(value.unique() for value in node.outputs() if _carries_features(value))
-    if node.kind() in _SHAPE_ONLY or not inputs or not outputs:
-        return None
-    ints = (_constant_ints(value) for value in node.inputs())
-    return Operator(node.kind(), inputs, outputs, tuple(i for i in ints if i is not None))
+class _Reader:
+    """Reads the nodes of a graph in their order.
 
+    Every question to a graph takes a while, and each value is used several times, so what is known
+    of values is kept by their numbers: which values with features each one is or holds, and which
+    constant integers.
+    """
 
-def _flat(values: Any) -> Iterator[Any]:
-    """The values, with each list, tuple or dict made on the spot replaced by what it holds."""
-    for value in values:
-        if value.node().kind() in _CONTAINERS:
-            yield from _flat(value.node().inputs())
-        else:
-            yield value
+    def __init__(self, inputs: list[Any]) -> None:
+        self.computed: list[Any] = []
+        self._held: dict[int, tuple[int, ...]] = {v.unique(): (v.unique(),) for v in inputs}
+        self._ints: dict[int, int | tuple[int, ...]] = {}
+
+    def operator(self, node: Any) -> Operator | None:
+        """The operator that a node is, unless it is something else."""
+        kind = node.kind()
+        if kind == "prim::Constant":
+            self._read_constant(node.output())
+            return None
+        outputs = list(node.outputs())
+        self.computed += outputs
+        given = [value.unique() for value in node.inputs()]
+        if kind in _CONTAINERS:
+            self._read_container(kind, given, outputs[0].unique())
+            return None
+        after = tuple(value.unique() for value in outputs if _carries_features(value))
+        self._held.update((value, (value,)) for value in after)
+        before = self._all_held(given) if after and kind not in _SHAPE_ONLY else ()
+        if not before:
+            return None
+        return Operator(kind, before, after, tuple(self._ints[v] for v in given if v in self._ints))
+
+    def held(self, values: Any) -> tuple[int, ...]:
+        """The values with features among those given, and in lists, tuples and dicts of them."""
+        return self._all_held(value.unique() for value in values)
+
+    def _all_held(self, values: Iterable[int]) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(self._held.get(value, ()) for value in values))
+
+    def _read_constant(self, value: Any) -> None:
+        constant = value.toIValue()
+        if isinstance(constant, int) and not isinstance(constant, bool):
+            self._ints[value.unique()] = constant
+        elif isinstance(constant, Tensor):
+            self._held[value.unique()] = (value.unique(),)
+
+    def _read_container(self, kind: str, given: list[int], made: int) -> None:
+        """A list, tuple or dict made on the spot is as good as what it holds."""
+        self._held[made] = self._all_held(given)
+        if kind == "prim::ListConstruct":
+            items = (self._ints.get(value) for value in given)
+            self._ints[made] = tuple(item for item in items if isinstance(item, int))
 
 
 def _carries_features(value: Any) -> bool:
@@ -300,15 +338,6 @@ def _carries_features(value: Any) -> bool:
     if kind == "ListType":
         return bool(value.type().getElementType().kind() == "TensorType")
     return kind in ("TensorType", "TupleType")
-
-
-def _constant_ints(value: Any) -> int | tuple[int, ...] | None:
-    node = value.node()
-    if node.kind() == "prim::ListConstruct":
-        items = [_constant_ints(item) for item in node.inputs()]
-        return tuple(i for i in items if isinstance(i, int))
-    constant = value.toIValue() if node.kind() == "prim::Constant" else None
-    return constant if isinstance(constant, int) and not isinstance(constant, bool) else None
 
 
 def _why_it_stopped(model: nn.Module, given: inputs.Inputs, error: BaseException) -> str:

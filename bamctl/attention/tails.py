@@ -110,12 +110,16 @@ def _tail(branch: nn.Module, x: Tensor) -> list[nn.Module]:
     """The layers behind the last activation, if each can run again; or none."""
     if isinstance(x, torch.fx.Proxy) or is_watched() or not torch.is_grad_enabled():
         return []
-    if not isinstance(branch, nn.Sequential) or torch.is_autocast_enabled(x.device.type):
+    if not isinstance(branch, nn.Sequential) or _is_autocast(x.device.type):
         return []
     backwards = reversed(list(branch))
     tail = list(takewhile(lambda layer: not isinstance(layer, nn.ReLU), backwards))[::-1]
     is_hooked = any(map(_is_hooked, (branch, *tail)))
     return tail if not is_hooked and all(type(layer) in _AGAIN for layer in tail) else []
+
+
+def _is_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _is_hooked(module: nn.Module) -> bool:
