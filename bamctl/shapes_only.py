@@ -228,10 +228,15 @@ def _layer_norm(x: Tensor, shape: Sequence[int], *_: Any) -> Any:
 
 
 def _with(x: Tensor, other: Tensor | float, **_: Any) -> Any:
-    # How the result lies in memory follows from both; of contiguous ones it is plain.
-    if isinstance(other, Tensor) and not (x.dtype == other.dtype and other.is_contiguous()):
+    if not isinstance(other, Tensor):
+        return torch.empty_like(x) if _broadcasts(other, x) else NotImplemented
+    # How the result lies in memory follows from both; of two alike, or contiguous, it is plain.
+    is_plain = x.is_contiguous() and other.is_contiguous()
+    if x.dtype != other.dtype or not (is_plain or x.stride() == other.stride()):
         return NotImplemented
-    return torch.empty_like(x) if x.is_contiguous() and _broadcasts(other, x) else NotImplemented
+    if _broadcasts(other, x):
+        return torch.empty_like(x)
+    return torch.empty_like(other) if _broadcasts(x, other) else NotImplemented
 
 
 def _in_place(x: Tensor, *_: Any, **__: Any) -> Tensor:

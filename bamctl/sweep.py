@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -57,12 +57,15 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
     """
     one = partial(_analyzed, wanted=wanted)
     if jobs == 1:
-        for name in names:
-            # All that is there now stays; looking through it again and again would take long.
-            gc.freeze()
-            yield one(name)
-            # Modules refer to each other, and a command collects no garbage while it works.
-            gc.collect()
+        # A trace writes down for each operator by which calls it was reached, and a thread of its
+        # own has the fewest.
+        with ThreadPoolExecutor(1) as thread:
+            for name in names:
+                # All that is there now stays; looking through it again and again would take long.
+                gc.freeze()
+                yield thread.submit(one, name).result()
+                # Modules refer to each other, and a command collects no garbage while it works.
+                gc.collect()
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with _processes(min(jobs, len(names)), threads) as pool:

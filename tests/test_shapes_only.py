@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bamctl import analyze, models, tracing
 from bamctl.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
@@ -66,6 +67,37 @@ def test_convolutions_have_the_right_shape(kind: str, groups: int) -> None:
         with ShapesOnly():
             found = layer(x)
     assert (found.shape, found.stride()) == (expected.shape, expected.stride())
+
+
+MISFITS = {
+    "channels": lambda x: F.conv2d(x, torch.zeros(4, 5, 3, 3)),
+    "channels of a transposed one": lambda x: F.conv_transpose2d(x, torch.zeros(5, 4, 3, 3)),
+    "kernel": lambda x: F.conv2d(x, torch.zeros(4, 3, 9, 9)),
+    "matrices": lambda x: x @ torch.zeros(7, 2),
+    "batches": lambda x: torch.bmm(x[0], torch.zeros(2, 8, 8)),
+    "linear": lambda x: F.linear(x, torch.zeros(4, 7), torch.zeros(4)),
+    "added to a product": lambda x: torch.addmm(torch.zeros(3), x[0, 0], x[0, 1]),
+    "batch norm": lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4)),
+    "layer norm": lambda x: F.layer_norm(x, (7,)),
+    "sum": lambda x: x + torch.zeros(7),
+    "product in place": lambda x: x.mul_(torch.zeros(2, 3, 8, 8)),
+    "attention": lambda x: F.scaled_dot_product_attention(x, x[..., :4], x),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_is_refused_as_ever(name: str) -> None:
+    """In the words of PyTorch, where the input is known and where its numbers are arbitrary."""
+    call, x = MISFITS[name], torch.zeros(1, 3, 8, 8)
+    with torch.no_grad():
+        with pytest.raises(RuntimeError) as expected:
+            call(x)
+        for weight in (None, torch.zeros(3, 3, 1, 1)):
+            with ShapesOnly():
+                given = x if weight is None else F.conv2d(x, weight)
+                with pytest.raises(RuntimeError) as found:
+                    call(given)
+            assert str(found.value) == str(expected.value)
 
 
 def test_other_threads_compute_as_ever() -> None:

@@ -38,15 +38,16 @@ def in_turn(
     theirs: Callable[[], object],
     runs: int,
     limit: float | None = None,
+    warm_ups: int = 2,
 ) -> Ratio:
-    """Seconds of both sides, one after the other, after two runs of each that warm them up."""
+    """Seconds of both sides, one after the other, after runs of each that warm them up."""
     found = Ratio(name, "s", limit=limit)
-    for number in range(runs + 2):
+    for number in range(runs + warm_ups):
         # Whoever comes first finds the cache as the other left it, so they take turns in that too.
         sides = ((ours, found.ours), (theirs, found.theirs))
         for side, times in sides if number % 2 else reversed(sides):
             start = time.perf_counter()
             side()
-            if number >= 2:
+            if number >= warm_ups:
                 times.append(time.perf_counter() - start)
     return found

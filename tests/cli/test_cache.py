@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,28 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder would be")
     assert bamctl(*COMMAND, env=home).returncode == 0
+
+
+def test_several_at_once(bamctl: object, home: dict[str, str]) -> None:
+    with ThreadPoolExecutor() as threads:
+        started = [threads.submit(bamctl, *COMMAND, env=home) for _ in range(3)]
+        results = [each.result() for each in started]
+    assert [each.returncode for each in results] == [0, 0, 0]
+    assert {each.stdout for each in results} == {bamctl(*COMMAND, env=home).stdout}
+    (entry,) = entries(home)
+    # Nothing is left of how it was written.
+    assert list(entry.parent.iterdir()) == [entry]
+
+
+def test_what_a_crashed_process_has_left_is_not_read(bamctl: object, home: dict[str, str]) -> None:
+    first = bamctl(*COMMAND, env=home)
+    (entry,) = entries(home)
+    whole = entry.read_bytes()
+    entry.unlink()
+    entry.with_name(f".{entry.name}.half").write_bytes(whole[: len(whole) // 2])
+    again = bamctl(*COMMAND, env=home)
+    assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, first.stderr)
+    assert entry.read_bytes() == whole
 
 
 def test_networks_of_one_s_own_are_not_kept(
