@@ -9,6 +9,7 @@ from bamctl.advice import Advice, advise
 from bamctl.baseline import Baseline
 from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
+from bamctl.cut_points import Trunk
 from bamctl.errors import BamctlError
 from bamctl.figures import MEASURES, Figure, Priced, Subject, figure, latency, load_subject, price
 from bamctl.targets import Target, Unchecked
@@ -59,6 +60,7 @@ class Checked:
     """
 
     target: Target
+    trunk: Trunk
     placed: PlacementCost
     checks: tuple[Check, ...]
     uncounted: dict[str, int]
@@ -150,7 +152,9 @@ def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: boo
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
     advice = advise(priced, _static_limits(checks)) if why else None
-    return Checked(target, priced.placed, tuple(checks), priced.subject.trace.uncounted, advice)
+    subject = priced.subject
+    uncounted = subject.trace.uncounted
+    return Checked(target, subject.trunk, priced.placed, tuple(checks), uncounted, advice)
 
 
 def _static_limits(checks: Sequence[Check]) -> dict[Metric, Fraction]:

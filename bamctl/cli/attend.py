@@ -1,5 +1,6 @@
 """`bamctl attend`."""
 
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,10 +80,9 @@ def attend(
         found = [_look(asked, each, told) for each in every]
         report = attend_report(found[0][0], [pair for _, seen in found for pair in seen])
     if out is not None:
-        from bamctl.report.attention_picture import draw
-
+        (picture,) = report.charts
         with atomic_path(out) as temporary:
-            temporary.write_bytes(draw(*found[0][1][0]))
+            temporary.write_bytes(b64decode(picture.png))
     shown.show(report)
     return 0
 

@@ -9,9 +9,10 @@ from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
 from bamctl.latency.placed import AddedLatency
 from bamctl.placement import Attention
-from bamctl.report.analysis_charts import cost_charts, network_sketch, sketch_line
+from bamctl.report.analysis_charts import cost_charts
 from bamctl.report.charts import NetworkSketch
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.network_charts import network_sketch, sketch_line
 from bamctl.report.wording import (
     CONVENTION,
     SCHEMA,

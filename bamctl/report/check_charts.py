@@ -1,14 +1,23 @@
-"""Budgets as bars against the line that they must not cross."""
+"""Budgets as bars against the line that they must not cross, and where attention is."""
 
 from collections.abc import Sequence
 
 from bamctl.check import Check, Checked
-from bamctl.report.charts import Axis, Bar, Bars, Chart
+from bamctl.report.charts import Axis, Bar, Bars, Chart, NetworkSketch
+from bamctl.report.network_charts import network_sketch
 from bamctl.report.wording import fraction
 
 
 def check_charts(checked: Sequence[Checked]) -> list[Chart]:
-    """Each figure as a part of its limit."""
+    """Each figure as a part of its limit, and the network of each placement."""
+    return [*_limits(checked), *map(_network, checked)]
+
+
+def _network(result: Checked) -> NetworkSketch:
+    return network_sketch(result.trunk, result.placed, f"Where attention is in {result.name}")
+
+
+def _limits(checked: Sequence[Checked]) -> list[Chart]:
     bars = [
         _bar(result, check)
         for result in checked

@@ -9,6 +9,7 @@ from bamctl.export import Exported
 from bamctl.insertion import Insertion
 from bamctl.proof import Proof
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.network_charts import network_sketch
 from bamctl.report.wording import (
     CONVENTION,
     SCHEMA,
@@ -41,7 +42,8 @@ def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) ->
     data = _data(insertion, records)
     if exported:
         data["files"] = list(map(_file_data, exported))
-    return Report(heading, blocks, data, records)
+    charts = [network_sketch(insertion.trunk, insertion.placed)]
+    return Report(heading, blocks, data, records, charts=charts)
 
 
 def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost, ...]]:

@@ -8,9 +8,9 @@ from bamctl import inputs, units
 from bamctl.figures import Priced
 from bamctl.latency.measure import WIDE, Latency, Spread
 from bamctl.latency.placed import LatencyEstimate
-from bamctl.report.analysis_charts import network_sketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.latency_charts import estimated_charts, measured_charts
+from bamctl.report.network_charts import network_sketch
 from bamctl.report.wording import SCHEMA, estimate_error, fraction, nothing_to_place, settings
 
 

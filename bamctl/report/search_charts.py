@@ -1,19 +1,24 @@
 """A search as pictures: every candidate by cost and accuracy, and how the search went."""
 
 from bamctl import units, yaml_files
-from bamctl.report.charts import Axis, Bar, Bars, Chart, Plot, Point, Series
+from bamctl.cost import placement_cost
+from bamctl.report.charts import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Point, Series
 from bamctl.report.document import Attachment
+from bamctl.report.evidence_charts import differences
+from bamctl.report.network_charts import network_sketch
 from bamctl.search.goals import parse_figure
 from bamctl.search.result import Candidate, SearchResult
 
 
 def search_charts(result: SearchResult) -> list[Chart]:
-    """Accuracy against each objective, hypervolume over trials, fresh seeds, and importance."""
+    """Accuracy against each objective, how the search went, and the networks of the front."""
     found: list[Chart] = [_costs(name, result) for name in result.config.objectives]
     found.append(_volume(result))
     if result.evidence:
         found.append(_differences(result))
-    return [*found, _importance(result)] if result.importance else found
+    if result.importance:
+        found.append(_importance(result))
+    return [*found, *(_network(each, result) for each in result.front if each.placement)]
 
 
 def placements(result: SearchResult) -> list[Attachment]:
@@ -23,6 +28,13 @@ def placements(result: SearchResult) -> list[Attachment]:
         for each in result.front
         if each.placement is not None
     ]
+
+
+def _network(member: Candidate, result: SearchResult) -> NetworkSketch:
+    setup = result.setup
+    sites, on = setup.space.sites(member.codes), setup.subject
+    placed = placement_cost(sites, on.network, on.trace)
+    return network_sketch(on.trunk, placed, f"Where attention is in {member.name}")
 
 
 def _costs(objective: str, result: SearchResult) -> Plot:
@@ -65,20 +77,12 @@ def _volume(result: SearchResult) -> Plot:
 
 
 def _differences(result: SearchResult) -> Plot:
-    points = []
-    for name, found in result.evidence.items():
-        low, high = found.interval or (None, None)
-        label = f"{name}\n{100 * found.mean:+.2f} points, {found.verdict}"
-        points.append(Point(found.mean, name, label, low, high, attachment=name))
-    verdicts = "; ".join(f"{name}: {each.verdict}" for name, each in result.evidence.items())
-    return Plot(
-        title="The front on fresh seeds",
-        text=f"Differences to the baseline on {len(result.seeds)} seeds that chose nothing, with "
-        f"the intervals of the verdicts. {verdicts}.",
-        x=Axis("difference in accuracy", is_percent=True),
-        y=Axis(""),
-        series=[Series("difference", points)],
-        marks=[0.0],
+    return differences(
+        "The front on fresh seeds",
+        f"Differences to the baseline on {len(result.seeds)} seeds that chose nothing, with the "
+        "intervals of the verdicts.",
+        result.evidence,
+        {name: name for name in result.evidence},
     )
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 from bamctl import inputs, units
 from bamctl.evidence import Evidence
+from bamctl.report.charts import Plot
 from bamctl.report.document import Column, Report, Table
-from bamctl.report.wording import SCHEMA, attention_data, settings
+from bamctl.report.evidence_charts import differences
+from bamctl.report.wording import SCHEMA, attention_data, points, points_interval, settings
 from bamctl.search.sensitivity import ALL, Sensitivity
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import TrainingConfig
@@ -28,18 +30,29 @@ def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
         "all verdicts together are 95 % sure.\n"
         f"{'; '.join(dict.fromkeys(settings(each.site.attention) for each in found.sites))}."
     )
-    return Report(heading, [text, _table(found), footnote], _data(training, found), _rows(found))
+    blocks: list[Table | str] = [text, _table(found), footnote]
+    return Report(heading, blocks, _data(training, found), _rows(found), charts=[_chart(found)])
 
 
 def _told(evidence: Evidence) -> str:
-    return f"{100 * evidence.mean:+.2f} points{_interval(evidence)}, {evidence.verdict}"
+    return f"{points(evidence.mean)} points{_interval(evidence)}, {evidence.verdict}"
 
 
 def _interval(evidence: Evidence) -> str:
-    if evidence.interval is None:
-        return ""
-    low, high = (100 * each for each in evidence.interval)
-    return f" ({low:+.2f} to {high:+.2f})"
+    interval = points_interval(evidence.interval)
+    return f" ({interval})" if interval else ""
+
+
+def _chart(found: Sensitivity) -> Plot:
+    sites = {each.site.point.module: each for each in found.sites}
+    alone = {f"{name} alone": each.alone for name, each in sites.items()}
+    last = {f"{name} added last": each.added_last for name, each in sites.items()}
+    return differences(
+        "What each site gives",
+        "Paired differences with the intervals of their verdicts.",
+        {**alone, **last},
+        {},
+    )
 
 
 def _table(found: Sensitivity) -> Table:
@@ -53,9 +66,9 @@ def _table(found: Sensitivity) -> Table:
     rows = [
         [
             each.site.point.module,
-            f"{100 * each.alone.mean:+.2f}{_interval(each.alone)}",
+            f"{points(each.alone.mean)}{_interval(each.alone)}",
             each.alone.verdict,
-            f"{100 * each.added_last.mean:+.2f}{_interval(each.added_last)}",
+            f"{points(each.added_last.mean)}{_interval(each.added_last)}",
             each.added_last.verdict,
         ]
         for each in found.sites

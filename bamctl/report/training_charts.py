@@ -6,14 +6,21 @@ from typing import Any
 from bamctl import units, yaml_files
 from bamctl.report.charts import Axis, Chart, Plot, Point, Series, front
 from bamctl.report.document import Attachment
-from bamctl.training.result import ArmResult, Comparison, Result
+from bamctl.report.evidence_charts import differences
+from bamctl.report.network_charts import network_sketch
+from bamctl.training.result import ArmResult, Result
 
 _ACCURACY = Axis("held-out accuracy", is_percent=True)
 
 
 def training_charts(result: Result) -> list[Chart]:
-    """Learning curves, paired differences, and accuracy against cost."""
-    return [_curves(result), _differences(result), _costs(result)]
+    """Learning curves, paired differences, accuracy against cost, and where attention is."""
+    networks = [
+        network_sketch(result.trunk, each.arm.placed, f"Where attention is in {each.arm.name}")
+        for each in result.arms
+        if each.arm.placed is not None
+    ]
+    return [_curves(result), _differences(result), _costs(result), *networks]
 
 
 def placements(result: Result) -> list[Attachment]:
@@ -50,26 +57,13 @@ def _point(step: int, value: float, name: str, lines: list[dict[str, Any]]) -> P
 
 
 def _differences(result: Result) -> Plot:
-    verdicts = "; ".join(
-        f"{each.arm} against {each.baseline}: {each.evidence.verdict}"
-        for each in result.comparisons
+    named = {f"{each.arm} - {each.baseline}": each for each in result.comparisons}
+    return differences(
+        "Paired differences",
+        "Mean over the seeds and its interval, at the level of its verdict.",
+        {name: each.evidence for name, each in named.items()},
+        {name: each.arm for name, each in named.items()},
     )
-    return Plot(
-        title="Paired differences",
-        text=f"Mean over the seeds and its interval, at the level of its verdict. {verdicts}.",
-        x=Axis("difference in accuracy", is_percent=True),
-        y=Axis(""),
-        series=[Series("difference", [_difference(each) for each in result.comparisons])],
-        marks=[0.0],
-    )
-
-
-def _difference(comparison: Comparison) -> Point:
-    found = comparison.evidence
-    low, high = found.interval or (None, None)
-    name = f"{comparison.arm} - {comparison.baseline}"
-    label = f"{name}\n{100 * found.mean:+.2f} points, {found.verdict}"
-    return Point(found.mean, name, label, low, high, attachment=comparison.arm)
 
 
 def _costs(result: Result) -> Plot:

@@ -12,7 +12,8 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bamctl import checkpoints, models, widening
-from bamctl.cost import Cost, placement_cost
+from bamctl.cost import Cost, PlacementCost, placement_cost
+from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.placement import Attention, Placement
 from bamctl.sites import Site, named, resolve
@@ -32,7 +33,7 @@ class Arm:
 
     `change` makes it of the baseline, in place; new weights are drawn from torch's random state.
     `added` is what it costs more than the baseline. `of` is the placement that a control belongs
-    to. `placement` has the sites written out, where the arm has some.
+    to. Where the arm has sites, `placement` has them written out, and `placed` what they cost.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Arm:
     added: Cost
     placement: Placement | None = None
     of: str | None = None
+    placed: PlacementCost | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Arms:
     """All networks of a comparison, and what a control could not be made for, with the reason."""
 
     trace: Trace
+    trunk: Trunk
     arms: tuple[Arm, ...]
     missing: tuple[str, ...] = ()
 
@@ -122,9 +125,10 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
         sites = resolve(placement, trunk)
         if not sites:
             raise InputError(f"{name} selects no cut point of {config.model}; see `bamctl analyze`")
-        added = placement_cost(sites, network, traced).total
-        pinned = named(placement, sites)
-        arms.append(Arm(name, "placement", partial(_insert, sites), added, pinned))
+        placed = placement_cost(sites, network, traced)
+        added, pinned = placed.total, named(placement, sites)
+        change = partial(_insert, sites)
+        arms.append(Arm(name, "placement", change, added, pinned, placed=placed))
         if not config.control:
             continue
         for kind, make in _CONTROLS.items():
@@ -134,7 +138,7 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
                 missing.append(f"no {kind} control of {name}: {error}")
             else:
                 arms.append(control)
-    return Arms(traced, tuple(arms), tuple(missing))
+    return Arms(traced, trunk, tuple(arms), tuple(missing))
 
 
 def check_classifies(config: TrainingConfig, traced: Trace) -> None:
@@ -169,9 +173,9 @@ def _extra_block(
         other = other.model_copy(update={"where": list(placement.patterns())})
     trunk = find_trunk(network, traced)
     sites = resolve(other, trunk)
-    cost = placement_cost(sites, network, traced).total
-    change = partial(_insert, sites)
-    return Arm(f"{name}:extra-block", "extra-block", change, cost, named(other, sites), name)
+    placed = placement_cost(sites, network, traced)
+    change, pinned = partial(_insert, sites), named(other, sites)
+    return Arm(f"{name}:extra-block", "extra-block", change, placed.total, pinned, name, placed)
 
 
 def _wider(name: str, added: Cost, placement: Placement, network: nn.Module, traced: Trace) -> Arm:

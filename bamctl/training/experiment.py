@@ -77,8 +77,7 @@ class Experiment:
             raise InputError("placements: there is none to compare with the baseline")
         config = check_data(config, self.data)
         self.networks = Networks(config)
-        made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
-        self.trace, self.arms, self.missing = made.trace, made.arms, made.missing
+        self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         # With its sites written out it means the same in any version.
         pinned = {
             arm.name: Placement.from_options(without_network(arm.placement))
@@ -88,6 +87,11 @@ class Experiment:
         self.config = config.model_copy(update={"placements": pinned})
         self.accelerator: Accelerator = accelerator_for(config)
         self._told: set[str] = set()
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The networks that are compared; the baseline comes first."""
+        return self.made.arms
 
     @property
     def is_main(self) -> bool:
@@ -114,7 +118,7 @@ class Experiment:
         self.accelerator.wait_for_everyone()
         folder = RunFolder(path, is_writer=self.is_main)
         try:
-            for text in self.missing:
+            for text in self.made.missing:
                 progress.note(text)
             if self.data.skipped:
                 progress.note(left_out(self.data.skipped))
@@ -126,9 +130,7 @@ class Experiment:
             folder.close()
         # Read anew, since only one process has written it.
         written = RunFolder(path, is_writer=False)
-        return summarize(
-            written, self.config, self.trace, self.data, self.arms, missing=self.missing
-        )
+        return summarize(written, self.config, self.made, self.data)
 
     def _train(self, folder: RunFolder, arm: Arm, seed: int, progress: Progress) -> None:
         network = self.networks.of(arm, seed)

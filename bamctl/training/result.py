@@ -6,10 +6,11 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from bamctl.cut_points import Trunk
 from bamctl.data import Data
 from bamctl.evidence import Evidence, compare
 from bamctl.tracing import Trace
-from bamctl.training.arms import BASELINE, Arm
+from bamctl.training.arms import BASELINE, Arm, Arms
 from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.run_folder import RunFolder
 
@@ -48,6 +49,7 @@ class Result:
     folder: Path
     config: TrainingConfig
     trace: Trace
+    trunk: Trunk
     num_train: int
     num_held_out: int
     arms: tuple[ArmResult, ...]
@@ -59,14 +61,11 @@ class Result:
 def summarize(
     folder: RunFolder,
     config: TrainingConfig,
-    trace: Trace,
+    made: Arms,
     data: Data,
-    arms: Iterable[Arm],
-    *,
-    missing: tuple[str, ...] = (),
 ) -> Result:
     """Judge a comparison whose runs are all finished."""
-    found = {arm.name: _arm_result(folder, arm, config) for arm in arms}
+    found = {arm.name: _arm_result(folder, arm, config) for arm in made.arms}
     pairs = _pairs(each.arm for each in found.values())
     evidence = compare(
         {
@@ -78,12 +77,13 @@ def summarize(
     return Result(
         folder=folder.path,
         config=config,
-        trace=trace,
+        trace=made.trace,
+        trunk=made.trunk,
         num_train=len(data.train.labels),
         num_held_out=len(data.held_out.labels),
         arms=tuple(found.values()),
         comparisons=tuple(Comparison(a, b, evidence[f"{a} {b}"]) for a, b in pairs),
-        missing=missing,
+        missing=made.missing,
         metrics=tuple(folder.metrics.lines),
     )
 

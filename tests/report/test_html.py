@@ -1,21 +1,26 @@
 """Pages in a real browser: they show what was found, to everybody, and ask nobody for anything."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as Pillow
 
 from bamctl import Placement, analyze
+from bamctl.attend import attend, open_image
 from bamctl.check import check
 from bamctl.errors import InputError
 from bamctl.figures import load_subject, price
+from bamctl.insertion import build_and_insert
 from bamctl.latency.placed import Estimator, measure_placed
 from bamctl.latency.profiles import find
 from bamctl.report import html
 from bamctl.report.analysis_view import analysis_report
+from bamctl.report.attend_view import attend_report
 from bamctl.report.charts import (
     Axis,
     Bar,
@@ -30,6 +35,7 @@ from bamctl.report.charts import (
 )
 from bamctl.report.check_view import check_report
 from bamctl.report.document import Attachment, Column, Report, Table
+from bamctl.report.insertion_view import insertion_report
 from bamctl.report.latency_view import estimate_report, latency_report
 from bamctl.report.search_view import search_report
 from bamctl.report.training_view import training_report
@@ -74,6 +80,23 @@ def checked() -> Report:
     return check_report(check([Target(placement)]), [], why=True)
 
 
+def inserted() -> Report:
+    placement = Placement(model="resnet18", where="bottleneck", input="3x64x64")
+    return insertion_report(build_and_insert(placement)[1])
+
+
+def attended(folder: Path) -> Report:
+    """Two images, one with a name that is no markup."""
+    placement = Placement(model="resnet18", where="bottleneck", input="3x64x64")
+    network, found = build_and_insert(placement)
+    seen = []
+    for name in ("plain.png", "<b>&.png"):
+        Pillow.new("RGB", (80, 50), "teal").save(folder / name)
+        image = open_image(folder / name, (3, 64, 64))
+        seen.append((image, attend(network, found.placed.sites, image.pixels)))
+    return attend_report(found, seen)
+
+
 def training(folder: Path) -> Report:
     digits = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
     config = small(recipe={"steps": 6, "eval_every": 2})
@@ -109,7 +132,10 @@ def large(found: SearchResult) -> Report:
     return search_report(replace(found, trials=tuple(trials), volume=volume))
 
 
-KINDS = ("analysis", "latency", "estimate", "check", "training", "search", "hostile", "large")
+KINDS = (
+    *("analysis", "latency", "estimate", "check", "training", "search", "inserted", "attended"),
+    *("joined", "hostile", "large"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +149,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
         "check": checked(),
         "training": training(folder),
         "search": search_report(found),
+        "inserted": inserted(),
+        "attended": attended(folder),
         "hostile": hostile(),
         "large": large(found),
     }
@@ -134,6 +162,9 @@ def pages(reports: dict[str, Report], tmp_path_factory: pytest.TempPathFactory) 
     paths = {name: folder / f"{name}.html" for name in reports}
     for name, path in paths.items():
         path.write_text(html.render(reports[name], to_file=True), encoding="utf-8")
+    several = [page for name in ("check", "training") for page in html.read_pages(paths[name])]
+    paths["joined"] = folder / "joined.html"
+    paths["joined"].write_text(html.render_pages(several), encoding="utf-8")
     return paths
 
 
@@ -213,6 +244,16 @@ def test_hovering_tells_and_the_legend_hides(browser: Any, pages: dict[str, Path
         seen.page.wait_for_function(f"{visible} === 'legendonly'")
         first = seen.page.locator(".network .site title").first.text_content()
         assert first.startswith("features.3: +170 parameters, +134,896 MACs")
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["analysis", "latency", "check", "training", "search", "inserted"])
+def test_the_network_is_drawn_with_its_sites(
+    browser: Any, pages: dict[str, Path], name: str
+) -> None:
+    with visit(browser, pages[name], 1280, "light") as seen:
+        first = seen.page.locator(".network .site title").first.text_content()
+        assert re.fullmatch(r"[\w.]+: \+[\d.,]+( [kM])? parameters, \+[\d.,]+ [kMG]?MACs", first)
 
 
 @needs_browser

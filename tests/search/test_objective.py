@@ -19,7 +19,7 @@ def experiment() -> Experiment:
 def _sites(experiment: Experiment) -> tuple[Site, ...]:
     placement = experiment.arms[1].placement
     assert placement is not None
-    return resolve(placement, find_trunk(experiment.networks.baseline(0), experiment.trace))
+    return resolve(placement, find_trunk(experiment.networks.baseline(0), experiment.made.trace))
 
 
 def test_a_trial_is_a_run_of_train(experiment: Experiment, tmp_path: Path) -> None:
