@@ -85,8 +85,10 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             # A trace leaves this one out, and names the one inside.
             with self, _traced_again():
                 return _aten._convolution.default(*args, *_cudnn_settings())
-        is_arbitrary = any(hasattr(each, _MARK) for each in _tensors((*args, *kwargs.values())))
-        if is_arbitrary and not _NEED_NUMBERS.isdisjoint(func.tags):
+        is_arbitrary = _is_arbitrary((*args, *kwargs.values()))
+        # The shape of what is looked up depends on the indices alone.
+        is_deciding = _is_arbitrary(args[1:]) if func is _aten.index.Tensor else is_arbitrary
+        if is_deciding and not _NEED_NUMBERS.isdisjoint(func.tags):
             raise NumbersNeededError(str(func))
         skip = _SKIPPED.get(func) or (_SKIPPED_LATER.get(func) if is_arbitrary else None)
         made = skip(*args, **kwargs) if skip else NotImplemented
@@ -98,6 +100,10 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for each in _tensors(made if isinstance(made, tuple) else (made,)):
                 setattr(each, _MARK, True)
         return made
+
+
+def _is_arbitrary(values: Sequence[Any]) -> bool:
+    return any(hasattr(each, _MARK) for each in _tensors(values))
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:

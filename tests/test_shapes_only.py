@@ -119,8 +119,11 @@ def test_arbitrary_numbers_decide_nothing() -> None:
         for read in (bool, float, torch.nonzero):
             with pytest.raises(NumbersNeededError):
                 read(y)
+        with pytest.raises(NumbersNeededError):
+            torch.ones(3)[y.reshape(1) > 0]
         # What does not follow from them may.
         assert float(torch.ones(3).sum()) == 3.0
+        assert y.expand(3)[torch.tensor([True, False, True])].shape == (2,)
 
 
 def test_networks_with_weights_are_run_in_full() -> None:

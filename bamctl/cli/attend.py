@@ -80,9 +80,11 @@ def attend(
         found = [_look(asked, each, told) for each in every]
         report = attend_report(found[0][0], [pair for _, seen in found for pair in seen])
     if out is not None:
-        (picture,) = report.charts
+        from bamctl.report.charts import Picture
+
+        pictures = [each.png for each in report.charts if isinstance(each, Picture)]
         with atomic_path(out) as temporary:
-            temporary.write_bytes(b64decode(picture.png))
+            temporary.write_bytes(b64decode(pictures[0]))
     shown.show(report)
     return 0
 
