@@ -35,7 +35,8 @@ def channel_axes(trace: Trace) -> dict[int, int]:
     for operator in trace.operators:
         axes |= _of_outputs(trace, operator, axes)
     for operator in reversed(trace.operators):
-        axes = _of_inputs(trace, operator, axes) | axes
+        for value, axis in _of_inputs(trace, operator, axes).items():
+            axes.setdefault(value, axis)
     return axes
 
 

@@ -4,6 +4,7 @@ A cut point is a feature map that every path through the trunk passes, and that 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from bamctl.errors import InputError, did_you_mean
@@ -97,15 +98,19 @@ class Trunk:
         """The stages of every part."""
         return tuple(stage for part in self.parts for stage in part.stages)
 
-    @property
+    @cached_property
     def points(self) -> tuple[CutPoint, ...]:
         """The cut points of every part."""
         return tuple(point for part in self.parts for point in part.points)
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[CutPoint, ...]:
         """The points that end a block."""
         return tuple(point for point in self.points if point.block)
+
+    @cached_property
+    def _by_alias(self) -> dict[str, CutPoint]:
+        return {name: point for point in self.points for name in point.aliases}
 
     def bottlenecks(self, stages: int | Literal["all"] = 3) -> tuple[CutPoint, ...]:
         """The deepest bottlenecks of each part, three by default as in figure 1 of the paper."""
@@ -125,8 +130,7 @@ class Trunk:
         if self.num_calls[module] != 1:
             times = f"{self.num_calls[module]} times" if self.num_calls[module] else "never"
             raise InputError(f"module {module!r} is called {times} in a forward pass, not once")
-        on_trunk = next((point for point in self.points if module in point.aliases), None)
-        found = on_trunk or self.side_points.get(module)
+        found = self._by_alias.get(module) or self.side_points.get(module)
         if found is None:
             raise InputError(f"module {module!r} does not return one feature map")
         return found

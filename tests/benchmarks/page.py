@@ -19,7 +19,7 @@ RUNS = 7
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, launched() as browser:
         page = Path(folder) / "page.html"
-        report = large(search_of_a_table(Path(folder) / "search"))
+        report = large(search_of_a_table(Path(folder)))
         page.write_text(html.render(report, to_file=True), encoding="utf-8")
         times = []
         for _ in range(RUNS):
