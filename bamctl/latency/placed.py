@@ -1,6 +1,6 @@
 """What attention modules do to the latency of a network: measured, or estimated from its trace."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -204,7 +204,8 @@ class Estimator:
         lowered = lower(traced, profile.precision)
         self._widths = lowered.widths
         self._base = KernelTable(lowered.kernels)
-        self._tables: dict[Site, KernelTable] = {}
+        # Modules that are alike on maps that are alike are traced once.
+        self._tables: dict[Hashable, KernelTable] = {}
 
     def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
         """The time of a batch without and with attention modules at the sites."""
@@ -231,17 +232,21 @@ class Estimator:
         return 1e3 * table.seconds(profile.hardware, profile.coefficients, batch_size)
 
     def _table(self, site: Site) -> KernelTable:
-        if site not in self._tables:
-            self._tables[site] = KernelTable(self._site_kernels(site))
-        return self._tables[site]
+        width = self._width(site)
+        key = (site.point.map, site.attention, site.repeated_block, width)
+        if key not in self._tables:
+            self._tables[key] = KernelTable(self._site_kernels(site, width))
+        return self._tables[key]
 
-    def _site_kernels(self, site: Site) -> list[Kernel]:
-        """The kernels of one attention module, on the map that it is given."""
-        module = surgery.build_module(self._network, site)
-        at = site.point.map
+    def _width(self, site: Site) -> int | None:
+        """Bytes of each element of the map at a site, where the lowering knows them."""
         calls = (call for call in self._trace.calls if call.module == site.point.module)
         value = next((call.output for call in calls), None)
-        width = None if value is None else self._widths.get(value)
-        traced = trace(module, at.shape)
+        return None if value is None else self._widths.get(value)
+
+    def _site_kernels(self, site: Site, width: int | None) -> list[Kernel]:
+        """The kernels of one attention module, on the map that it is given."""
+        at = site.point.map
+        traced = trace(surgery.build_module(self._network, site), at.shape)
         kernels = lower(traced, self._profile.precision, input_width=width).kernels
         return [kernel.times(at.batch) for kernel in kernels]
