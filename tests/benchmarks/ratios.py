@@ -32,7 +32,7 @@ class Ratio:
         if unit == "s" and ours < 0.1:
             ours, theirs, unit = 1000 * ours, 1000 * theirs, "ms"
         limit = f"{self.limit:8.2f}" if self.limit is not None else " " * 8
-        return f"{self.name:66}{ours:10.2f}{theirs:10.2f} {unit:4}{self.value:7.2f}{limit}"
+        return f"{self.name:66}{ours:10.2f}{theirs:10.2f} {unit:4}{self.value:7.2f}{limit}".rstrip()
 
 
 def in_turn(
