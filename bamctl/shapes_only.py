@@ -137,7 +137,7 @@ _size = _aten.size.default
 
 def _product(a: Tensor, b: Tensor) -> Any:
     (*batch, rows, inner), (*other_batch, other_inner, columns) = _size(a), _size(b)
-    if batch != other_batch or inner != other_inner:
+    if batch != other_batch or inner != other_inner or a.dtype != b.dtype:
         return NotImplemented
     return a.new_empty((*batch, rows, columns))
 
@@ -173,7 +173,9 @@ def _convolution(
     """Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"."""
     (batch, channels, *image), (outer, inner, *kernel) = _size(x), _size(weight)
     taken, made = (outer, inner * groups) if transposed else (inner * groups, outer)
-    if channels != taken or len(image) != len(kernel):
+    if channels != taken or len(image) != len(kernel) or x.dtype != weight.dtype:
+        return NotImplemented
+    if bias is not None and _size(bias) != [made]:
         return NotImplemented
     sides = []
     given = (image, kernel, stride, padding, dilation, output_padding)

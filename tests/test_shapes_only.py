@@ -72,6 +72,9 @@ def test_convolutions_have_the_right_shape(kind: str, groups: int) -> None:
 MISFITS = {
     "channels": lambda x: F.conv2d(x, torch.zeros(4, 5, 3, 3)),
     "channels of a transposed one": lambda x: F.conv_transpose2d(x, torch.zeros(5, 4, 3, 3)),
+    "bias": lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3), torch.zeros(3)),
+    "precision": lambda x: F.conv2d(x, torch.zeros(4, 3, 3, 3, dtype=torch.double)),
+    "precision of a product": lambda x: x @ torch.zeros(8, 2, dtype=torch.double),
     "kernel": lambda x: F.conv2d(x, torch.zeros(4, 3, 9, 9)),
     "matrices": lambda x: x @ torch.zeros(7, 2),
     "batches": lambda x: torch.bmm(x[0], torch.zeros(2, 8, 8)),
