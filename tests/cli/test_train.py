@@ -165,8 +165,7 @@ def test_minutes_become_steps(train: object, tmp_path: Path) -> None:
     taken = time.perf_counter() - started
     steps = json.loads(found.stdout)["recipe"]["steps"]
     print(f"{steps} steps in {taken:.1f} s for 15 s of training")
-    # Even a machine with much else to do has time for some.
-    assert steps > 3
+    assert steps > 20
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert config["recipe"]["steps"] == steps
 
