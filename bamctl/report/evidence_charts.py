@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bamctl.evidence import Evidence
 from bamctl.report.charts import Axis, Plot, Point, Series
+from bamctl.report.wording import points
 
 
 def differences(
@@ -18,18 +19,18 @@ def differences(
         attachments: the placement that a click opens, by the same names.
     """
     verdicts = "; ".join(f"{name}: {each.verdict}" for name, each in found.items())
-    points = [_point(name, each, attachments.get(name)) for name, each in found.items()]
+    drawn = [_point(name, each, attachments.get(name)) for name, each in found.items()]
     return Plot(
         title=title,
         text=f"{text} {verdicts}.",
         x=Axis("difference in accuracy", is_percent=True),
         y=Axis(""),
-        series=[Series("difference", points)],
+        series=[Series("difference", drawn)],
         marks=[0.0],
     )
 
 
 def _point(name: str, found: Evidence, attachment: str | None) -> Point:
     low, high = found.interval or (None, None)
-    label = f"{name}\n{100 * found.mean:+.2f} points, {found.verdict}"
+    label = f"{name}\n{points(found.mean)} points, {found.verdict}"
     return Point(found.mean, name, label, low, high, attachment=attachment)
