@@ -202,7 +202,13 @@ class Estimator:
         self._trace = traced
         self._profile = profile
         lowered = lower(traced, profile.precision)
-        self._widths = lowered.widths
+        # Bytes of each element of what a module's first call returns, where that is known.
+        outputs = {call.module: call.output for call in reversed(traced.calls)}
+        self._widths = {
+            module: lowered.widths.get(value)
+            for module, value in outputs.items()
+            if value is not None
+        }
         self._base = KernelTable(lowered.kernels)
         # Modules that are alike on maps that are alike are traced once.
         self._tables: dict[Hashable, KernelTable] = {}
@@ -232,17 +238,11 @@ class Estimator:
         return 1e3 * table.seconds(profile.hardware, profile.coefficients, batch_size)
 
     def _table(self, site: Site) -> KernelTable:
-        width = self._width(site)
+        width = self._widths.get(site.point.module)
         key = (site.point.map, site.attention, site.repeated_block, width)
         if key not in self._tables:
             self._tables[key] = KernelTable(self._site_kernels(site, width))
         return self._tables[key]
-
-    def _width(self, site: Site) -> int | None:
-        """Bytes of each element of the map at a site, where the lowering knows them."""
-        calls = (call for call in self._trace.calls if call.module == site.point.module)
-        value = next((call.output for call in calls), None)
-        return None if value is None else self._widths.get(value)
 
     def _site_kernels(self, site: Site, width: int | None) -> list[Kernel]:
         """The kernels of one attention module, on the map that it is given."""

@@ -6,7 +6,6 @@ from math import log2
 from bamctl import units
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import Stage, Trunk
-from bamctl.feature_maps import FeatureMap
 from bamctl.report.charts import NetworkSketch, StageSketch
 
 _BARS, _SITE = "▁▂▃▄▅▆▇█", "◆"
@@ -49,20 +48,16 @@ def network_sketch(
 def _stage(number: int, stage: Stage, sites: Mapping[str, str]) -> StageSketch:
     at = stage.end.map
     points = stage.blocks or (stage.end,)
-    cells = list(dict.fromkeys([*(point.module for point in points)]))
+    cells = list(dict.fromkeys(point.module for point in points))
     outside = [p.module for p in stage.points if p.module in sites and p.module not in cells]
     return StageSketch(
         title=f"stage {number}",
-        side=_side(at),
+        side=units.shape(tuple(at.extents)),
         height=at.height,
         num_channels=at.num_channels,
         cells=[*cells, *outside],
         sites={name: sites[name] for name in (*cells, *outside) if name in sites},
     )
-
-
-def _side(at: FeatureMap) -> str:
-    return units.shape(tuple(at.extents))
 
 
 def cost_text(cost: Cost) -> str:
