@@ -173,7 +173,8 @@ class Placement(BaseModel):
         """`attention:` with nothing behind it is null in YAML; take it as left out."""
         if not isinstance(data, Mapping):
             return data
-        kept = {key: value for key, value in data.items() if value is not None}
+        # An unknown key stays, whatever stands behind it, so that it is refused.
+        kept = {key: value for key, value in data.items() if value is not None or key not in _KEYS}
         if isinstance(kept.get("insertions"), Mapping):
             kept["insertions"] = {
                 name: {} if own is None else own for name, own in kept["insertions"].items()
@@ -262,6 +263,9 @@ class Placement(BaseModel):
             InputError: the file cannot be written.
         """
         yaml_files.dump(Path(path), self.as_dict())
+
+
+_KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.items())
 
 
 def as_pattern(name: str) -> str:
