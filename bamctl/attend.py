@@ -14,6 +14,7 @@ from bamctl.attention.bam import BAM
 from bamctl.attention.hook import attached
 from bamctl.attention.lean import COMBINE
 from bamctl.data import IMAGENET
+from bamctl.data.images import eight_bit
 from bamctl.errors import InputError, first_line
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site
@@ -80,7 +81,10 @@ def open_image(
     try:
         with Pillow.open(path) as opened:
             # As a camera was held, not as it wrote.
-            whole = ImageOps.exif_transpose(opened).convert("RGB")
+            turned = ImageOps.exif_transpose(opened)
+            # A copy does not know which file it is of.
+            turned.format = opened.format
+            whole = eight_bit(turned).convert("RGB")
     except Exception as error:  # whatever a decoder makes of somebody's bytes
         raise InputError(f"cannot read {path} as an image: {first_line(error)}") from error
     sized = whole.convert("L" if channels == 1 else "RGB").resize((width, height))

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from bamctl.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,9 +117,12 @@ class FileImages:
         pixels, kept, unreadable = [], [], []
         for row, index in enumerate(indices.tolist()):
             try:
-                image = self.read(self.indices[index]).convert(
+                image = eight_bit(self.read(self.indices[index])).convert(
                     {1: "L", 3: "RGB"}[self.num_channels]
                 )
+            except InputError as error:
+                unreadable.append(f"{self.name(self.indices[index])} ({error})")
+                continue
             except _UNREADABLE:
                 unreadable.append(self.name(self.indices[index]))
                 continue
@@ -147,6 +153,44 @@ class FileImages:
             torch.manual_seed(draw or 0)
             sized: Tensor = v2.Compose([*steps, v2.PILToTensor()])(image)
         return sized
+
+
+def eight_bit(image: "Image") -> "Image":
+    """An image with 8 bits per channel, in which black is 0 and white 255.
+
+    Pillow's own conversion of grey images with more bits does not scale: it clips them, so that
+    nearly all of a 16-bit image turns white. White is 65,535 in 16 bits and 1.0 in floating point.
+
+    Args:
+        image: as Pillow opened it, with its `format`: Pillow reads some 16-bit files as 32-bit.
+
+    Raises:
+        InputError: the image has 32-bit grey values, and nothing says which of them is white.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SIXTEEN_BIT):
+        return _grey(np.asarray(image) / 65_535)
+    if image.mode == "F" and _is_share(np.asarray(image)):
+        return _grey(np.asarray(image))
+    if image.mode in ("I", "F"):
+        raise InputError(
+            "nothing says what is white among its 32-bit grey values; save it with 8 or 16 bits, "
+            "or as floating point from 0 to 1"
+        )
+    return image
+
+
+# Their decoders know no other grey values of more than 8 bits.
+_SIXTEEN_BIT = ("PNG", "PPM")
+
+
+def _is_share(values: "np.ndarray[Any, Any]") -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _grey(shares_of_white: "np.ndarray[Any, Any]") -> "Image":
+    from PIL import Image
+
+    return Image.fromarray((255 * shares_of_white).round().astype(np.uint8))
 
 
 def _shifted(pixels: Tensor, draws: Tensor, flips: bool) -> Tensor:

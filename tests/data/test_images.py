@@ -1,9 +1,16 @@
 """Augmentation: a function of the image and of a number, in memory and from files."""
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from bamctl.data.images import ArrayImages, FileImages
+from bamctl.attend import open_image
+from bamctl.data.folder import _Named, _Opened
+from bamctl.data.images import ArrayImages, Batch, FileImages, eight_bit
+from bamctl.errors import InputError
 
 
 def arrays(*, flips: bool = False) -> ArrayImages:
@@ -93,3 +100,54 @@ def test_a_subset_keeps_labels_with_images() -> None:
         assert part.labels.tolist() == [3, 1]
         whole = images.batch(torch.tensor([3, 1]), None).pixels
         assert torch.equal(part.batch(torch.arange(2), None).pixels, whole)
+
+
+# Black, a quarter, a half and white, by 8 bits: of 65,535 a 257th each, as 65535 / 255 = 257.
+EIGHT_BITS = [0, 64, 128, 255]
+
+
+def grey_files(folder: Path) -> dict[str, Path]:
+    """One row of the same four greys, in files of every depth."""
+    values = np.array([EIGHT_BITS], dtype=np.uint16)
+    floats = (values / 255).astype(np.float32)
+    Image.fromarray(values.astype(np.uint8)).save(folder / "8.png")
+    Image.fromarray(values * 257).save(folder / "16.png")
+    Image.fromarray(values * 257).save(folder / "16.tif")
+    big = (values * 257).astype(">u2").tobytes()
+    Image.frombytes("I;16B", (4, 1), big).save(folder / "16-big-endian.tif")
+    (folder / "16.pgm").write_bytes(b"P5\n4 1\n65535\n" + big)
+    Image.fromarray(floats).save(folder / "float.tif")
+    (folder / "float.pfm").write_bytes(b"Pf\n4 1\n-1.0\n" + floats.astype("<f4").tobytes())
+    return {path.name: path for path in folder.iterdir()}
+
+
+def one_file(path: Path, num_channels: int, extents: tuple[int, int]) -> Batch:
+    opened, named = _Opened([path]), _Named([path])
+    images = FileImages(opened, named, (0,), torch.tensor([0]), num_channels, extents)
+    return images.batch(torch.tensor([0]), None)
+
+
+GREY = ("8.png", "16.png", "16.tif", "16-big-endian.tif", "16.pgm", "float.tif", "float.pfm")
+
+
+@pytest.mark.parametrize("name", GREY)
+def test_grey_of_any_depth_is_scaled(name: str, tmp_path: Path) -> None:
+    path = grey_files(tmp_path)[name]
+    with Image.open(path) as opened:
+        scaled = eight_bit(opened).convert("RGB")
+    assert np.asarray(scaled)[0, :, 1].tolist() == EIGHT_BITS
+    # Both ways into the program: training images, and images to look at.
+    trained = one_file(path, 1, (1, 4))
+    assert trained.unreadable == ()
+    assert trained.pixels[0, 0, 0].tolist() == EIGHT_BITS
+    assert open_image(path, (3, 1, 4)).original[0, :, 2].tolist() == EIGHT_BITS
+
+
+@pytest.mark.parametrize("values", [np.array([[0, 255]], np.int32), np.array([[0, 2]], np.float32)])
+def test_grey_without_a_known_white_is_refused(values: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "depth.tif"
+    Image.fromarray(values).save(path)
+    with pytest.raises(InputError, match=r"what is white.*save it with 8 or 16 bits"):
+        open_image(path, (3, 8, 8))
+    (named,) = one_file(path, 3, (8, 8)).unreadable
+    assert "what is white" in named
