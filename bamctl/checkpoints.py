@@ -28,6 +28,7 @@ _PLACEMENT_KEY = "bamctl_placement"
 _TYPES = {
     torch.int64: "I64",
     torch.float64: "F64",
+    torch.complex64: "C64",
     torch.float32: "F32",
     torch.int32: "I32",
     torch.bfloat16: "BF16",
@@ -146,8 +147,12 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
         state: tensors by name; the counters of batch norms may be missing.
         partial: whether weights of the attention modules may be missing.
 
+    A floating-point weight is rounded to the network's own precision, as PyTorch does. A conversion
+    that loses more is refused: an imaginary part, a fraction, or values beyond the other type's.
+
     Raises:
-        InputError: a weight is missing, is too many, or has another shape; names the first few.
+        InputError: a weight is missing, is too many, has another shape, or would lose a part of its
+            values; names the first few.
     """
     own = model.state_dict()
     missing = {name for name in own.keys() - state.keys() if not name.endswith(COUNTER)}
@@ -161,11 +166,34 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
             for name in own
             if name in state and state[name].shape != own[name].shape
         ],
+        "that would lose values": [
+            f"{name} ({_type(state[name])} as {_type(own[name])})"
+            for name in own
+            if name in state and _loses_values(state[name], own[name].dtype)
+        ],
     }
     wrong = [f"{len(names)} {what}: {_few(names)}" for what, names in misfits.items() if names]
     if wrong:
         raise InputError(f"the weights do not fit the network: {'; '.join(wrong)}")
     model.load_state_dict(dict(state), strict=False)
+
+
+def _loses_values(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a conversion changes values by more than rounding to another precision."""
+    if tensor.dtype == dtype:
+        return False
+    if tensor.is_complex() and not dtype.is_complex:
+        return True
+    converted = tensor.to(dtype)
+    if dtype.is_complex or (tensor.is_floating_point() and dtype.is_floating_point):
+        return not torch.equal(converted.isfinite(), tensor.isfinite())
+    # There and back, -1 is 255 again; side by side, 2^24 + 1 is rounded to a float on both sides.
+    there_and_back = torch.equal(converted.to(tensor.dtype), tensor)
+    return not (there_and_back and bool((converted == tensor).all()))
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
@@ -192,8 +220,8 @@ def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
 def _plain(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
-        if not dense or tensor.is_complex():
-            raise InputError(f"{path}: {name} is no plain tensor; save dense, real weights")
+        if not dense:
+            raise InputError(f"{path}: {name} is no plain tensor; save dense weights")
     return state
 
 

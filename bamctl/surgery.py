@@ -149,7 +149,9 @@ def build_module(model: nn.Module, site: Site) -> nn.Module:
         block,
         **site.attention.hyperparameters(),
     )
-    like = next((*host.parameters(), *model.parameters()).__iter__(), None)
+    parameters = (*host.parameters(), *model.parameters())
+    # The map is real, whatever else the network has, such as complex weights of a Fourier filter.
+    like = next((each for each in parameters if each.is_floating_point()), None)
     if like is not None:
         attention.to(device=like.device, dtype=like.dtype)
     spatial_axes = site.point.map.layout.spatial_axes

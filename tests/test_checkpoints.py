@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from bamctl import Placement, checkpoints, insert
 from bamctl.errors import InputError
@@ -108,11 +109,82 @@ def test_only_attention_may_be_missing_from_a_partial_file() -> None:
         torch.eye(3).to_sparse(),
         torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8),
         torch.zeros(3, device="meta"),
-        torch.zeros(3, dtype=torch.complex64),
     ],
-    ids=["sparse", "quantized", "meta", "complex"],
+    ids=["sparse", "quantized", "meta"],
 )
 def test_tensors_that_are_no_weights_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"entry.weight": tensor}, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"entry\.weight is no plain tensor"):
         checkpoints.read(tmp_path / "a.pth")
+
+
+class Typed(nn.Module):
+    """A parameter, a counter, a small integer and a mask."""
+
+    def __init__(self, weight: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, dtype=weight))
+        self.register_buffer("count", torch.tensor(0))
+        self.register_buffer("small", torch.zeros(2, dtype=torch.int8))
+        self.register_buffer("mask", torch.zeros(2, dtype=torch.bool))
+
+
+LOSSES = {
+    "imaginary": ("weight", torch.tensor([1 + 2j, 3]), "complex64 as float32"),
+    "imaginary, of 128 bits": ("weight", torch.tensor([1j, 0]).to(torch.complex128), "complex128"),
+    "too large": ("weight", torch.tensor([1e300, 0], dtype=torch.float64), "float64 as float32"),
+    "fraction": ("count", torch.tensor(1.5), "float32 as int64"),
+    "overflow": ("small", torch.tensor([128, 0]), "int64 as int8"),
+    "sign": ("small", torch.tensor([255, 0], dtype=torch.uint8), "uint8 as int8"),
+    "more than a bit": ("mask", torch.tensor([2, 0], dtype=torch.uint8), "uint8 as bool"),
+    "many digits": ("weight", torch.tensor([2**24 + 1, 0]), "int64 as float32"),
+}
+
+
+# The format has no complex numbers of 128 bits.
+LOSSY_FILES = [
+    (case, ending)
+    for case, (_, tensor, _) in LOSSES.items()
+    for ending in ("pth", "safetensors")
+    if ending == "pth" or tensor.dtype != torch.complex128
+]
+
+
+@pytest.mark.parametrize(("case", "ending"), LOSSY_FILES)
+def test_weights_that_would_lose_values_are_refused(case: str, ending: str, tmp_path: Path) -> None:
+    name, tensor, words = LOSSES[case]
+    path = tmp_path / f"w.{ending}"
+    state = {**Typed().state_dict(), name: tensor}
+    (torch.save if ending == "pth" else save_file)(state, path)
+    with pytest.raises(InputError, match=rf"1 that would lose values: {name} \({words}"):
+        checkpoints.load_state(Typed(), checkpoints.read(path).state)
+
+
+def test_weights_of_another_type_that_lose_nothing_are_taken() -> None:
+    model = Typed()
+    state = {
+        "weight": torch.tensor([0.1, torch.inf], dtype=torch.float64),
+        "count": torch.tensor(7.0),
+        "small": torch.tensor([-128, 127]),
+        "mask": torch.tensor([1, 0], dtype=torch.uint8),
+    }
+    checkpoints.load_state(model, state)
+    assert model.weight.tolist() == [pytest.approx(0.1), float("inf")]
+    assert model.count == 7
+    assert model.small.tolist() == [-128, 127]
+    assert model.mask.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_complex_weights_are_kept_in_a_complex_network(ending: str, tmp_path: Path) -> None:
+    model, path = Typed(torch.complex64), tmp_path / f"w.{ending}"
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([1 + 2j, 3j]))
+    if ending == "pth":
+        checkpoints.write_state(path, model)
+    else:
+        checkpoints.write(path, model, None)
+        assert checkpoints.file_size(model.state_dict(), None) == path.stat().st_size
+    again = Typed(torch.complex64)
+    checkpoints.load_state(again, checkpoints.read(path).state)
+    assert again.weight.tolist() == [1 + 2j, 3j]

@@ -465,3 +465,21 @@ def test_a_frozen_network_gets_a_trainable_control() -> None:
 def test_a_name_is_no_network() -> None:
     with pytest.raises(InputError, match="insert takes a network, not 'resnet18'"):
         insert("resnet18")
+
+
+class Spectral(nn.Module):
+    """A global filter in front: complex weights for frequencies, before any real one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(torch.ones(3, 32, 17, dtype=torch.complex64))
+        self.body = Unseen()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(torch.fft.irfft2(torch.fft.rfft2(x) * self.frequencies, s=x.shape[-2:]))
+
+
+def test_in_a_network_with_complex_weights_attention_is_real() -> None:
+    model = insert(Spectral(), {"where": "body.alpha"}, input_shape=(3, 32, 32))
+    assert {p.dtype for p in model.inserted.parameters()} == {torch.float32}
+    assert model(torch.rand(2, 3, 32, 32)).dtype == torch.float32
