@@ -1,6 +1,7 @@
 """Baselines: figures that a team accepted, in a small JSON file that is committed."""
 
 import json
+import os
 from collections.abc import Mapping
 from fractions import Fraction
 from importlib.metadata import version
@@ -46,6 +47,21 @@ class Baseline(BaseModel):
         if accepted is None:
             return None
         return parse_limit(metric, self.tolerance).above(accepted.value)
+
+    def renamed(self, figures: Mapping[Metric, Figure]) -> str | None:
+        """The entry that a placement may have had under another name, if there is one.
+
+        It is of the same unmodified network, and of no file that is still there; where there are
+        several, the one with the most figures in common.
+        """
+        bases = {metric: own.base for metric, own in figures.items()}
+        found: dict[str, int] = {}
+        for name, pairs in self.figures.items():
+            # The name of a check without a file is what its options said, as JSON.
+            is_gone = not name.startswith("{") and not os.path.exists(name)
+            if is_gone and bases and bases == {m: pairs[m].base for m in bases if m in pairs}:
+                found[name] = sum(pairs[m].value == own.value for m, own in figures.items())
+        return max(found, key=found.__getitem__, default=None)
 
     def cause(self, name: str, metric: Metric, figure: Figure) -> str:
         """Why a figure moved, where it is the unmodified network that did, or nothing."""

@@ -167,7 +167,7 @@ class Budget(BaseModel):
         "memory", "bytes that training keeps for the backward pass, for one image"
     )
     weights_file: Annotated[Allowance, _WeightsFile] | None = _field(
-        "weights_file", "bytes of the safetensors file"
+        "weights_file", "bytes of the weights as a safetensors file, without the placement in it"
     )
     latency: Annotated[LatencyAllowance, _Latency] | None = _field(
         "latency", "time of the forward pass for one batch, measured"

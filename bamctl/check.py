@@ -1,6 +1,7 @@
 """Holding placements to their budgets, and to a baseline of figures that were accepted before."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import attrgetter
@@ -187,8 +188,7 @@ def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Ite
     for metric in MEASURES:
         limit = baseline.limit(target.key, metric)
         if limit is None:
-            note = "not in the baseline; accept it with `bamctl check --save-baseline`"
-            yield Check(metric, None, None, text, note=note)
+            yield Check(metric, None, None, text, note=_unknown(target, priced, baseline))
             continue
         try:
             found = figure(metric, priced)
@@ -197,3 +197,18 @@ def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Ite
         else:
             note = baseline.cause(target.key, metric, found)
             yield Check(metric, found, limit, text, note=note)
+
+
+def _unknown(target: Target, priced: Priced, baseline: Baseline) -> str:
+    """Say that a baseline does not have a figure, and which entry may be that of a renamed file."""
+    accept = "accept it with `bamctl check --save-baseline`"
+    if target.file is None or target.key in baseline.figures:
+        return f"not in the baseline; {accept}"
+    found: dict[Metric, Figure] = {}
+    for metric in MEASURES:
+        with suppress(BamctlError):
+            found[metric] = figure(metric, priced)
+    old = baseline.renamed(found)
+    if old is None:
+        return f"not in the baseline; {accept}"
+    return f"not in the baseline; if it was {old} before, rename it there; else {accept}"

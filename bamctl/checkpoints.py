@@ -112,13 +112,14 @@ def write_state(path: Path, model: nn.Module) -> None:
         torch.save(state, temporary)
 
 
-def file_size(state: Mapping[str, Tensor], placement: Placement | None) -> int:
-    """The bytes of the file that `write` would make of such tensors, from their shapes alone.
+def file_size(state: Mapping[str, Tensor]) -> int:
+    """The bytes of the file that `write` makes of such tensors, from their shapes alone.
 
-    The format is eight bytes for the length of a header, the header, which is JSON filled up to a
+    A placement beside them is not counted: two spellings of one placement have other lengths. The
+    format is eight bytes for the length of a header, the header, which is JSON filled up to a
     multiple of eight bytes, and the tensors, by type as in `_TYPES` and then by name.
     """
-    header: dict[str, Any] = {"__metadata__": _metadata(placement)}
+    header: dict[str, Any] = {"__metadata__": _metadata(None)}
     position = 0
     ranks = {dtype: rank for rank, dtype in enumerate(_TYPES)}
     for name, tensor in sorted(state.items(), key=lambda item: (ranks[item[1].dtype], item[0])):

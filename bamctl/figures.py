@@ -15,7 +15,7 @@ from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.inputs import Inputs
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.placement import Placement
-from bamctl.sites import Site, named, resolve
+from bamctl.sites import Site, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk
@@ -141,14 +141,13 @@ def _memory(on: Priced) -> Figure:
 
 
 def _weights_file(on: Priced) -> Figure:
-    base = checkpoints.file_size(on.subject.network.state_dict(), None)
+    base = checkpoints.file_size(on.subject.network.state_dict())
     if not on.placed.sites:
         return Figure(base, base)
     # Names and shapes make the size, so the copy that is modified has no weights.
     modified = on_meta(on.subject.network)
     insert_sites(modified, on.placed.sites)
-    written = named(on.placement, on.placed.sites)
-    return Figure(base, checkpoints.file_size(modified.state_dict(), written))
+    return Figure(base, checkpoints.file_size(modified.state_dict()))
 
 
 # How each metric is found that follows from the network alone; `latency` also

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import assert_one_line_error
 
+FORMAT = {"format": "pt"}
 NETS = """
 import sys, threading
 import torch
@@ -157,11 +159,14 @@ def test_a_summary_that_cannot_be_written_changes_no_verdict(
     assert "warning: no summary at" in result.stderr
 
 
-def test_the_weights_file_is_the_one_that_insert_writes(bamctl: object, tmp_path: Path) -> None:
+def test_the_weights_file_is_that_of_insert_without_the_placement(
+    bamctl: object, tmp_path: Path
+) -> None:
     overrides = {"insertions": {"a": {"reduction": 4}}, "where": ["a", "b"]}
     write(tmp_path / "p.yaml", budget={"weights_file": "1 MB"}, **overrides)
     bamctl("insert", "--placement", "p.yaml", "--out", "w.safetensors")
-    size = (tmp_path / "w.safetensors").stat().st_size
+    save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "bare.safetensors", FORMAT)
+    size = (tmp_path / "bare.safetensors").stat().st_size
     for limit, code in ((size, 0), (size - 1, 1)):
         write(tmp_path / "p.yaml", budget={"weights_file": f"{limit} B"}, **overrides)
         assert bamctl("check", "p.yaml").returncode == code
@@ -192,6 +197,42 @@ def test_advice_by_memory_and_against_a_baseline(bamctl: object, tmp_path: Path)
     write(path, where=["a", "b"], **FINE)
     said = bamctl("check", "--baseline", "b.json", "--why").stdout
     assert re.search(r"limits: drop b \(", " ".join(said.split()))
+
+
+def test_the_smallest_sufficient_change_is_the_one_that_was_accepted(
+    bamctl: object, tmp_path: Path
+) -> None:
+    """A figure does not depend on how a placement is spelt: r=4 is written out."""
+    path = tmp_path / "placements" / "a.yaml"
+    write(path, where=["a", "b"], attention={"reduction": 4}, **FINE)
+    bamctl("check", "--save-baseline", "b.json")
+    write(path, where=["a", "b"], attention={"reduction": 1}, **FINE)
+    said = " ".join(bamctl("check", "--baseline", "b.json", "--why").stdout.split())
+    assert "limits: raise r at every site to 4 (" in said
+    spelt = {name: {"reduction": 4, "init": "kaiming"} for name in ("a", "b")}
+    spelt["b"]["combine"] = "sum"
+    write(path, where=None, insertions=spelt, attention={"variant": "paper"}, stages="all", **FINE)
+    assert bamctl("check", "--baseline", "b.json").returncode == 0
+
+
+def test_a_renamed_file_is_guessed_and_never_a_pass(bamctl: object, tmp_path: Path) -> None:
+    folder = tmp_path / "placements"
+    write(folder / "one.yaml", where="a", **FINE)
+    write(folder / "both.yaml", where=["a", "b"], **FINE)
+    bamctl("check", "--save-baseline", "b.json")
+    (folder / "both.yaml").rename(folder / "new.yaml")
+    (folder / "one.yaml").rename(folder / "renamed.yaml")
+    result = bamctl("check", "--baseline", "b.json", "--format", "json")
+    assert result.returncode == 3
+    notes = {each["file"]: each["note"] for each in json.loads(result.stdout)["checks"]}
+    assert "if it was placements/both.yaml before" in notes["placements/new.yaml"]
+    assert "if it was placements/one.yaml before" in notes["placements/renamed.yaml"]
+    # A file that is still there was not renamed, and neither was one for another network.
+    write(folder / "one.yaml", where="a", **FINE)
+    write(folder / "both.yaml", where=["a", "b"], **FINE)
+    found = json.loads(bamctl("check", "--baseline", "b.json", "--format", "json").stdout)
+    notes = {each["file"]: each["note"] for each in found["checks"]}
+    assert notes["placements/new.yaml"].startswith("not in the baseline; accept it")
 
 
 def test_nothing_inserted_is_said(bamctl: object) -> None:
