@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,25 +95,27 @@ class Attention(BaseModel):
         """This attention with what was set, and not only defaulted, in the overrides.
 
         Raises:
-            ValueError: what is set does not go together.
+            InputError: what is set does not go together.
         """
         own = self.model_dump(exclude_unset=True)
         given = overrides.model_dump(exclude_unset=True)
         if given.get("module", self.module) != self.module:
             # Another module has other hyperparameters.
             own = {name: value for name, value in own.items() if name in EXTRA_BLOCK_FIELDS}
-        return Attention.model_validate(own | given)
+        return schemas.from_options(Attention, own | given)
 
     def difference(self, other: "Attention") -> "Attention":
         """The overrides that make another attention of this one, and no more than these."""
         fields = EXTRA_BLOCK_FIELDS if other.module == "extra-block" else Attention.model_fields
-        return Attention.model_validate(
-            {
-                name: getattr(other, name)
-                for name in Attention.model_fields
-                if name in fields and getattr(other, name) != getattr(self, name)
-            }
-        )
+        changed = {
+            name: getattr(other, name)
+            for name in Attention.model_fields
+            if name in fields and getattr(other, name) != getattr(self, name)
+        }
+        if "combine" in changed:
+            # Left out, it would not be that of the variant, but that of this attention.
+            changed["combine"] = other.hyperparameters()["combine"]
+        return Attention.model_validate(changed)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The keyword arguments of the module, `combine` being the variant's own if left out."""
@@ -187,6 +189,29 @@ class Placement(BaseModel):
             return tuple(self.insertions) or ("bottleneck",)
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
+    def with_overrides(self, overrides: "Placement") -> "Placement":
+        """This placement with what was set, and not only defaulted, in the overrides.
+
+        Another `where` also replaces the sites that have hyperparameters of their own.
+
+        Raises:
+            InputError: what is set does not go together.
+        """
+        given = overrides._set()
+        if "attention" in given:
+            given["attention"] = self.attention.overridden(overrides.attention)
+        if "where" in given:
+            given.setdefault("insertions", {})
+        return self.model_copy(update=given)
+
+    def without(self, fields: Collection[str]) -> "Placement":
+        """This placement with some fields left out; what was set stays set, and nothing more."""
+        return Placement(**{name: v for name, v in self._set().items() if name not in fields})
+
+    def _set(self) -> dict[str, Any]:
+        names = (name for name in Placement.model_fields if name in self.model_fields_set)
+        return {name: getattr(self, name) for name in names}
+
     def with_sites(self, sites: Mapping[str, Attention]) -> "Placement":
         """This placement with its sites written out, so that it means them in any version."""
         overrides = {
@@ -246,7 +271,7 @@ class Placement(BaseModel):
         return json.dumps(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
-        """The placement in plain values, without what is not set."""
+        """The placement in plain values, with every hyperparameter, so that defaults seem set."""
         data = self.model_dump(by_alias=True, exclude_none=True)
         data["insertions"] = {
             name: site.model_dump(exclude_unset=True, exclude_none=True)
@@ -256,13 +281,23 @@ class Placement(BaseModel):
             data["attention"] = self.attention.model_dump(include=set(EXTRA_BLOCK_FIELDS))
         return {key: value for key, value in data.items() if value not in ({}, [])}
 
+    def as_written(self) -> dict[str, Any]:
+        """The placement in plain values as a person would write it: no more than what is set.
+
+        A default that is written down would be taken for a choice, such as `init: kaiming` by
+        `bamctl train --pretrained`.
+        """
+        data = self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
+        kept = {key: value for key, value in data.items() if value not in ({}, [])}
+        return {"schema": self.schema_version, **kept}
+
     def save(self, path: str | Path) -> None:
-        """Write the placement as YAML.
+        """Write the placement as YAML, no more than what is set.
 
         Raises:
             InputError: the file cannot be written.
         """
-        yaml_files.dump(Path(path), self.as_dict())
+        yaml_files.dump(Path(path), self.as_written())
 
 
 _KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.items())

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from bamctl import units
 from bamctl.cut_points import CutPoint, Trunk
-from bamctl.errors import InputError, first_line
+from bamctl.errors import InputError
 from bamctl.placement import Attention, Placement
 
 
@@ -58,8 +58,8 @@ def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
 def _attention(placement: Placement, own: Attention | None) -> Attention:
     try:
         return placement.attention.overridden(own) if own else placement.attention
-    except ValueError as error:
-        raise InputError(f"insertions: {first_line(error)}") from error
+    except InputError as error:
+        raise InputError(f"insertions: {error}") from error
 
 
 def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoint]:

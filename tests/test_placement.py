@@ -161,3 +161,71 @@ def test_the_schema_takes_what_the_loader_takes(tmp_path: Path) -> None:
 def test_json_that_is_no_placement(text: str) -> None:
     with pytest.raises(InputError):
         Placement.from_json(text)
+
+
+def are_set(own: placement.Attention | Placement) -> dict[str, object]:
+    """What is set, and not only defaulted, with the same of what is inside."""
+    found: dict[str, object] = dict.fromkeys(sorted(own.model_fields_set))
+    if "attention" in found:
+        found["attention"] = are_set(own.attention)
+    if "insertions" in found:
+        found["insertions"] = {name: are_set(site) for name, site in own.insertions.items()}
+    return found
+
+
+def test_overrides_change_only_what_they_set() -> None:
+    base = Placement(
+        model="resnet18",
+        attention={"reduction": 8},
+        insertions={"layer1": {"dilation": 2}},
+        args={"norm_layer": None},
+    )
+    found = base.with_overrides(Placement(num_classes=10, attention={"dilation": 1}))
+    assert (found.model, found.num_classes, found.args) == ("resnet18", 10, {"norm_layer": None})
+    assert are_set(found) == {
+        **dict.fromkeys(("args", "model", "num_classes")),
+        "attention": dict.fromkeys(("dilation", "reduction")),
+        "insertions": {"layer1": {"dilation": None}},
+    }
+    elsewhere = base.with_overrides(Placement(where="layer2"))
+    assert (elsewhere.patterns(), elsewhere.insertions) == (("layer2",), {})
+    assert are_set(elsewhere)["attention"] == {"reduction": None}
+
+
+def test_an_override_of_another_module_brings_its_own_hyperparameters() -> None:
+    block = Placement(attention={"module": "extra-block"})
+    gated = Placement(attention={"reduction": 8, "init": "identity"}).with_overrides(block)
+    assert gated.attention.hyperparameters() == {"init": "identity"}
+    with pytest.raises(InputError, match=r"extra-block is a copy.*drop reduction$"):
+        block.with_overrides(Placement(attention={"reduction": 4}))
+
+
+def test_a_file_says_no_more_than_was_set(tmp_path: Path) -> None:
+    written = Placement(
+        model="resnet18",
+        where=["layer1", "layer2"],
+        attention={"variant": "official"},
+        insertions={"layer2": {"reduction": 4}},
+        budget={"params": "+2 %"},
+    ).without(("model",))
+    written.save(tmp_path / "p.yaml")
+    assert yaml.safe_load((tmp_path / "p.yaml").read_text()) == {
+        "schema": 1,
+        "where": ["layer1", "layer2"],
+        "attention": {"variant": "official"},
+        "insertions": {"layer2": {"reduction": 4}},
+        "budget": {"params": "+2 %"},
+    }
+    loaded = Placement.load(tmp_path / "p.yaml")
+    assert loaded == written
+    assert are_set(loaded)["attention"] == {"variant": None}
+
+
+def test_a_site_with_its_variants_own_combine_keeps_it(tmp_path: Path) -> None:
+    """Beside `combine: max` for all, a site that leaves it out must say its own in a file."""
+    shared = Placement(attention={"variant": "official", "combine": "max"})
+    pinned = shared.with_sites({"a": shared.attention, "b": Attention(variant="official")})
+    pinned.save(tmp_path / "p.yaml")
+    loaded = Placement.load(tmp_path / "p.yaml")
+    combined = loaded.attention.overridden(loaded.insertions["b"]).hyperparameters()["combine"]
+    assert combined == "product"

@@ -10,8 +10,8 @@ from bamctl.cli.options import (
     NetworkOptions,
     OutputOptions,
     flag,
+    given_placement,
     option,
-    placement_data,
     working,
 )
 from bamctl.cli.sensitivity import SensitivityOptions, take_apart
@@ -55,12 +55,11 @@ def analyze(
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
     from bamctl.models import check_name, default_inputs, names
-    from bamctl.placement import Placement
 
     out.check()
     many.check(model, {"--explain": explain, "--latency": latency})
     if many.all:
-        return sweep(many, placement_data({}, network, attention), out)
+        return sweep(many, given_placement(network, attention), out)
     check_name(model)
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
@@ -68,7 +67,7 @@ def analyze(
     sensitivity.check({"--explain": explain, "--latency": latency})
     if sensitivity.sensitivity:
         return take_apart(model, sensitivity, attention, network, out)
-    wanted = Placement.from_options({"model": model, **placement_data({}, network, attention)})
+    wanted = given_placement(network, attention, model=model)
 
     entry = None
     if not no_cache and not latency and model in names():

@@ -15,8 +15,8 @@ from bamctl.cli.options import (
     NetworkOptions,
     Where,
     check_destination,
+    given_placement,
     option,
-    placement_data,
     say,
     show,
     working,
@@ -26,6 +26,7 @@ from bamctl.files import check_can_write
 
 if TYPE_CHECKING:
     from bamctl.check import Checked
+    from bamctl.placement import Placement
     from bamctl.report.document import Report
     from bamctl.targets import Found, Unchecked
 
@@ -108,17 +109,21 @@ def check(
     shown: CheckOutputOptions,
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
-    from bamctl.targets import Unchecked
+    from bamctl.targets import Found, Target, Unchecked
 
     _refuse_together(init, limits, against)
     if not init:
         check_destination(shown.format, shown.output)
     name = _model_name(targets or [], model)
     if init:
-        return _init(name, placement_data({}, network, attention, where), shown.output)
+        if name is None:
+            raise InputError("name a model, as in `bamctl check --init resnet50`")
+        return _init(given_placement(network, attention, where, model=name), shown.output)
     if name is not None:
-        data = placement_data({"model": name}, network, attention, where)
-        found = _without_file({**data, "budget": limits.given()})
+        if not limits.given():
+            raise InputError(f"no limit for {name}; give one, as in --max-params '+2 %'")
+        wanted = given_placement(network, attention, where, model=name, budget=limits.given())
+        found = Found((Target(wanted),), (), ())
     else:
         _refuse_for_files(where, limits, attention, network)
         found = _from_files(targets or [], model)
@@ -174,15 +179,6 @@ def _model_name(targets: Sequence[str], model: str | None) -> str | None:
         if not named:
             raise
         raise InputError(f"no file or folder {name!r}, and {error}") from error
-
-
-def _without_file(data: dict[str, Any]) -> "Found":
-    from bamctl.placement import Placement
-    from bamctl.targets import Found, Target
-
-    if not data["budget"]:
-        raise InputError(f"no limit for {data['model']}; give one, as in --max-params '+2 %'")
-    return Found((Target(Placement.from_options(data)),), (), ())
 
 
 def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
@@ -261,12 +257,8 @@ def _summarize(report: "Report") -> None:
         say(f"warning: no summary at {path}: {error.strerror}")
 
 
-def _init(name: str | None, data: dict[str, Any], output: Path | None) -> int:
-    from bamctl.placement import Placement
-
-    if name is None:
-        raise InputError("name a model, as in `bamctl check --init resnet50`")
-    placement = Placement.from_options({**data, "model": name})
+def _init(placement: "Placement", output: Path | None) -> int:
+    name = str(placement.model)
     path = output or Path(DEFAULT, f"{name.replace(':', '.')}.yaml")
     if path.exists():
         raise InputError(f"{path} is there already; delete it, or name another with --output")

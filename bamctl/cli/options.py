@@ -8,7 +8,7 @@ import functools
 import gc
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import (
     AbstractContextManager,
     contextmanager,
@@ -222,20 +222,31 @@ def show(report: Any, format_name: Any, output: Path | None) -> None:
         print(text, end="", flush=True)
 
 
-def placement_data(
-    base: Mapping[str, Any],
+def given_names(*groups: Any) -> list[str]:
+    """The options of some groups that were given; `--warmup-steps 0` is one, and not a default."""
+    return [
+        each.name
+        for group in groups
+        for each in fields(group)
+        if getattr(group, each.name) not in (each.default, [])
+    ]
+
+
+def given_placement(
     network: NetworkOptions,
     attention: ModuleOptions,
     where: list[str] | None = None,
-) -> dict[str, Any]:
-    """A placement in plain values, with what was given on the command line put over it."""
-    data = {**base, **network.given()}
-    if where:
-        data |= {"where": where, "insertions": {}}
-    given = attention.given()
-    # Another module has other hyperparameters; those of the placement mean nothing to it.
-    own = {} if given.get("module", "bam") == "extra-block" else dict(base.get("attention", {}))
-    return {**data, "attention": {**own, **given}}
+    **others: Any,
+) -> "Placement":
+    """What was given on the command line, as a placement in which nothing else is set.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+    from bamctl.placement import Placement
+
+    chosen = {"where": where, "attention": attention.given(), **others}
+    return Placement.from_options({**network.given(), **{k: v for k, v in chosen.items() if v}})
 
 
 def wanted_placement(
@@ -266,8 +277,7 @@ def wanted_placement(
         raise InputError("--placement is empty; give a name or a file, or leave it out")
     if isinstance(base, str):
         base = find(base)
-    data = placement_data(base.as_dict() if base else {}, network, attention, where)
-    wanted = Placement.from_options(data)
+    wanted = (base or Placement()).with_overrides(given_placement(network, attention, where))
     name = model or wanted.model
     if not name:
         raise InputError(

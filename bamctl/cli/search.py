@@ -5,11 +5,18 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.cli.options import ModelName, NetworkOptions, OutputOptions, say, working
+from bamctl.cli.options import (
+    ModelName,
+    NetworkOptions,
+    OutputOptions,
+    given_names,
+    say,
+    working,
+)
 from bamctl.cli.search_options import (
     EngineOptions,
     GoalOptions,
@@ -100,11 +107,11 @@ class _Asked:
             )
 
     def _others(self) -> list[str]:
-        own: dict[str, Any] = {"model": self.model, "device": self.engine.device}
-        for group in (self.goal, self.space, self.run, self.images, self.study, self.network):
-            own |= {each.name: getattr(group, each.name) for each in fields(group)}
+        own = {"model": self.model, "device": self.engine.device}
+        groups = (self.goal, self.space, self.run, self.images, self.study, self.network)
+        given = [name for name, value in own.items() if value] + given_names(*groups)
         allowed = ("resume", "trials", "dry_run", "confirm_seeds")
-        return [name for name, value in own.items() if value and name not in allowed]
+        return [name for name in given if name not in allowed]
 
 
 def _check_answers(asked: _Asked) -> None:

@@ -9,8 +9,8 @@ from bamctl.cli.options import (
     NetworkOptions,
     OutputOptions,
     flag,
+    given_placement,
     option,
-    placement_data,
     working,
 )
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
@@ -76,7 +76,6 @@ def take_apart(
 ) -> int:
     """Train each site alone and all but each, and say what that shows."""
     from bamctl.figures import load_subject
-    from bamctl.placement import Placement
     from bamctl.report.sensitivity_view import sensitivity_report
     from bamctl.search import sensitivity
     from bamctl.search.engines import LocalEngine
@@ -93,8 +92,9 @@ def take_apart(
         training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
         subject = load_subject(about(training))
         check_classifies(training, subject.trace)
-        placed = placement_data({}, NetworkOptions(), attention, wanted.where or ["bottleneck"])
-        sites = resolve(Placement.from_options({**placed, **stages}), subject.trunk)
+        where = wanted.where or ["bottleneck"]
+        placed = given_placement(NetworkOptions(), attention, where, **stages)
+        sites = resolve(placed, subject.trunk)
         engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
         try:
             found = sensitivity.take_apart(

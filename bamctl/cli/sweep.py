@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bamctl.cli.options import OutputOptions, flag, option, say
 from bamctl.errors import InputError
+
+if TYPE_CHECKING:
+    from bamctl.placement import Placement
 
 Panel = "Many networks"
 
@@ -59,12 +62,11 @@ class SweepOptions:
         return tuple(name for name, own in families().items() if family in (own, "all"))
 
 
-def sweep(many: SweepOptions, data: Mapping[str, Any], out: OutputOptions) -> int:
+def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
     """Analyse many networks and show a row each; as CSV, each as soon as it is known."""
     from bamctl.cli.progress import bar
-    from bamctl.placement import Placement
 
-    wanted, names = Placement.from_options(data), many.names()
+    names = many.names()
     streams = out.format == "csv" and out.output is None
     results: list[Any] = []
     with bar(f"{len(names)} networks", len(names)) as advance:

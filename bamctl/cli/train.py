@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,8 @@ from bamctl.cli.options import (
     NetworkOptions,
     OutputOptions,
     Where,
-    placement_data,
+    given_names,
+    given_placement,
     say,
     working,
 )
@@ -91,6 +92,8 @@ class _Asked:
             raise InputError(f"{named} both say how long to train; give one of them")
         if self.comparison.pretrained and self.comparison.weights:
             raise InputError("--pretrained and --weights both name weights; give one of them")
+        if self.comparison.weights == "":
+            raise InputError("--weights is empty; give a name or a file, or leave it out")
         weights = self.comparison.pretrained or self.comparison.weights
         if self.length.freeze_backbone_epochs and not weights:
             raise InputError(
@@ -120,9 +123,8 @@ class _Asked:
             allowed.remove("out")
         own = {"model": self.model, "where": self.where, "placement": self.placement}
         groups = (self.comparison, self.data, self.length, self.recipe, attention, network)
-        for group in groups:
-            own |= {each.name: getattr(group, each.name) for each in fields(group)}
-        return [name for name, value in own.items() if value and name not in allowed]
+        given = [name for name, value in own.items() if value] + given_names(*groups)
+        return [name for name in given if name not in allowed]
 
 
 def _prepare(
@@ -162,7 +164,7 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
     from bamctl import schemas
     from bamctl.inputs import Input
     from bamctl.training import plan
-    from bamctl.training.config import DataConfig, TrainingConfig
+    from bamctl.training.config import DataConfig, TrainingConfig, without_network
     from bamctl.training.experiment import Experiment, load_data
 
     wanted = asked.comparison
@@ -199,10 +201,7 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
             "control": wanted.control,
             "snapshots": wanted.snapshots,
             "device": wanted.device or "auto",
-            "placements": {
-                name: _arm(each, is_pretrained=weights is not None)
-                for name, each in placements.items()
-            },
+            "placements": {name: without_network(each) for name, each in placements.items()},
         },
     )
     experiment = Experiment(config, data)
@@ -217,15 +216,14 @@ def _placements(
     """The placement of each arm, by the name of the arm."""
     from bamctl.placement import Placement, find
 
-    bases: list[tuple[str, dict[str, Any], list[str] | None]]
-    bases = [(pattern, {}, [pattern]) for pattern in asked.where]
-    bases += [(Path(name).stem, find(name).as_dict(), None) for name in asked.placement]
+    bases = [(pattern, Placement(where=[pattern])) for pattern in asked.where]
+    bases += [(Path(name).stem, find(name)) for name in asked.placement]
+    given = given_placement(network, attention)
     found: dict[str, Placement] = {}
-    for name, base, where in bases or [("bottleneck", {}, ["bottleneck"])]:
+    for name, base in bases or [("bottleneck", Placement(where=["bottleneck"]))]:
         if name in found or name == "baseline":
             raise InputError(f"two arms would be called {name!r}; rename the placement file")
-        data = placement_data(base, network, attention, where)
-        found[name] = Placement.from_options(data)
+        found[name] = base.with_overrides(given)
     return found
 
 
@@ -246,17 +244,6 @@ def _network(model: str, placements: "dict[str, Placement]") -> dict[str, Any]:
         raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
     check_name(about["model"])
     return about
-
-
-def _arm(placement: "Placement", *, is_pretrained: bool) -> "Placement":
-    """An arm's placement; in a pretrained network attention begins without changing anything."""
-    from bamctl.placement import Placement
-    from bamctl.training.config import without_network
-
-    data = without_network(placement)
-    if is_pretrained and "init" not in placement.attention.model_fields_set:
-        data["attention"] = {**data.get("attention", {}), "init": "identity"}
-    return Placement.from_options(data)
 
 
 def _run(

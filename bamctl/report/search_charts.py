@@ -24,7 +24,7 @@ def search_charts(result: SearchResult) -> list[Chart]:
 def placements(result: SearchResult) -> list[Attachment]:
     """The placements of the front."""
     return [
-        Attachment(each.name, yaml_files.text(each.placement.as_dict()))
+        Attachment(each.name, yaml_files.text(each.placement.as_written()))
         for each in result.front
         if each.placement is not None
     ]

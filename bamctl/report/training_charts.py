@@ -26,7 +26,7 @@ def training_charts(result: Result) -> list[Chart]:
 def placements(result: Result) -> list[Attachment]:
     """The placement of every arm that has one."""
     return [
-        Attachment(each.arm.name, yaml_files.text(each.arm.placement.as_dict()))
+        Attachment(each.arm.name, yaml_files.text(each.arm.placement.as_written()))
         for each in result.arms
         if each.arm.placement is not None
     ]

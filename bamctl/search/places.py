@@ -51,9 +51,11 @@ def find_place(
     options: list[Site] = []
     by_setting: list[int] = []
     code_of: dict[tuple[Any, ...], int] = {}
+    # What is usual is left unsaid, so that training from weights may choose another.
+    start: dict[str, Any] = {} if config.init == Attention().init else {"init": config.init}
     for setting in settings if "bam" in config.module else ():
         chosen = dict(zip(HYPERPARAMETERS, setting, strict=True))
-        attention = Attention(**chosen, init=config.init)
+        attention = Attention(**chosen, **start)
         kind = _kind(attention, point)
         if kind not in code_of:
             options.append(Site(point, attention))

@@ -148,14 +148,13 @@ def _candidate(trial: FrozenTrial, setup: Setup) -> Candidate:
 
 def _placement(codes: tuple[int, ...], setup: Setup) -> Placement:
     """A candidate with its network and its budgets, as a file for the other commands."""
-    data: dict[str, Any] = about(setup.config.training).as_dict()
-    own = setup.space.placement(codes).as_dict()
     budget: dict[str, Any] = {}
     for name, limit in setup.config.budget.items():
         figure = parse_figure(name)
         device = {"max": limit, "device": figure.device}
         budget.setdefault(figure.metric, limit if figure.device is None else device)
-    return Placement.from_options({**data, **own, **({"budget": budget} if budget else {})})
+    own = about(setup.config.training).with_overrides(setup.space.placement(codes))
+    return own.with_overrides(Placement.from_options({"budget": budget})) if budget else own
 
 
 def _values(candidates: list[Candidate], setup: Setup) -> np.ndarray:

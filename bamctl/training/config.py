@@ -2,13 +2,21 @@
 
 from math import cos, pi
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
-from bamctl.placement import InputsField, Placement
+from bamctl.placement import Attention, InputsField, Placement
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]
@@ -19,10 +27,13 @@ Device = Literal["auto", "cpu"]
 NETWORK_FIELDS = ("model", "args", "input", "num_classes", "stem")
 
 
-def without_network(placement: Placement) -> dict[str, Any]:
-    """A placement in plain values, without what it says of the network and of its budget."""
-    left_out = (*NETWORK_FIELDS, "budget")
-    return {name: value for name, value in placement.as_dict().items() if name not in left_out}
+# In a network that starts from weights, attention starts without changing its outputs.
+_UNCHANGED = Placement(attention=Attention(init="identity"))
+
+
+def without_network(placement: Placement) -> Placement:
+    """A placement without what it says of the network and of its budget."""
+    return placement.without((*NETWORK_FIELDS, "budget"))
 
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -101,7 +112,8 @@ class TrainingConfig(BaseModel):
     num_classes: _Count
     stem: Literal["small"] | None = None
     weights: str | None = Field(
-        default=None, description="published weights or a checkpoint to start from"
+        default=None,
+        description="published weights or a checkpoint to start from; init is identity then",
     )
     data: DataConfig = DataConfig()
     recipe: Recipe
@@ -116,6 +128,16 @@ class TrainingConfig(BaseModel):
     placements: dict[str, Placement] = Field(
         default_factory=dict, description="by the name of the arm"
     )
+
+    @field_validator("placements")
+    @classmethod
+    def _weights_are_not_disturbed(
+        cls, placements: dict[str, Placement], info: ValidationInfo
+    ) -> dict[str, Placement]:
+        """A plain gate scales features by 1 to 2, which ruins those of weights."""
+        if info.data.get("weights") is None:
+            return placements
+        return {name: _UNCHANGED.with_overrides(each) for name, each in placements.items()}
 
     @model_validator(mode="after")
     def _is_whole(self) -> "TrainingConfig":

@@ -80,7 +80,7 @@ class Experiment:
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         # With its sites written out it means the same in any version.
         pinned = {
-            arm.name: Placement.from_options(without_network(arm.placement))
+            arm.name: without_network(arm.placement)
             for arm in self.arms
             if arm.kind == "placement" and arm.placement
         }

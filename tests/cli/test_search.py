@@ -132,6 +132,7 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--storage", "nonsense", "--out", "run"], ["is no database", "sqlite:///"]),
         ([], ["no model"]),
         (["--resume", "nowhere"], ["no folder of `bamctl search`"]),
+        (["--resume", "nowhere", "--seed", "0"], ["--seed would change it"]),
     ],
 )
 def test_bad_input_is_one_line(search: object, arguments: list[str], words: list[str]) -> None:

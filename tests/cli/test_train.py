@@ -158,6 +158,32 @@ def test_pretrained_weights_start_unchanged(train: object, tmp_path: Path) -> No
     assert data["arms"][1]["placement"]["attention"]["init"] == "identity"
 
 
+def test_a_placement_file_starts_unchanged_too_unless_it_says_otherwise(
+    train: object, bamctl: object, tmp_path: Path
+) -> None:
+    """Whatever wrote the file, a default in it is no choice."""
+    checkpoints.write(tmp_path / "w.safetensors", Tiny(), None)
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    small = ["--input", "3x32x32", "--where", "one"]
+    bamctl("insert", TINY, *small, "--reduction", "8", "--out", "inserted.yaml", env=env)
+    bamctl("check", "--init", TINY, *small, "--output", "checked.yaml", env=env)
+    (tmp_path / "plain.yaml").write_text("where: one\nattention: {reduction: 4}\n")
+    (tmp_path / "block.yaml").write_text("where: one\nattention: {module: extra-block}\n")
+    (tmp_path / "chosen.yaml").write_text("where: one\nattention: {init: kaiming}\n")
+    (tmp_path / "site.yaml").write_text("where: [one, two]\ninsertions: {two: {init: kaiming}}\n")
+    names = ("inserted", "checked", "plain", "block", "chosen", "site")
+    arms = [word for name in names for word in ("--placement", f"{name}.yaml")]
+    options = ["--weights", "w.safetensors", "--steps", "1", "--seeds", "1", "--out", "run"]
+    found = train(TINY, *arms, *options, "--format", "json")
+    assert found.returncode == 0, found.stderr
+    placements = {arm["name"]: arm["placement"] for arm in json.loads(found.stdout)["arms"][1:]}
+    starts = {name: each["attention"]["init"] for name, each in placements.items()}
+    assert starts == {**dict.fromkeys(names, "identity"), "chosen": "kaiming"}
+    assert placements["site"]["insertions"] == {"two": {"init": "kaiming"}}
+    assert placements["plain"]["attention"]["reduction"] == 4
+    assert placements["inserted"]["attention"]["reduction"] == 8
+
+
 def test_minutes_become_steps(train: object, tmp_path: Path) -> None:
     started = time.perf_counter()
     found = train(TINY, "--max-minutes", "0.25", "--seeds", "2", "--out", "run", "--format", "json")
@@ -204,6 +230,8 @@ BAD = {
     "no run": (["--resume", "nowhere"], ["nowhere", "config.yaml"]),
     "no configuration": (["--config", "nowhere.yaml"], ["nowhere.yaml"]),
     "resumed otherwise": (["--resume", "x", "--lr", "1"], ["--lr", "leave it out"]),
+    "resumed with a zero": (["--resume", "x", "--momentum", "0"], ["--momentum", "leave it out"]),
+    "weights without a name": (["resnet18", "--weights", ""], ["--weights is empty"]),
     "repeated otherwise": (["resnet18", "--config", "x"], ["MODEL", "leave it out"]),
     "too small for training": (
         ["inception_v3", "--input", "3x75x75", "--batch-size", "4", "--seeds", "1"],
