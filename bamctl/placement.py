@@ -282,17 +282,18 @@ class Placement(BaseModel):
         return {key: value for key, value in data.items() if value not in ({}, [])}
 
     def as_written(self) -> dict[str, Any]:
-        """The placement in plain values as a person would write it: no more than what is set.
+        """The placement in plain values for a file that is used later, without an unset `init`.
 
-        A default that is written down would be taken for a choice, such as `init: kaiming` by
-        `bamctl train --pretrained`.
+        How the weights start is chosen where they are made: written down, the default would be
+        taken for a choice, and `bamctl train --pretrained` would not start at identity.
         """
-        data = self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
-        kept = {key: value for key, value in data.items() if value not in ({}, [])}
-        return {"schema": self.schema_version, **kept}
+        data = self.as_dict()
+        if "init" not in self.attention.model_fields_set:
+            del data["attention"]["init"]
+        return data
 
     def save(self, path: str | Path) -> None:
-        """Write the placement as YAML, no more than what is set.
+        """Write the placement as YAML, `as_written`.
 
         Raises:
             InputError: the file cannot be written.

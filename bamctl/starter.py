@@ -30,7 +30,7 @@ _LIMITED: tuple[Metric, ...] = ("params", "macs", "memory")
 def starter(priced: Priced) -> str:
     """The text of a placement file, commented, that passes its own check."""
     data = priced.placement.as_written()
-    data.setdefault("where", "bottleneck")
+    data["where"] = data.get("where", "bottleneck")
     figures = {metric: figure(metric, priced) for metric in _LIMITED}
     lines = [_line(metric, found) for metric, found in figures.items() if found.base]
     return _HEAD + yaml_files.text(data) + _BUDGET + "".join(lines)

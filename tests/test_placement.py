@@ -200,25 +200,17 @@ def test_an_override_of_another_module_brings_its_own_hyperparameters() -> None:
         block.with_overrides(Placement(attention={"reduction": 4}))
 
 
-def test_a_file_says_no_more_than_was_set(tmp_path: Path) -> None:
-    written = Placement(
-        model="resnet18",
-        where=["layer1", "layer2"],
-        attention={"variant": "official"},
-        insertions={"layer2": {"reduction": 4}},
-        budget={"params": "+2 %"},
-    ).without(("model",))
-    written.save(tmp_path / "p.yaml")
-    assert yaml.safe_load((tmp_path / "p.yaml").read_text()) == {
-        "schema": 1,
-        "where": ["layer1", "layer2"],
-        "attention": {"variant": "official"},
-        "insertions": {"layer2": {"reduction": 4}},
-        "budget": {"params": "+2 %"},
-    }
-    loaded = Placement.load(tmp_path / "p.yaml")
-    assert loaded == written
-    assert are_set(loaded)["attention"] == {"variant": None}
+@pytest.mark.parametrize("module", ["bam", "extra-block"])
+def test_a_file_says_how_weights_start_only_where_that_was_chosen(
+    module: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.yaml"
+    for start in ({}, {"init": "kaiming"}, {"init": "identity"}):
+        written = Placement(model="resnet18", attention={"module": module, **start})
+        written.save(path)
+        loaded = Placement.load(path)
+        assert loaded == written
+        assert ("init" in loaded.attention.model_fields_set) == bool(start)
 
 
 def test_a_site_with_its_variants_own_combine_keeps_it(tmp_path: Path) -> None:
