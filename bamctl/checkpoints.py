@@ -4,7 +4,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,15 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file by name, and the placement that they belong to, if it says so."""
+    """The tensors of a file by name, and the placement that they belong to, if it says so.
+
+    `metadata` is what else the file says, as text.
+    """
 
     path: Path
     state: dict[str, Tensor]
     placement: Placement | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def required_placement(self) -> Placement:
         """The placement.
@@ -86,8 +90,19 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(path, _tensors(path, loaded), None)
 
 
-def write(path: Path, model: nn.Module, placement: Placement | None) -> None:
+def write(
+    path: Path,
+    model: nn.Module,
+    placement: Placement | None,
+    more: Mapping[str, str] | None = None,
+) -> None:
     """Write a network's weights as safetensors, with the placement in the metadata if it has one.
+
+    Args:
+        path: where to.
+        model: the network.
+        placement: what is inserted in it.
+        more: other metadata.
 
     Raises:
         InputError: the file cannot be written.
@@ -98,7 +113,7 @@ def write(path: Path, model: nn.Module, placement: Placement | None) -> None:
         for name, tensor in model.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        save_file(state, temporary, _metadata(placement))
+        save_file(state, temporary, {**_metadata(placement), **(more or {})})
 
 
 def write_state(path: Path, model: nn.Module) -> None:
@@ -199,10 +214,12 @@ def _type(tensor: Tensor) -> str:
 
 def _read_safetensors(path: Path) -> Checkpoint:
     with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get(_PLACEMENT_KEY)
+        metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    text = metadata.get(_PLACEMENT_KEY)
     try:
-        return Checkpoint(path, state, Placement.from_json(text) if text is not None else None)
+        placement = Placement.from_json(text) if text is not None else None
+        return Checkpoint(path, state, placement, metadata)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

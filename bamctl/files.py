@@ -80,19 +80,3 @@ def write_text(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         # A file name that is no UTF-8 may be part of the text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def make_run_folder(path: Path) -> None:
-    """Make an empty folder, for what can be gone on with later.
-
-    Raises:
-        InputError: there is something already, or it cannot be made.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(
-            f"{path} is there already; `--resume {path}` goes on with it, or name another"
-        )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error

@@ -282,5 +282,7 @@ def _run(
             num_held_out=len(setup.data.held_out.labels),
             engine=engine,
             file=folder.confirmation,
+            search=config.identity(),
+            note=lambda text: say(f"note: {text}"),
         )
     return with_evidence(result, evidence, tuple(seeds))

@@ -79,20 +79,3 @@ class SearchConfig(BaseModel):
             for name, each in self.training.placements.items()
         }
         yaml_files.dump(path, data)
-
-
-def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> str | None:
-    """The first thing in which two searches differ, in words; None where they do not.
-
-    >>> difference({"model": "resnet18"}, {"model": "resnet34"})
-    "model is 'resnet34' there and 'resnet18' here"
-    """
-    for name in dict.fromkeys([*ours, *theirs]):
-        own, other = ours.get(name), theirs.get(name)
-        where = f"{path}.{name}" if path else name
-        if isinstance(own, dict) and isinstance(other, dict):
-            if found := difference(own, other, where):
-                return found
-        elif own != other:
-            return f"{where} is {other!r} there and {own!r} here"
-    return None

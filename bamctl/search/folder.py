@@ -9,10 +9,10 @@ result.json          what is reported
 
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from bamctl import held_folder
 from bamctl.errors import InputError
-from bamctl.files import make_run_folder
 from bamctl.search.config import SearchConfig
 
 _CONFIG = "config.yaml"
@@ -21,21 +21,14 @@ _CONFIG = "config.yaml"
 class SearchFolder:
     """A folder that is this program's until it is closed.
 
-    Raises:
-        InputError: it is in use, or cannot be written.
+    Args:
+        path: the folder.
+        lock: that of the folder, which is held already.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
-        self._lock = FileLock(path / ".lock")
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise InputError(
-                f"{path} is in use by another search; wait for it, or end it"
-            ) from None
-        except OSError as error:
-            raise InputError(f"cannot use the folder {path}: {error.strerror or error}") from error
+        self._lock = lock
 
     @property
     def confirmation(self) -> Path:
@@ -55,10 +48,9 @@ def create(path: Path, config: SearchConfig) -> SearchFolder:
     """Make the folder of a new search.
 
     Raises:
-        InputError: there is something already, or it cannot be made.
+        InputError: there is something already, it is in use, or it cannot be made.
     """
-    make_run_folder(path)
-    folder = SearchFolder(path)
+    folder = SearchFolder(path, held_folder.make(path))
     config.save(path / _CONFIG)
     return folder
 
@@ -80,7 +72,7 @@ def reopen(path: Path, config: SearchConfig) -> SearchFolder:
     Raises:
         InputError: it is in use, or cannot be written.
     """
-    folder = SearchFolder(path)
+    folder = SearchFolder(path, held_folder.hold(path))
     if read_config(path) != config:
         config.save(path / _CONFIG)
     return folder

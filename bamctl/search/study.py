@@ -24,11 +24,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from bamctl.errors import InputError
-from bamctl.search.config import SearchConfig, difference
+from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import QUEUED, Proposals, candidate
 from bamctl.search.storage import BEAT_SECONDS, patiently
+from bamctl.training.config import difference
 
 _IDENTITY = "bamctl"
 REASON = "reason"

@@ -20,6 +20,7 @@ from bamctl.sites import Site, named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace
 from bamctl.training.config import TrainingConfig
+from bamctl.training.state import checksum
 from bamctl.trunk import find_trunk
 
 Kind = Literal["baseline", "placement", "extra-block", "wider"]
@@ -88,6 +89,10 @@ class Networks:
         set_seed(seed_for(seed, "attention"))
         arm.change(network)
         return network
+
+    def fingerprint(self) -> int | None:
+        """A checksum of the pretrained weights; None where there are none."""
+        return None if self._state is None else checksum(self._state)
 
     def pretrained(self, network: nn.Module) -> frozenset[str]:
         """The parameters of a network that came from the weights."""

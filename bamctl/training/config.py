@@ -2,7 +2,7 @@
 
 from math import cos, pi
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -151,6 +151,13 @@ class TrainingConfig(BaseModel):
                 )
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """What every run follows from, besides its arm, its seed and the machine."""
+        left_out = {"placements", "seeds", "control", "snapshots", "device", "data"}
+        data = {"name", "fingerprint", "bad_images", "test"}
+        own = self.model_dump(mode="json", exclude=left_out)
+        return {**own, "data": self.data.model_dump(mode="json", include=data)}
+
     @classmethod
     def load(cls, path: Path) -> "TrainingConfig":
         """Read the configuration of a comparison.
@@ -175,3 +182,20 @@ class TrainingConfig(BaseModel):
             for name, each in self.placements.items()
         }
         yaml_files.dump(path, {key: value for key, value in data.items() if value != {}})
+
+
+def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> str | None:
+    """The first thing in which two configurations differ, in words; None where they do not.
+
+    >>> difference({"model": "resnet18"}, {"model": "resnet34"})
+    "model is 'resnet34' there and 'resnet18' here"
+    """
+    for name in dict.fromkeys([*ours, *theirs]):
+        own, other = ours.get(name), theirs.get(name)
+        where = f"{path}.{name}" if path else name
+        if isinstance(own, dict) and isinstance(other, dict):
+            if found := difference(own, other, where):
+                return found
+        elif own != other:
+            return f"{where} is {other!r} there and {own!r} here"
+    return None

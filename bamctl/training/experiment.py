@@ -1,7 +1,7 @@
 """A comparison from start to end: every arm with every seed, and what that says."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from accelerate import Accelerator, PartialState
@@ -11,15 +11,17 @@ from bamctl import data as datasets
 from bamctl import models
 from bamctl.data import Data
 from bamctl.data.images import left_out
-from bamctl.errors import BamctlError, InputError
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.placement import Placement
 from bamctl.training import run_folder
+from bamctl.training import state as states
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
 from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig, without_network
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
+from bamctl.training.standing import Origin, Standing, stand
 from bamctl.training.state import State
 from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
 
@@ -112,43 +114,79 @@ class Experiment:
         """
         # Every process has its own clock, and may have named the folder by it.
         (path,) = broadcast_object_list([path])
-        if self.is_main:
-            write = run_folder.rewrite if resume else run_folder.create
-            write(path, self.config)
-        self.accelerator.wait_for_everyone()
-        folder = RunFolder(path, is_writer=self.is_main)
+        folder = self._opened(path, resume)
         try:
             for text in self.made.missing:
                 progress.note(text)
             if self.data.skipped:
                 progress.note(left_out(self.data.skipped))
-            for seed in self.config.seeds:
-                for arm in self.arms:
-                    if not folder.is_finished(arm.name, seed):
-                        self._train(folder, arm, seed, progress)
+            for origin, found in self._standings(folder, progress):
+                if not found.is_finished:
+                    self._train(folder, origin, found, progress)
         finally:
             folder.close()
         # Read anew, since only one process has written it.
         written = RunFolder(path, is_writer=False)
         return summarize(written, self.config, self.made, self.data)
 
-    def _train(self, folder: RunFolder, arm: Arm, seed: int, progress: Progress) -> None:
+    def _opened(self, path: Path, resume: bool) -> RunFolder:
+        """The folder, held by the process that writes before the others look at it."""
+        if self.is_main:
+            folder = run_folder.reopen(path) if resume else run_folder.create(path, self.config)
+        self.accelerator.wait_for_everyone()
+        return folder if self.is_main else RunFolder(path, is_writer=False)
+
+    def _standings(self, folder: RunFolder, progress: Progress) -> list[tuple[Origin, Standing]]:
+        """How far each run has come, which one process finds for all.
+
+        Raises:
+            InputError: a run was made from another configuration.
+        """
+        origins = [self._origin(arm, seed) for seed in self.config.seeds for arm in self.arms]
+        found = [stand(folder, origin) for origin in origins] if self.is_main else []
+        (found,) = broadcast_object_list([found])
+        if self.is_main:
+            # With more seeds, perhaps; what is there was made from no other.
+            run_folder.rewrite(folder.path, self.config)
+        for text in (text for each in found for text in each.notes):
+            progress.note(text)
+        if unverified := sum(not each.is_verified for each in found):
+            progress.note(
+                f"{unverified} runs were kept by an older version, without checksums; whether they "
+                "are of this configuration, and as they were, cannot be verified"
+            )
+        return list(zip(origins, found, strict=True))
+
+    def _origin(self, arm: Arm, seed: int) -> Origin:
+        placement = self.config.placements.get(arm.of or arm.name)
+        made_from = {
+            **self.config.identity(),
+            "weights": self.networks.fingerprint(),
+            "arm": arm.kind,
+            "placement": placement and placement.as_dict(),
+        }
+        return Origin(arm.name, seed, made_from, self.config.recipe, self._placement(arm))
+
+    def _train(
+        self, folder: RunFolder, origin: Origin, found: Standing, progress: Progress
+    ) -> None:
+        (arm,) = (arm for arm in self.arms if arm.name == origin.arm)
+        seed = origin.seed
         network = self.networks.of(arm, seed)
         pretrained = self.networks.pretrained(network)
         run = Run(network, self.data, self.config, seed, self.accelerator, pretrained)
-        kept, damaged = folder.last_state(arm.name, seed)
-        for text in damaged:
-            progress.note(f"{text}; going on from the one before")
-        if kept is not None:
-            run.restore(kept)
+        if found.state is not None:
+            _restore(run, found.state)
+        folder.begin(arm.name, seed, found.evaluations)
         progress.run_started(arm.name, seed, run.step)
 
         def snapshot(step: int) -> None:
             if self.config.snapshots:
-                folder.save_snapshot(arm.name, seed, step, network, self._placement(arm))
+                folder.save_snapshot(arm.name, seed, step, network, origin.placement)
 
-        timing = run.train(_Recorder(folder, arm.name, seed, progress, self._told, snapshot))
-        folder.finish(arm.name, seed, network, self._placement(arm), asdict(timing))
+        timing = run.train(_Recorder(folder, origin, progress, self._told, snapshot))
+        receipt = origin.receipt(folder.evaluations(arm.name, seed))
+        folder.finish(arm.name, seed, network, origin.placement, asdict(timing), receipt)
         self.accelerator.wait_for_everyone()
         self.accelerator.free_memory()
 
@@ -163,8 +201,7 @@ class _Recorder(Watcher):
     """Writes down what a run does."""
 
     folder: RunFolder
-    arm: str
-    seed: int
+    origin: Origin
     progress: Progress
     told: set[str]
     snapshot: Callable[[int], None]
@@ -174,12 +211,20 @@ class _Recorder(Watcher):
 
     def evaluated(self, evaluation: Evaluation) -> None:
         self.snapshot(evaluation.step)
-        self.folder.metrics.append(as_line(self.arm, self.seed, evaluation))
-        self.progress.evaluated(self.arm, self.seed, evaluation)
+        arm, seed = self.origin.arm, self.origin.seed
+        self.folder.metrics.append(as_line(arm, seed, evaluation))
+        self.progress.evaluated(arm, seed, evaluation)
 
     def keep(self, step: int, state: Callable[[], State]) -> None:
+        arm, seed = self.origin.arm, self.origin.seed
+
+        def named() -> State:
+            receipt = self.origin.receipt(self.folder.evaluations(arm, seed))
+            found = state()
+            return replace(found, values={**found.values, "run": receipt})
+
         try:
-            self.folder.save_state(self.arm, self.seed, step, state)
+            self.folder.save_state(arm, seed, step, named)
         except BamctlError as error:
             self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
 
@@ -189,6 +234,20 @@ class _Recorder(Watcher):
         self.told.update(new)
         if new:
             self.progress.note(left_out(new))
+
+
+def _restore(run: Run, path: Path) -> None:
+    """Go on from a state; one of an older version may turn out to be of another network only now.
+
+    Raises:
+        InputError: it is.
+    """
+    try:
+        run.restore(states.read(path))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} does not fit the network ({first_line(error)}); delete it to go on without it"
+        ) from error
 
 
 def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:

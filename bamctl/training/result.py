@@ -84,15 +84,20 @@ def summarize(
         arms=tuple(found.values()),
         comparisons=tuple(Comparison(a, b, evidence[f"{a} {b}"]) for a, b in pairs),
         missing=made.missing,
-        metrics=tuple(folder.metrics.lines),
+        metrics=tuple(
+            line
+            for arm in made.arms
+            for seed in config.seeds
+            for line in folder.evaluations(arm.name, seed)
+        ),
     )
 
 
 def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResult:
-    lines = [line for line in folder.metrics.lines if line["arm"] == arm.name]
-    by_seed = [[line for line in lines if line["seed"] == seed] for seed in config.seeds]
+    by_seed = [folder.evaluations(arm.name, seed) for seed in config.seeds]
     last = [own[-1] for own in by_seed]
     timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
+    timing = [line for line in timing if line["seed"] in config.seeds]
     return ArmResult(
         arm=arm,
         accuracy=tuple(line["accuracy"] for line in last),

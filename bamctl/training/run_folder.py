@@ -6,86 +6,33 @@ timing.jsonl    a line for each finished run: seconds and memory
 checkpoints/    the last two states of a run that is not finished
 weights/        the final weights of each finished run, with its placement
 snapshots/      if asked for, the weights at each evaluation
+
+States and final weights say which run they are of, from which configuration and evaluations, with a
+checksum of all that; `standing` looks at it.
 """
 
-import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from safetensors import SafetensorError
 from torch import nn
 
-from bamctl import checkpoints
+from bamctl import checkpoints, held_folder
 from bamctl.errors import BamctlError, InputError, first_line
-from bamctl.files import make_run_folder
 from bamctl.placement import Placement
 from bamctl.training import state as states
 from bamctl.training.config import TrainingConfig
+from bamctl.training.json_lines import JsonLines, Line, go_on
 from bamctl.training.state import State
 
 _CONFIG = "config.yaml"
 _KEPT_STATES = 2
-
-
-class JsonLines:
-    """A file of JSON lines that is only ever appended to, and knows its lines by some keys.
-
-    A line that is there already is not written again, so that what is run twice after an
-    interruption stands once.
-    """
-
-    def __init__(self, path: Path, keys: tuple[str, ...], *, is_writer: bool = True) -> None:
-        self.path = path
-        self._keys = keys
-        self._is_writer = is_writer
-        self.lines: list[dict[str, Any]] = []
-        if path.exists():
-            self._read()
-
-    def append(self, line: Mapping[str, Any]) -> None:
-        """Write a line and have it on the disk, unless it stands there already.
-
-        Raises:
-            BamctlError: it cannot be written; the file is left without it.
-        """
-        if not self._is_writer or self._key(line) in map(self._key, self.lines):
-            return
-        size = self.path.stat().st_size if self.path.exists() else 0
-        try:
-            with self.path.open("ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            os.truncate(self.path, size)
-            raise BamctlError(
-                f"cannot write {self.path}: {error.strerror}; {_go_on(self.path.parent)}"
-            ) from error
-        self.lines.append(dict(line))
-
-    def _read(self) -> None:
-        content = self.path.read_bytes()
-        whole, newline, _ = content.rpartition(b"\n")
-        size = len(whole + newline)
-        if size < len(content) and self._is_writer:
-            # The last line was being written when the program ended.
-            os.truncate(self.path, size)
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self.lines.append(json.loads(line))
-                self._key(self.lines[-1])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(
-                    f"{self.path}:{number}: not a line of ours; the run cannot go on"
-                ) from None
-
-    def _key(self, line: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(line[key] for key in self._keys)
+# Where the final weights of a run say which run they are of.
+RUN_KEY = "bamctl_run"
 
 
 class RunFolder:
@@ -93,19 +40,19 @@ class RunFolder:
 
     Of several processes of that program one is the writer; the others only read.
 
+    Args:
+        path: the folder.
+        is_writer: whether this process is the writer.
+        lock: that of the folder, where it is held already.
+
     Raises:
         InputError: it is in use, or is no such folder.
     """
 
-    def __init__(self, path: Path, *, is_writer: bool = True) -> None:
+    def __init__(self, path: Path, *, is_writer: bool = True, lock: FileLock | None = None) -> None:
         self.path = path
         self._is_writer = is_writer
-        self._lock = FileLock(path / ".lock")
-        try:
-            if is_writer:
-                self._lock.acquire(blocking=False)
-        except Timeout:
-            raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
+        self._lock = held_folder.hold(path) if is_writer and lock is None else lock
         self.metrics = JsonLines(
             path / "metrics.jsonl", ("arm", "seed", "step"), is_writer=is_writer
         )
@@ -113,18 +60,37 @@ class RunFolder:
 
     def close(self) -> None:
         """Let others have the folder."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
-    def is_finished(self, arm: str, seed: int) -> bool:
-        """Whether an arm was trained to the end with a seed, and all that it found is there."""
-        return self.weights(arm, seed).exists() and all(
-            any((line["arm"], line["seed"]) == (arm, seed) for line in file.lines)
-            for file in (self.metrics, self.timing)
-        )
+    def evaluations(self, arm: str, seed: int) -> list[Line]:
+        """The lines of a run in `metrics.jsonl`, in the order in which they stand there."""
+        return [line for line in self.metrics.lines if _is_of(line, arm, seed)]
+
+    def timed(self, arm: str, seed: int) -> Line | None:
+        """What a run took, without its name; None where it is not finished."""
+        for line in self.timing.lines:
+            if _is_of(line, arm, seed):
+                return {key: value for key, value in line.items() if key not in ("arm", "seed")}
+        return None
 
     def weights(self, arm: str, seed: int) -> Path:
         """Where the final weights of a run are."""
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
+
+    def states(self, arm: str, seed: int) -> list[Path]:
+        """The states of a run that is not finished, the newest first."""
+        return sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True)
+
+    def begin(self, arm: str, seed: int, evaluations: int) -> None:
+        """Forget what a run found after some evaluations, from which it goes on.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        void = {id(line) for line in self.evaluations(arm, seed)[evaluations:]}
+        self.metrics.drop(lambda line: id(line) in void)
+        self.timing.drop(lambda line: _is_of(line, arm, seed))
 
     def finish(
         self,
@@ -133,8 +99,17 @@ class RunFolder:
         network: nn.Module,
         placement: Placement | None,
         timing: Mapping[str, Any],
+        receipt: Mapping[str, Any],
     ) -> None:
         """Keep the final weights of a run and its timing, and drop the states on the way there.
+
+        Args:
+            arm: of the run.
+            seed: of the run.
+            network: with the final weights.
+            placement: what is inserted in it.
+            timing: what the run took.
+            receipt: which run it is, and what it follows from.
 
         Raises:
             BamctlError: they cannot be written.
@@ -142,7 +117,8 @@ class RunFolder:
         if not self._is_writer:
             return
         self.timing.append({"arm": arm, "seed": seed, **timing})
-        self._write(self.weights(arm, seed), network, placement)
+        sealed = states.seal(network.state_dict(), {**receipt, "timing": dict(timing)})
+        self._write(self.weights(arm, seed), network, placement, {RUN_KEY: sealed})
         shutil.rmtree(self._states(arm, seed), ignore_errors=True)
 
     def save_snapshot(
@@ -157,12 +133,18 @@ class RunFolder:
             name = f"{_file_name(arm)}.seed-{seed}.step-{step:06}.safetensors"
             self._write(self.path / "snapshots" / name, network, placement)
 
-    def _write(self, path: Path, network: nn.Module, placement: Placement | None) -> None:
+    def _write(
+        self,
+        path: Path,
+        network: nn.Module,
+        placement: Placement | None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         path.parent.mkdir(exist_ok=True)
         try:
-            checkpoints.write(path, network, placement)
+            checkpoints.write(path, network, placement, more)
         except (InputError, SafetensorError) as error:
-            raise BamctlError(f"{first_line(error)}; {_go_on(self.path)}") from error
+            raise BamctlError(f"{first_line(error)}; {go_on(self.path)}") from error
 
     def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
         """Keep a state, and the one before it.
@@ -175,31 +157,22 @@ class RunFolder:
         folder = self._states(arm, seed)
         folder.mkdir(parents=True, exist_ok=True)
         states.write(folder / f"step-{step:09}.safetensors", state())
-        for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT_STATES]:
+        for old in self.states(arm, seed)[_KEPT_STATES:]:
             old.unlink()
-
-    def last_state(self, arm: str, seed: int) -> tuple[State | None, tuple[str, ...]]:
-        """The newest state that is whole, and what is wrong with those after it."""
-        damaged: list[str] = []
-        for path in sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True):
-            try:
-                return states.read(path), tuple(damaged)
-            except states.DamagedStateError as error:
-                damaged.append(str(error))
-        return None, tuple(damaged)
 
     def _states(self, arm: str, seed: int) -> Path:
         return self.path / "checkpoints" / f"{_file_name(arm)}.seed-{seed}"
 
 
-def create(path: Path, config: TrainingConfig) -> None:
-    """Make the folder of a new comparison.
+def create(path: Path, config: TrainingConfig) -> RunFolder:
+    """Make the folder of a new comparison, and hold it.
 
     Raises:
-        InputError: there is something already, or it cannot be made.
+        InputError: there is something already, it is in use, or it cannot be made.
     """
-    make_run_folder(path)
+    lock = held_folder.make(path)
     config.save(path / _CONFIG)
+    return RunFolder(path, lock=lock)
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -213,6 +186,16 @@ def read_config(path: Path) -> TrainingConfig:
     return TrainingConfig.load(path / _CONFIG)
 
 
+def reopen(path: Path) -> RunFolder:
+    """Hold the folder of a comparison that is to go on.
+
+    Raises:
+        InputError: it is in use, cannot be written, or is no such folder.
+    """
+    read_config(path)
+    return RunFolder(path)
+
+
 def rewrite(path: Path, config: TrainingConfig) -> None:
     """Write a configuration that has more seeds now.
 
@@ -223,8 +206,8 @@ def rewrite(path: Path, config: TrainingConfig) -> None:
         config.save(path / _CONFIG)
 
 
-def _go_on(folder: Path) -> str:
-    return f"mend that, and `bamctl train --resume {folder}` goes on from there"
+def _is_of(line: Mapping[str, Any], arm: str, seed: int) -> bool:
+    return (line["arm"], line["seed"]) == (arm, seed)
 
 
 def _file_name(arm: str) -> str:

@@ -16,6 +16,7 @@ from bamctl.errors import BamctlError, first_line
 from bamctl.files import atomic_path
 
 _KEY = "bamctl_training"
+_CHECKSUM, _OLD_CHECKSUM = "checksum", "crc32"
 
 
 class DamagedStateError(BamctlError):
@@ -44,10 +45,9 @@ def write(path: Path, state: State) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in state.tensors.items()
     }
-    values = {**state.values, "crc32": _checksum(tensors)}
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, {_KEY: json.dumps(values)})
+            save_file(tensors, temporary, {_KEY: seal(tensors, state.values)})
     except (BamctlError, SafetensorError) as error:
         raise BamctlError(first_line(error)) from error
 
@@ -60,13 +60,36 @@ def read(path: Path) -> State:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads(file.metadata()[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if values.pop("crc32") != _checksum(tensors):
-            raise DamagedStateError(f"{path} is damaged: its checksum is another")
+            values = unseal(file.metadata()[_KEY], tensors)
+    except DamagedStateError as error:
+        raise DamagedStateError(f"{path} {error}") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedStateError(f"{path} is damaged: {first_line(error)}") from error
     return State(tensors, values)
+
+
+def seal(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
+    """Plain values as JSON, with a checksum of them and of the tensors that stand beside them."""
+    return json.dumps({**values, _CHECKSUM: checksum(tensors, values)})
+
+
+def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The values that `seal` wrote beside some tensors.
+
+    Raises:
+        DamagedStateError: the checksum is another.
+        ValueError, KeyError, TypeError: it is not such a text.
+    """
+    values: dict[str, Any] = dict(json.loads(text))
+    if _OLD_CHECKSUM in values:
+        # Files of older versions have one of the tensors alone.
+        known, found = values.pop(_OLD_CHECKSUM), checksum(tensors)
+    else:
+        known, found = values.pop(_CHECKSUM), checksum(tensors, values)
+    if known != found:
+        raise DamagedStateError("is damaged: its checksum is another")
+    return values
 
 
 def flattened(optimizer: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -88,9 +111,10 @@ def unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     return state
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> int:
-    found = 0
+def checksum(tensors: Mapping[str, Tensor], values: Mapping[str, Any] | None = None) -> int:
+    """A checksum of named tensors, and of plain values if there are some."""
+    found = 0 if values is None else zlib.crc32(json.dumps(values, sort_keys=True).encode())
     for name in sorted(tensors):
-        raw = tensors[name].contiguous().reshape(-1).view(torch.uint8)
+        raw = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         found = zlib.crc32(raw.numpy().tobytes(), zlib.crc32(name.encode(), found))
     return found

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -89,10 +90,19 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     space: Space = Searched().space
     members = {"block": space.references["block"], "bottleneck": space.references["bottleneck"]}
     engine, file = Counting(), tmp_path / "confirmation.jsonl"
+    notes: list[str] = []
 
-    def judged(seeds: range) -> dict[str, object]:
+    def judged(seeds: range, lr: float = 0.1) -> dict[str, object]:
         return confirm(
-            space, members, steps=90, seeds=seeds, num_held_out=1000, engine=engine, file=file
+            space,
+            members,
+            steps=90,
+            seeds=seeds,
+            num_held_out=1000,
+            engine=engine,
+            file=file,
+            search={"lr": lr},
+            note=notes.append,
         )
 
     evidence = judged(range(1, 5))
@@ -108,3 +118,23 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     assert judged(range(1, 5)) == evidence
     judged(range(1, 6))
     assert len(engine.jobs) == 3 * 5
+    assert notes == []
+    # What is of another search, or was changed, is.
+    lines = file.read_text().splitlines()
+    changed = lines[14].replace('"accuracy": 0.', '"accuracy": 0.9')
+    file.write_text("\n".join([*lines[:14], changed]) + "\n")
+    judged(range(1, 6))
+    assert len(engine.jobs) == 3 * 5 + 1
+    assert file.read_text().splitlines() == lines
+    judged(range(1, 6), lr=0.2)
+    assert len(engine.jobs) == 3 * 5 + 1 + 15
+    assert [note.split(" has ")[1].split(",")[0] for note in notes] == [
+        "1 runs of another search",
+        "15 runs of another search",
+    ]
+    # What an older version wrote says too little of itself, which is said.
+    old = [{k: v for k, v in json.loads(line).items() if k != "crc32"} for line in lines]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in old))
+    judged(range(1, 6))
+    assert len(engine.jobs) == 3 * 5 + 1 + 15
+    assert "15 runs that an older version wrote" in notes[-1]

@@ -1,0 +1,84 @@
+"""A file of JSON lines, each of which stands once."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bamctl.errors import BamctlError, InputError
+from bamctl.files import write_text
+
+Line = dict[str, Any]
+
+
+class JsonLines:
+    """A file of JSON lines, which knows its lines by some keys.
+
+    A line that is there already is not written again, so that what is run twice after an
+    interruption stands once.
+    """
+
+    def __init__(self, path: Path, keys: tuple[str, ...], *, is_writer: bool = True) -> None:
+        self.path = path
+        self._keys = keys
+        self._is_writer = is_writer
+        self.lines: list[Line] = []
+        if path.exists():
+            self._read()
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Write a line and have it on the disk, unless it stands there already.
+
+        Raises:
+            BamctlError: it cannot be written; the file is left without it.
+        """
+        if not self._is_writer or self._key(line) in map(self._key, self.lines):
+            return
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(json.dumps(line).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            os.truncate(self.path, size)
+            raise BamctlError(
+                f"cannot write {self.path}: {error.strerror}; {go_on(self.path.parent)}"
+            ) from error
+        self.lines.append(dict(line))
+
+    def drop(self, is_void: Callable[[Line], bool]) -> None:
+        """Take out lines that are void, in one step.
+
+        Raises:
+            InputError: the file cannot be written; it is left as it was.
+        """
+        kept = [line for line in self.lines if not is_void(line)]
+        if self._is_writer and len(kept) < len(self.lines):
+            write_text(self.path, "".join(f"{json.dumps(line)}\n" for line in kept))
+        self.lines = kept
+
+    def _read(self) -> None:
+        content = self.path.read_bytes()
+        whole, newline, _ = content.rpartition(b"\n")
+        size = len(whole + newline)
+        if size < len(content) and self._is_writer:
+            # The last line was being written when the program ended.
+            os.truncate(self.path, size)
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                self.lines.append(json.loads(line))
+                self._key(self.lines[-1])
+            except (ValueError, KeyError, TypeError):
+                raise InputError(
+                    f"{self.path}:{number}: not a line of ours; the run cannot go on"
+                ) from None
+
+    def _key(self, line: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(line[key] for key in self._keys)
+
+
+def go_on(folder: Path) -> str:
+    """What to do once something that cannot be written can be."""
+    return f"mend that, and `bamctl train --resume {folder}` goes on from there"
