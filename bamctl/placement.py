@@ -192,7 +192,8 @@ class Placement(BaseModel):
     def with_overrides(self, overrides: "Placement") -> "Placement":
         """This placement with what was set, and not only defaulted, in the overrides.
 
-        Another `where` also replaces the sites that have hyperparameters of their own.
+        Another `where` also replaces the sites that have hyperparameters of their own; `args` are
+        overridden one by one.
 
         Raises:
             InputError: what is set does not go together.
@@ -200,6 +201,8 @@ class Placement(BaseModel):
         given = overrides._set()
         if "attention" in given:
             given["attention"] = self.attention.overridden(overrides.attention)
+        if "args" in given:
+            given["args"] = {**self.args, **overrides.args}
         if "where" in given:
             given.setdefault("insertions", {})
         return self.model_copy(update=given)

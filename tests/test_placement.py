@@ -180,8 +180,10 @@ def test_overrides_change_only_what_they_set() -> None:
         insertions={"layer1": {"dilation": 2}},
         args={"norm_layer": None},
     )
-    found = base.with_overrides(Placement(num_classes=10, attention={"dilation": 1}))
-    assert (found.model, found.num_classes, found.args) == ("resnet18", 10, {"norm_layer": None})
+    given = Placement(num_classes=10, attention={"dilation": 1}, args={"width_per_group": 32})
+    found = base.with_overrides(given)
+    assert (found.model, found.num_classes) == ("resnet18", 10)
+    assert found.args == {"norm_layer": None, "width_per_group": 32}
     assert are_set(found) == {
         **dict.fromkeys(("args", "model", "num_classes")),
         "attention": dict.fromkeys(("dilation", "reduction")),

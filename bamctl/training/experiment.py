@@ -80,6 +80,7 @@ class Experiment:
         config = check_data(config, self.data)
         self.networks = Networks(config)
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
+        run_folder.check_names(arm.name for arm in self.arms)
         # With its sites written out it means the same in any version.
         pinned = {
             arm.name: without_network(arm.placement)

@@ -13,7 +13,7 @@ checksum of all that; `standing` looks at it.
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,22 @@ def rewrite(path: Path, config: TrainingConfig) -> None:
 
 def _is_of(line: Mapping[str, Any], arm: str, seed: int) -> bool:
     return (line["arm"], line["seed"]) == (arm, seed)
+
+
+def check_names(arms: Iterable[str]) -> None:
+    """Refuse arms whose files would have one name.
+
+    Raises:
+        InputError: there are such arms.
+    """
+    found: dict[str, str] = {}
+    for arm in arms:
+        other = found.setdefault(_file_name(arm), arm)
+        if other != arm:
+            raise InputError(
+                f"the files of {other!r} and {arm!r} would both be called {_file_name(arm)}; "
+                "rename one of the placements"
+            )
 
 
 def _file_name(arm: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from bamctl.errors import InputError
 from bamctl.training import state
-from bamctl.training.run_folder import JsonLines, RunFolder, create, read_config
+from bamctl.training.run_folder import JsonLines, RunFolder, check_names, create, read_config
 from bamctl.training.state import DamagedStateError, State
 from tests.training.conftest import small
 
@@ -84,3 +84,9 @@ def test_two_states_are_kept(tmp_path: Path) -> None:
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.yaml"):
         read_config(tmp_path)
+
+
+def test_arms_whose_files_would_be_the_same(tmp_path: Path) -> None:
+    check_names(["baseline", "a", "a:wider", "a:extra-block"])
+    with pytest.raises(InputError, match="'a\\*' and 'a\\?' would both be called a_"):
+        check_names(["baseline", "a*", "a?"])
