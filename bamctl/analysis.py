@@ -10,8 +10,9 @@ from bamctl import models
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
+from bamctl.hyperparameters import Attention
 from bamctl.inputs import Inputs, InputsLike, read
-from bamctl.placement import STRATEGIES, Attention, Placement, Stages, as_pattern
+from bamctl.placement import STRATEGIES, Placement, Stages, as_pattern
 from bamctl.sites import Site, resolve
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk

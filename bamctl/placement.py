@@ -19,18 +19,9 @@ from pydantic import (
 from bamctl import inputs, schemas, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
+from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention, PositiveInt
 
-Module = Literal["bam", "extra-block"]
-Variant = Literal["paper", "official"]
-Branches = Literal["both", "channel", "spatial"]
-Combine = Literal["sum", "product", "max"]
-Init = Literal["kaiming", "identity"]
-
-PUBLISHED_COMBINE: dict[str, Combine] = {"paper": "sum", "official": "product"}
 STRATEGIES = ("bottleneck", "block")
-EXTRA_BLOCK_FIELDS = frozenset({"module", "init"})
-
-_PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
 def _written(given: inputs.Inputs) -> str | list[str]:
@@ -61,70 +52,6 @@ Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
 
 
-class Attention(BaseModel):
-    """An attention module and its hyperparameters, with the values of the paper as defaults."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    module: Module = Field(default="bam", description="what is inserted")
-    variant: Variant = Field(
-        default="paper", description="the paper's equations, or the released code"
-    )
-    reduction: _PositiveInt = Field(default=16, description="channel reduction ratio r")
-    dilation: _PositiveInt = Field(default=4, description="dilation d of the 3x3 convolutions")
-    dilated_convs: Annotated[int, Field(ge=0, le=64, strict=True)] = Field(
-        default=2, description="number of dilated 3x3 convolutions"
-    )
-    branches: Branches = Field(default="both", description="the branches that make the gate")
-    combine: Combine | None = Field(
-        default=None,
-        description="how the branches are combined; left out: sum for paper, else product",
-    )
-    init: Init = Field(
-        default="kaiming", description="identity: outputs are unchanged at the moment of insertion"
-    )
-
-    @model_validator(mode="after")
-    def _extra_block_has_no_gate(self) -> "Attention":
-        unused = sorted(self.model_fields_set - EXTRA_BLOCK_FIELDS)
-        if self.module == "extra-block" and unused:
-            raise ValueError(f"extra-block is a copy of the network's own block; drop {unused[0]}")
-        return self
-
-    def overridden(self, overrides: "Attention") -> "Attention":
-        """This attention with what was set, and not only defaulted, in the overrides.
-
-        Raises:
-            InputError: what is set does not go together.
-        """
-        own = self.model_dump(exclude_unset=True)
-        given = overrides.model_dump(exclude_unset=True)
-        if given.get("module", self.module) != self.module:
-            # Another module has other hyperparameters.
-            own = {name: value for name, value in own.items() if name in EXTRA_BLOCK_FIELDS}
-        return schemas.from_options(Attention, own | given)
-
-    def difference(self, other: "Attention") -> "Attention":
-        """The overrides that make another attention of this one, and no more than these."""
-        fields = EXTRA_BLOCK_FIELDS if other.module == "extra-block" else Attention.model_fields
-        changed = {
-            name: getattr(other, name)
-            for name in Attention.model_fields
-            if name in fields and getattr(other, name) != getattr(self, name)
-        }
-        if "combine" in changed:
-            # Left out, it would not be that of the variant, but that of this attention.
-            changed["combine"] = other.hyperparameters()["combine"]
-        return Attention.model_validate(changed)
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """The keyword arguments of the module, `combine` being the variant's own if left out."""
-        if self.module == "extra-block":
-            return {"init": self.init}
-        combine = self.combine or PUBLISHED_COMBINE[self.variant]
-        return {**self.model_dump(exclude={"module"}), "combine": combine}
-
-
 class Placement(BaseModel):
     """Which cut points of a network get which attention module.
 
@@ -151,7 +78,7 @@ class Placement(BaseModel):
     input: InputsField | None = Field(
         default=None, description="channels x height x width, or a list with one for each argument"
     )
-    num_classes: _PositiveInt | None = Field(
+    num_classes: PositiveInt | None = Field(
         default=None, description="classes of the network's head"
     )
     stem: Literal["small"] | None = Field(

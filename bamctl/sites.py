@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from bamctl import units
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.placement import Attention, Placement
+from bamctl.hyperparameters import Attention
+from bamctl.placement import Placement
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_json_that_is_no_placement(text: str) -> None:
         Placement.from_json(text)
 
 
-def are_set(own: placement.Attention | Placement) -> dict[str, object]:
+def are_set(own: Attention | Placement) -> dict[str, object]:
     """What is set, and not only defaulted, with the same of what is inside."""
     found: dict[str, object] = dict.fromkeys(sorted(own.model_fields_set))
     if "attention" in found:

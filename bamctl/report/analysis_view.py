@@ -7,8 +7,8 @@ from bamctl import inputs, units
 from bamctl.analysis import Analysis
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
+from bamctl.hyperparameters import Attention
 from bamctl.latency.placed import AddedLatency
-from bamctl.placement import Attention
 from bamctl.report.analysis_charts import cost_charts
 from bamctl.report.charts import NetworkSketch
 from bamctl.report.document import Column, Report, Table

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from bamctl import inputs, units
-from bamctl.placement import Attention
+from bamctl.hyperparameters import Attention
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.search_charts import placements, search_charts
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_interval

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bamctl import inputs, units
-from bamctl.placement import STRATEGIES, Attention
+from bamctl.hyperparameters import Attention
+from bamctl.placement import STRATEGIES
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, attention_data, fraction, settings
 from bamctl.sweep import NotSwept, Swept

@@ -7,8 +7,8 @@ from bamctl import units
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import Trunk
 from bamctl.feature_maps import FeatureMap
+from bamctl.hyperparameters import Attention
 from bamctl.latency.profiles import Profile
-from bamctl.placement import Attention
 from bamctl.tracing import Trace
 
 SCHEMA = 1

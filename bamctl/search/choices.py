@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bamctl.placement import Attention, Branches, Combine, Init, Module, Stages, Variant
+from bamctl.hyperparameters import Attention, Branches, Combine, Init, Module, Variant
+from bamctl.placement import Stages
 
 HYPERPARAMETERS = ("reduction", "dilation", "branches", "combine", "variant")
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.placement import Attention, Init, Placement
+from bamctl.hyperparameters import Attention, Init
+from bamctl.placement import Placement
 from bamctl.search.choices import HYPERPARAMETERS, Choices
 from bamctl.sites import Site, resolve
 

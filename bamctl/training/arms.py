@@ -15,7 +15,8 @@ from bamctl import checkpoints, models, widening
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.placement import Attention, Placement
+from bamctl.hyperparameters import Attention
+from bamctl.placement import Placement
 from bamctl.sites import Site, named, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import Trace, trace

@@ -16,7 +16,8 @@ from pydantic import (
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
-from bamctl.placement import Attention, InputsField, Placement
+from bamctl.hyperparameters import Attention
+from bamctl.placement import InputsField, Placement
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]

@@ -323,6 +323,15 @@ def test_another_configuration_is_refused(
     assert (folder / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_that_diverged_is_finished(digits: Data, tmp_path: Path) -> None:
+    """Its last line is that of the step at which it did, and its weights are not finite."""
+    config = small(seeds=[0], recipe={**RECIPE, "lr": 1e6})
+    Experiment(config, digits).run(tmp_path / "run", Nobody())
+    assert json.loads(metrics(tmp_path / "run")[-1])["diverged"]
+    told = resume(tmp_path / "run", digits)
+    assert (told.notes, told.began) == ([], {})
+
+
 def test_other_pretrained_weights_are_refused(digits: Data, tmp_path: Path) -> None:
     checkpoints.write(tmp_path / "w.safetensors", Tiny(), None)
     config = small(
