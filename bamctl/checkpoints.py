@@ -200,12 +200,12 @@ def _loses_values(tensor: Tensor, dtype: torch.dtype) -> bool:
         return False
     if tensor.is_complex() and not dtype.is_complex:
         return True
-    converted = tensor.to(dtype)
-    if dtype.is_complex or (tensor.is_floating_point() and dtype.is_floating_point):
-        return not torch.equal(converted.isfinite(), tensor.isfinite())
-    # There and back, -1 is 255 again; side by side, 2^24 + 1 is rounded to a float on both sides.
-    there_and_back = torch.equal(converted.to(tensor.dtype), tensor)
-    return not (there_and_back and bool((converted == tensor).all()))
+    wide = torch.complex128 if dtype.is_complex else torch.float64
+    before, after = tensor.to(wide), tensor.to(dtype).to(wide)
+    is_rounded = tensor.is_floating_point() or tensor.is_complex()
+    if is_rounded and (dtype.is_floating_point or dtype.is_complex):
+        return not torch.equal(before.isfinite(), after.isfinite())
+    return not torch.equal(before, after)
 
 
 def _type(tensor: Tensor) -> str:

@@ -136,6 +136,7 @@ LOSSES = {
     "fraction": ("count", torch.tensor(1.5), "float32 as int64"),
     "overflow": ("small", torch.tensor([128, 0]), "int64 as int8"),
     "sign": ("small", torch.tensor([255, 0], dtype=torch.uint8), "uint8 as int8"),
+    "a sign of 64 bits": ("count", torch.tensor(2**63 + 5, dtype=torch.uint64), "uint64 as int64"),
     "more than a bit": ("mask", torch.tensor([2, 0], dtype=torch.uint8), "uint8 as bool"),
     "many digits": ("weight", torch.tensor([2**24 + 1, 0]), "int64 as float32"),
 }
@@ -164,7 +165,7 @@ def test_weights_of_another_type_that_lose_nothing_are_taken() -> None:
     model = Typed()
     state = {
         "weight": torch.tensor([0.1, torch.inf], dtype=torch.float64),
-        "count": torch.tensor(7.0),
+        "count": torch.tensor(7, dtype=torch.uint16),
         "small": torch.tensor([-128, 127]),
         "mask": torch.tensor([1, 0], dtype=torch.uint8),
     }
@@ -173,6 +174,9 @@ def test_weights_of_another_type_that_lose_nothing_are_taken() -> None:
     assert model.count == 7
     assert model.small.tolist() == [-128, 127]
     assert model.mask.tolist() == [True, False]
+    eighths = torch.tensor([1.5, -0.25]).to(torch.float8_e4m3fn)
+    checkpoints.load_state(model, {**state, "weight": eighths, "count": torch.tensor(7.0)})
+    assert model.weight.tolist() == [1.5, -0.25]
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])

@@ -129,3 +129,13 @@ def test_a_placement_selects_the_sites_of_its_candidate() -> None:
 def test_no_candidates_is_said() -> None:
     with pytest.raises(InputError, match="no cut point matches"):
         Space(Choices(candidates=["omega*"]), subject().trunk)
+
+
+@pytest.mark.parametrize("init", ["kaiming", "identity"])
+def test_a_placement_says_how_weights_start_where_that_is_not_usual(init: str) -> None:
+    """`bamctl train --pretrained` takes what is written for a choice."""
+    space = Space(Choices(module=["bam", "extra-block"], init=init), subject().trunk)
+    for name in ("bottleneck", "block"):
+        placement = space.placement(space.references[name])
+        assert placement.attention.init == init
+        assert ("init" in placement.as_written()["attention"]) == (init == "identity")
