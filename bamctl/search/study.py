@@ -104,9 +104,10 @@ class Study:
         if known is None:
             study.set_user_attr(_IDENTITY, json.dumps(ours))
         elif other := difference(ours, json.loads(known)):
+            # Where nobody else uses the study, it is the configuration beside it that was changed.
+            cure = "put config.yaml back" if self._alone else "name another with --study"
             raise InputError(
-                f"the study {self._config.study!r} is that of another search: {other}; name "
-                "another with --study"
+                f"the study {self._config.study!r} is that of another search: {other}; {cure}"
             )
         return study
 

@@ -119,3 +119,15 @@ def test_a_study_of_another_search_is_refused(tmp_path: Path, other: Searched, w
     Searched().study(url)
     with pytest.raises(InputError, match=words):
         other.study(url)
+
+
+def test_a_configuration_that_was_changed_is_not_gone_on_with(tmp_path: Path) -> None:
+    searched = Searched()
+    searched.study(f"sqlite:///{tmp_path}/s.db")
+    recipe = searched.config.training.recipe.model_copy(update={"lr": 0.2})
+    training = searched.config.training.model_copy(update={"recipe": recipe})
+    searched.config = searched.config.model_copy(update={"training": training})
+    with pytest.raises(InputError, match=r"recipe\.lr is 0\.1 there.*put config\.yaml back"):
+        searched.study(f"sqlite:///{tmp_path}/s.db")
+    with pytest.raises(InputError, match=r"recipe\.lr is 0\.1 there.*another with --study"):
+        searched.study(f"sqlite:///{tmp_path}/s.db", alone=False)
