@@ -1,21 +1,25 @@
 """Inserting attention modules into a network, and taking them out again."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from bamctl import checkpoints
+from bamctl import checkpoints, example
 from bamctl import placement as placements
 from bamctl.attention import MODULES
 from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
+from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.inputs import InputsLike, read
+from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import Placement
+from bamctl.restoring import left_as_found
 from bamctl.sites import Site, resolve
+from bamctl.structures import tensors
 from bamctl.tracing import trace
 from bamctl.trunk import find_trunk
 
@@ -61,17 +65,58 @@ def insert(
             placement, state = checkpoint.required_placement(), checkpoint.state
         else:
             placement = placements.find(placement)
-    given = input_shape or placement.input or (3, 224, 224)
-    with detached(model):
-        # The points are those of the network itself, whatever is inserted in it by now.
-        trunk = find_trunk(model, trace(model, read(given)))
-    sites = resolve(placement, trunk)
+    sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):
         raise InputError("something is inserted already; load the weights into a plain network")
     insert_sites(model, sites)
     if state is not None:
         _load_or_undo(model, state)
     return model
+
+
+def _trunk(model: nn.Module, given: Inputs) -> Trunk:
+    """The points of the network itself, whatever is inserted in it by now.
+
+    Raises:
+        InputError: it runs over its own children, and returns something else for one more.
+    """
+    with detached(model):
+        _refuse_own_holder(model)
+        with _empty_holder(model):
+            traced = trace(model, given)
+            trunk = find_trunk(model, traced)
+        runs_children = any(call.module == HOLDER for call in traced.calls)
+        if runs_children and not _same_with_holder(model, given):
+            raise InputError(
+                f"{type(model).__name__} runs over its own children, and returns something else "
+                "for one child more; put it into another module, as nn.Sequential(model), and "
+                "insert into that"
+            )
+    return trunk
+
+
+@contextmanager
+def _empty_holder(model: nn.Module) -> Iterator[None]:
+    model.add_module(HOLDER, Inserted())
+    try:
+        yield
+    finally:
+        delattr(model, HOLDER)
+
+
+def _same_with_holder(model: nn.Module, given: Inputs) -> bool:
+    """Whether a network returns the same with a holder among its children, though an empty one."""
+    with left_as_found(model):
+        arguments = example.arguments(model, given)
+        torch.manual_seed(0)
+        plain = list(tensors(model(*arguments)))
+        torch.manual_seed(0)
+        with _empty_holder(model):
+            held = list(tensors(model(*arguments)))
+    return len(plain) == len(held) and all(
+        one[0] == other[0] and torch.equal(one[1].nan_to_num(), other[1].nan_to_num())
+        for one, other in zip(plain, held, strict=True)
+    )
 
 
 def _load_or_undo(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -120,14 +165,17 @@ def remove(model: Model) -> Model:
 
 
 def _holder(model: nn.Module) -> Inserted:
-    holder = getattr(model, HOLDER, None)
-    if holder is None:
-        holder = Inserted()
-        holder.train(model.training)
-        model.add_module(HOLDER, holder)
-    if not isinstance(holder, Inserted):
-        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
+    _refuse_own_holder(model)
+    if not hasattr(model, HOLDER):
+        model.add_module(HOLDER, Inserted().train(model.training))
+    holder = model.get_submodule(HOLDER)
+    assert isinstance(holder, Inserted)
     return holder
+
+
+def _refuse_own_holder(model: nn.Module) -> None:
+    if not isinstance(getattr(model, HOLDER, None), Inserted | None):
+        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
 
 
 def _key(holder: Inserted, module: str) -> str:
