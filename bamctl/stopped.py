@@ -15,8 +15,8 @@ from bamctl.watch import Watch
 _MEANINGS = {
     "unordered_map::at": "it runs modules inside a torch.autograd.Function whose `apply` is kept "
     "under another name (`f = Function.apply`); call `Function.apply` where it is used",
-    "torch.jit.trace a dynamo-optimized function": "it is compiled; trace the network before "
-    "torch.compile, or its ._orig_mod",
+    "torch.jit.trace a dynamo-optimized function": "a part of it is compiled; analyse the network "
+    "before torch.compile",
 }
 
 

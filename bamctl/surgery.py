@@ -3,13 +3,15 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from bamctl import checkpoints, example
+from bamctl import checkpoints, example, wrappers
 from bamctl import placement as placements
 from bamctl.attention import MODULES
 from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
@@ -31,12 +33,17 @@ def insert(
     placement: Placement | Mapping[str, Any] | str | Path = "bottleneck",
     *,
     input_shape: InputsLike | None = None,
+    optimizers: Optimizer | Sequence[Optimizer] = (),
 ) -> Model:
     """Insert attention modules into a network, in place, and return it.
 
     The modules become parameters of the network under `inserted`; every parameter and buffer that
     it had keeps its name and value. They follow the network's mode, dtype, device and memory
     format. `init=identity` leaves its outputs unchanged, bit for bit.
+
+    Insert before the network is wrapped (DistributedDataParallel, FSDP), compiled, scripted or
+    exported. What `torch.compile(model)` returned before takes no notice of what is inserted into
+    `model` later.
 
     Args:
         model: any network.
@@ -45,9 +52,12 @@ def insert(
             of the network to build (`model`, `num_classes`, `stem`) is for the command line.
         input_shape: what the network can run on, as channels, height and width, or as a list of
             shapes, one for each argument; that of the placement or 3x224x224 where left out.
+        optimizers: those made before; each gets the new parameters as one more group, with the
+            settings of its first. Make schedulers of the learning rate after that.
 
     Raises:
-        InputError: the placement does not fit the network, or something is inserted there already.
+        InputError: the placement does not fit the network, something is inserted there already, or
+            the network is wrapped, compiled or converted.
 
     >>> import torchvision
     >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
@@ -55,7 +65,9 @@ def insert(
     ['layer1', 'layer2', 'layer3']
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"insert takes a network, not {model!r}; build it first")
+        given = repr(model) if isinstance(model, str) else type(model).__name__
+        raise InputError(f"insert takes a network, not {given}; build it first")
+    optimizers = _checked(optimizers)
     state = None
     if isinstance(placement, Mapping):
         placement = Placement.from_options(placement)
@@ -65,13 +77,45 @@ def insert(
             placement, state = checkpoint.required_placement(), checkpoint.state
         else:
             placement = placements.find(placement)
+    refuse_wrapped(model, placement)
     sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):
         raise InputError("something is inserted already; load the weights into a plain network")
+    known = {id(parameter) for parameter in model.parameters()}
     insert_sites(model, sites)
     if state is not None:
         _load_or_undo(model, state)
+    new = [(name, each) for name, each in model.named_parameters() if id(each) not in known]
+    for optimizer in optimizers if new else ():
+        _add_group(optimizer, new)
     return model
+
+
+def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
+    """Refuse to insert into what is no plain network any more.
+
+    Raises:
+        InputError: it is wrapped, compiled or converted; says what to do instead.
+    """
+    wrappers.refuse(model, "insert into")
+    if not set(placement.patterns()).isdisjoint(placements.STRATEGIES):
+        wrappers.refuse_graph(model)
+
+
+def _checked(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]:
+    listed = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+    for each in listed:
+        if not isinstance(each, Optimizer):
+            raise InputError(f"optimizers takes PyTorch's optimizers, not a {type(each).__name__}")
+    return listed
+
+
+def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> None:
+    """One more group with the settings of the first; of an optimizer that has names, with names."""
+    first = optimizer.param_groups[0]
+    params: list[Any] = named if "param_names" in first else [each for _, each in named]
+    settings = {key: value for key, value in first.items() if key not in ("params", "param_names")}
+    optimizer.add_param_group({"params": params, **settings})
 
 
 def _trunk(model: nn.Module, given: Inputs) -> Trunk:
@@ -137,6 +181,8 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
         warnings.warn("the placement selects no cut point; nothing is inserted", stacklevel=3)
         return
     for site in sites:
+        for name in _around(site.point.module):
+            wrappers.refuse(model.get_submodule(name), "insert into", name=name)
         if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
             raise InputError(f"an attention module is inserted at {site.point.module!r} already")
     modules = [build_module(model, site) for site in sites]
@@ -144,6 +190,12 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
         attach(model.get_submodule(site.point.module), attention, site.point.item)
+
+
+def _around(module: str) -> Iterator[str]:
+    """The names of a module and of all that hold it, the network first, which has none."""
+    yield ""
+    yield from accumulate(module.split("."), "{}.{}".format)
 
 
 def remove(model: Model) -> Model:
@@ -154,6 +206,7 @@ def remove(model: Model) -> Model:
     >>> any(name.startswith("inserted") for name in remove(model).state_dict())
     False
     """
+    wrappers.refuse(model, "remove from")
     holder = getattr(model, HOLDER, None)
     if not isinstance(holder, Inserted):
         warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)

@@ -20,6 +20,7 @@ from bamctl.restoring import left_as_found
 from bamctl.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
 from bamctl.stopped import why_it_stopped
 from bamctl.structures import tensors
+from bamctl.wrappers import refuse_untraceable
 
 with warnings.catch_warnings():
     # fvcore scripts a few functions when it is imported, and torch.jit.script is deprecated.
@@ -106,6 +107,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         InputError: the network cannot run on such an input, or cannot be traced; names the module
             and the operator that stopped it.
     """
+    refuse_untraceable(model)
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
     given = inputs.read(given)
