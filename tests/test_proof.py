@@ -35,6 +35,7 @@ def test_the_network_is_left_as_it_was_found() -> None:
     assert all(torch.equal(state[key], tensor) for key, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(module.training for module in model.modules())
+    assert prove(model, SHAPE).output_change > 0
 
 
 def test_a_head_at_zero_tells_nothing() -> None:

@@ -100,8 +100,10 @@ def detached(model: nn.Module) -> Iterator[None]:
         for owner, children in owners:
             owner._modules = children
         # Each goes before what is there, so the last one first.
-        for host, _, hook in reversed(found):
-            hook.attach(host)
+        for host, key, hook in reversed(found):
+            hooks: Any = host._forward_hooks
+            hooks[key] = hook
+            hooks.move_to_end(key, last=False)
 
 
 def _held(owner: nn.Module) -> nn.Module | None:
