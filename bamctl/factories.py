@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import InputError, did_you_mean, first_line
+from bamctl.errors import InputError, described, did_you_mean, first_line, let_through
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ def is_factory(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def build(name: str, **options: Any) -> "nn.Module":
+def build(name: str, /, **options: Any) -> "nn.Module":
     """Import a factory, from the current folder too, and call it.
 
     Args:
@@ -41,10 +41,9 @@ def build(name: str, **options: Any) -> "nn.Module":
     try:
         made = factory(**options)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        let_through(error)
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise InputError(
-            f"{name}({given}) failed: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        raise InputError(f"{name}({given}) failed: {described(error)}") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
     return made
@@ -62,9 +61,8 @@ def _imported(name: str) -> Any:
             f"{name} cannot be imported: {first_line(error)}; run where it is, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
-        raise InputError(
-            f"{name} cannot be imported: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        let_through(error)
+        raise InputError(f"{name} cannot be imported: {described(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             near = did_you_mean(part, dir(found))

@@ -11,7 +11,7 @@ from bamctl import checkpoints, models, units
 from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import BamctlError, InputError, described, let_through
 from bamctl.inputs import Inputs
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.placement import Placement
@@ -120,9 +120,8 @@ def figure(metric: Metric, on: Priced) -> Figure:
     try:
         return MEASURES[metric](on)
     except Exception as error:
-        raise BamctlError(
-            f"{metric} could not be taken: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        let_through(error)
+        raise BamctlError(f"{metric} could not be taken: {described(error)}") from error
 
 
 def _params(on: Priced) -> Figure:

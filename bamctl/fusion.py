@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
+from bamctl import wrappers
 from bamctl.inputs import InputsLike
 from bamctl.tracing import Trace, trace
 
@@ -27,13 +28,15 @@ def fuse(model: Model, input_shape: InputsLike = (3, 224, 224)) -> Model:
         input_shape: what it can run on, without the batch.
 
     Raises:
-        InputError: the network cannot run on the input, or cannot be traced.
+        InputError: the network cannot run on the input, cannot be traced, or is wrapped, compiled
+            or converted.
 
     >>> import torch
     >>> layers = fuse(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), (3, 8, 8))
     >>> [type(layer).__name__ for layer in layers]
     ['Conv2d', 'Identity']
     """
+    wrappers.refuse(model, "fuse")
     fused = copy.deepcopy(model).eval()
     for layer_name, norm_name in _pairs(fused, trace(fused, input_shape)):
         _fold(fused.get_submodule(layer_name), fused.get_submodule(norm_name))

@@ -10,21 +10,24 @@ from bamctl.errors import InputError
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
 
 _EXTENT = "[1-9][0-9]{0,5}"
-_INPUT = re.compile(rf"({_EXTENT}(?:x{_EXTENT})*)(?::({'|'.join(DTYPES)}))?", re.ASCII)
+# One number for each image, as the time step of a diffusion model: the batch is its only axis.
+_PER_IMAGE = "N"
+_INPUT = re.compile(rf"({_EXTENT}(?:x{_EXTENT})*|{_PER_IMAGE})(?::({'|'.join(DTYPES)}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Input:
     """One positional argument of a network, such as an image with shape (3, 224, 224).
 
-    `dtype` is None where it is that of the network's own weights.
+    The shape is that of one image, without the batch; it is () where there is one number for each
+    image. `dtype` is None where it is that of the network's own weights.
     """
 
     shape: tuple[int, ...]
     dtype: str | None = None
 
     def __str__(self) -> str:
-        return units.shape(self.shape) + (f":{self.dtype}" if self.dtype else "")
+        return (units.shape(self.shape) or _PER_IMAGE) + (f":{self.dtype}" if self.dtype else "")
 
 
 Inputs = tuple[Input, ...]
@@ -38,8 +41,8 @@ def read(given: InputsLike) -> Inputs:
 
     >>> [str(each) for each in read((3, 224, 224))]
     ['3x224x224']
-    >>> [str(each) for each in read(["3x64x64", "10:int64"])]
-    ['3x64x64', '10:int64']
+    >>> [str(each) for each in read(["3x64x64", "10:int64", "N"])]
+    ['3x64x64', '10:int64', 'N']
 
     Raises:
         InputError: an extent is no positive integer, or a type is unknown.
@@ -67,11 +70,13 @@ def _input(given: object) -> Input:
     if isinstance(given, Input):
         return given
     extents = given if isinstance(given, list | tuple) else (given,)
-    written = "x".join(map(str, extents)).strip()
+    written = "x".join(map(str, extents)).strip() if extents else _PER_IMAGE
     match = _INPUT.fullmatch(written)
     if match is None:
         raise InputError(
             f"input {written!r} is not channels x height x width, or other extents; write it like "
-            f"3x224x224, or 77:int64 with one of the types {', '.join(DTYPES)}"
+            f"3x224x224, or 77:int64 with one of the types {', '.join(DTYPES)}, or N for a number "
+            "for each image"
         )
-    return Input(tuple(map(int, match[1].split("x"))), match[2])
+    written, dtype = match.groups()
+    return Input(() if written == _PER_IMAGE else tuple(map(int, written.split("x"))), dtype)

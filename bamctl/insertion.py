@@ -16,7 +16,7 @@ from bamctl.inputs import InputsLike
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
 from bamctl.sites import named, resolve
-from bamctl.surgery import insert_sites
+from bamctl.surgery import insert_sites, refuse_wrapped
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk
 
@@ -94,6 +94,7 @@ def insert_and_prove(
         InputError: the placement or the weights do not fit the network.
         BamctlError: the network does not work any more.
     """
+    refuse_wrapped(model, placement)
     traced = trace(model, given)
     trunk = find_trunk(model, traced)
     sites = resolve(placement, trunk)

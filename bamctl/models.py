@@ -76,6 +76,7 @@ def build(
         BamctlError: the weights cannot be downloaded.
     """
     check_name(name)
+    _check_args(name, args or {}, num_classes)
     inputs = None if inputs is None else read(inputs)
     if name in names():
         return torchvision_models.build(
@@ -97,3 +98,28 @@ def build(
         raise InputError(f"--weights {weights} is no file, and {name} has no published weights")
     classes = {} if num_classes is None else {"num_classes": num_classes}
     return factories.build(name, **classes, **(args or {}))
+
+
+# What bamctl gives to torchvision's and timm's builders itself, and the option for it.
+_OWN_OPTIONS = {"weights": "--weights", "pretrained": "--weights"}
+_BUILDERS_OWN = frozenset({"name", "model_name"})
+
+
+def _check_args(name: str, args: Mapping[str, Any], num_classes: int | None) -> None:
+    """Refuse an argument that is given in another way, too.
+
+    Raises:
+        InputError: there is one.
+    """
+    if num_classes is not None and "num_classes" in args:
+        raise InputError(
+            "num_classes is given twice, as an argument of the builder (--arg) and as the classes "
+            "of the head (--num-classes); give one"
+        )
+    if not timm_models.is_timm(name) and name not in names():
+        return
+    for key in args:
+        if key in _OWN_OPTIONS:
+            raise InputError(f"{key} is no argument for {name} here; use {_OWN_OPTIONS[key]}")
+        if key in _BUILDERS_OWN:
+            raise InputError(f"{key} is no argument for {name}, which names the network already")

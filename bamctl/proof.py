@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bamctl import example
+from bamctl import example, units
 from bamctl.attention.hook import HOLDER, detached
 from bamctl.errors import BamctlError
 from bamctl.inputs import Inputs, InputsLike, read
@@ -39,7 +39,8 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
         given: what it takes, without the batch; random numbers are made of it.
 
     Raises:
-        BamctlError: the output or a gradient of an inserted parameter is missing or not finite.
+        BamctlError: the output or a gradient of an inserted parameter is missing or not finite, or
+            the network returns other tensors than before.
     """
     inputs = read(given)
     inserted = [p for name, p in model.named_parameters() if name.startswith(f"{HOLDER}.")]
@@ -51,6 +52,12 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
             after = judged(model, inputs)
             # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
             squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
+        if _shapes(before) != _shapes(after):
+            raise BamctlError(
+                f"the proof failed: the network returned {_listed(before)} before the insertion, "
+                f"and {_listed(after)} after it; if it runs over its own children, put it into "
+                "another module, and insert into that"
+            )
         answer = after if judged is _answer else _answer(model, inputs)
         if not squares:
             raise BamctlError("the proof failed: the network returns nothing that can be trained")
@@ -60,10 +67,19 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
     if not finite or len(reached) < len(inserted):
         raise BamctlError("the proof failed: the output or a gradient is missing or not finite")
     return Proof(
-        output_shapes={name: tuple(tensor.shape) for name, tensor in answer.items()},
+        output_shapes=_shapes(answer),
         output_change=_relative_change(before, after),
         num_params_with_gradient=sum(gradient.numel() for gradient in reached),
     )
+
+
+def _shapes(answer: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in answer.items()}
+
+
+def _listed(answer: dict[str, Tensor]) -> str:
+    shapes = (f"{name} {units.shape(shape)}".strip() for name, shape in _shapes(answer).items())
+    return f"{len(answer)} tensors ({', '.join(shapes)})"
 
 
 def _answer(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:

@@ -2,22 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
-_HOOKS = ("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_forward_hooks")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+_FLAGS = (
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+)
 
 
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Run a network in eval mode without gradients, and put back all that this changes.
 
-    These are modes, hooks, buffers and random state.
+    These are modes, buffers and random state, and the hooks that bamctl and fvcore add. Hooks that
+    the network itself adds or removes stay as it has them, since it may remember that it did.
     """
     modules = list(model.modules())
     modes = [module.training for module in modules]
-    hooks = [[getattr(module, name).copy() for name in _HOOKS] for module in modules]
+    hooks = [(module, name, set(getattr(module, name))) for module in modules for name in _HOOKS]
     buffers = [(m, m._buffers.copy()) for m in modules]
     values = [(buffer, buffer.clone()) for buffer in model.buffers()]
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
@@ -26,15 +33,27 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
             model.eval()
             yield
     finally:
-        for module, mode, found in zip(modules, modes, hooks, strict=True):
+        for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-            # fvcore leaves its hooks behind when the network fails half-way.
-            for name, own in zip(_HOOKS, found, strict=True):
-                getattr(module, name).clear()
-                getattr(module, name).update(own)
+        for module, name, found in hooks:
+            _remove_ours(module, name, found)
         for module, named in buffers:
             # A forward pass may have put other tensors in their place, or changed them.
             module._buffers.update(named)
         with torch.no_grad():
             for buffer, value in values:
                 buffer.copy_(value)
+
+
+def _remove_ours(module: nn.Module, name: str, found: set[int]) -> None:
+    """Take out the hooks of ours that were not there before."""
+    hooks = getattr(module, name)
+    for key in [key for key, hook in hooks.items() if key not in found and _is_ours(hook)]:
+        del hooks[key]
+        for flags in _FLAGS:
+            getattr(module, flags).pop(key, None)
+
+
+def _is_ours(hook: Any) -> bool:
+    # fvcore leaves its hooks behind when the network fails half-way.
+    return str(getattr(hook, "__module__", "")).partition(".")[0] in ("bamctl", "fvcore")

@@ -1,9 +1,11 @@
 """Tensors in whatever structure a network takes or returns them."""
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, MutableMapping
+from types import ModuleType
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Path = tuple[int | str, ...]
 
@@ -11,24 +13,20 @@ Path = tuple[int | str, ...]
 def tensors(value: Any) -> Iterator[tuple[Path, Tensor]]:
     """The floating-point tensors in a structure, each with the keys that lead to it.
 
-    What has no dimension is a size that a network computes with.
+    Structures are mappings, lists, tuples, and the attributes of plain objects, such as those of a
+    dataclass. What has no dimension is a size that a network computes with.
 
     >>> import torch
     >>> [path for path, _ in tensors({"out": torch.zeros(2), "all": [torch.zeros(1), None]})]
     [('out',), ('all', 0)]
     """
-    if isinstance(value, Tensor):
-        if value.is_floating_point() and value.dim():
-            yield (), value
-        return
-    inner: Any = ()
-    if isinstance(value, Mapping):
-        inner = value.items()
-    elif isinstance(value, list | tuple):
-        inner = enumerate(value)
-    for key, item in inner:
-        for path, tensor in tensors(item):
-            yield (key, *path), tensor
+    return _tensors(value, frozenset())
+
+
+def picked(value: Any, item: int | str) -> Any:
+    """What lies at an index, a key or an attribute of a structure."""
+    is_indexed = isinstance(value, Mapping | list | tuple)
+    return value[item] if is_indexed else getattr(value, str(item))
 
 
 def replaced(value: Any, item: int | str, tensor: Tensor) -> Any:
@@ -37,8 +35,48 @@ def replaced(value: Any, item: int | str, tensor: Tensor) -> Any:
     >>> replaced((1, 2), 0, "refined")
     ('refined', 2)
     """
+    if isinstance(value, MutableMapping):
+        # A copy keeps what the mapping is made with, as the factory of a `defaultdict`.
+        changed = copy.copy(value)
+        changed[item] = tensor
+        return changed
     if isinstance(value, Mapping):
         return type(value)({**value, item: tensor})  # type: ignore[call-arg]
+    if not isinstance(value, list | tuple):
+        changed = copy.copy(value)
+        # Past the check of a frozen dataclass; the copy is nobody's yet.
+        object.__setattr__(changed, str(item), tensor)
+        return changed
     items = [tensor if index == item else each for index, each in enumerate(value)]
     # A named tuple takes its fields one by one.
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+
+
+def _tensors(value: Any, around: frozenset[int]) -> Iterator[tuple[Path, Tensor]]:
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.dim():
+            yield (), value
+        return
+    if id(value) in around:
+        return  # It holds itself.
+    for key, item in _items(value):
+        for path, tensor in _tensors(item, around | {id(value)}):
+            yield (key, *path), tensor
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+    elif not isinstance(value, nn.Module | type | ModuleType):
+        yield from getattr(value, "__dict__", {}).items()
+        slots = (name for kind in type(value).__mro__ for name in _slots(kind))
+        yield from ((name, getattr(value, name)) for name in slots if hasattr(value, name))
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    """The attributes that instances of a class keep outside of their `__dict__`."""
+    slots = kind.__dict__.get("__slots__", ())
+    named = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in named if not name.startswith("__"))

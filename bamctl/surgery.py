@@ -1,21 +1,27 @@
 """Inserting attention modules into a network, and taking them out again."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from bamctl import checkpoints
+from bamctl import checkpoints, example, wrappers
 from bamctl import placement as placements
 from bamctl.attention import MODULES
 from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
+from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.inputs import InputsLike, read
+from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import Placement
+from bamctl.restoring import left_as_found
 from bamctl.sites import Site, resolve
+from bamctl.structures import tensors
 from bamctl.tracing import trace
 from bamctl.trunk import find_trunk
 
@@ -27,12 +33,17 @@ def insert(
     placement: Placement | Mapping[str, Any] | str | Path = "bottleneck",
     *,
     input_shape: InputsLike | None = None,
+    optimizers: Optimizer | Sequence[Optimizer] = (),
 ) -> Model:
     """Insert attention modules into a network, in place, and return it.
 
     The modules become parameters of the network under `inserted`; every parameter and buffer that
     it had keeps its name and value. They follow the network's mode, dtype, device and memory
     format. `init=identity` leaves its outputs unchanged, bit for bit.
+
+    Insert before the network is wrapped (DistributedDataParallel, FSDP), compiled, scripted or
+    exported. What `torch.compile(model)` returned before takes no notice of what is inserted into
+    `model` later.
 
     Args:
         model: any network.
@@ -41,9 +52,12 @@ def insert(
             of the network to build (`model`, `num_classes`, `stem`) is for the command line.
         input_shape: what the network can run on, as channels, height and width, or as a list of
             shapes, one for each argument; that of the placement or 3x224x224 where left out.
+        optimizers: those made before; each gets the new parameters as one more group, with the
+            settings of its first. Make schedulers of the learning rate after that.
 
     Raises:
-        InputError: the placement does not fit the network, or something is inserted there already.
+        InputError: the placement does not fit the network, something is inserted there already, or
+            the network is wrapped, compiled or converted.
 
     >>> import torchvision
     >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
@@ -51,7 +65,9 @@ def insert(
     ['layer1', 'layer2', 'layer3']
     """
     if not isinstance(model, nn.Module):
-        raise InputError(f"insert takes a network, not {model!r}; build it first")
+        given = repr(model) if isinstance(model, str) else type(model).__name__
+        raise InputError(f"insert takes a network, not {given}; build it first")
+    optimizers = _checked(optimizers)
     state = None
     if isinstance(placement, Mapping):
         placement = Placement.from_options(placement)
@@ -61,17 +77,90 @@ def insert(
             placement, state = checkpoint.required_placement(), checkpoint.state
         else:
             placement = placements.find(placement)
-    given = input_shape or placement.input or (3, 224, 224)
-    with detached(model):
-        # The points are those of the network itself, whatever is inserted in it by now.
-        trunk = find_trunk(model, trace(model, read(given)))
-    sites = resolve(placement, trunk)
+    refuse_wrapped(model, placement)
+    sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):
         raise InputError("something is inserted already; load the weights into a plain network")
+    known = {id(parameter) for parameter in model.parameters()}
     insert_sites(model, sites)
     if state is not None:
         _load_or_undo(model, state)
+    new = [(name, each) for name, each in model.named_parameters() if id(each) not in known]
+    for optimizer in optimizers if new else ():
+        _add_group(optimizer, new)
     return model
+
+
+def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
+    """Refuse to insert into what is no plain network any more.
+
+    Raises:
+        InputError: it is wrapped, compiled or converted; says what to do instead.
+    """
+    wrappers.refuse(model, "insert into")
+    if not set(placement.patterns()).isdisjoint(placements.STRATEGIES):
+        wrappers.refuse_graph(model)
+
+
+def _checked(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]:
+    listed = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+    for each in listed:
+        if not isinstance(each, Optimizer):
+            raise InputError(f"optimizers takes PyTorch's optimizers, not a {type(each).__name__}")
+    return listed
+
+
+def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> None:
+    """One more group with the settings of the first; of an optimizer that has names, with names."""
+    first = optimizer.param_groups[0]
+    params: list[Any] = named if "param_names" in first else [each for _, each in named]
+    settings = {key: value for key, value in first.items() if key not in ("params", "param_names")}
+    optimizer.add_param_group({"params": params, **settings})
+
+
+def _trunk(model: nn.Module, given: Inputs) -> Trunk:
+    """The points of the network itself, whatever is inserted in it by now.
+
+    Raises:
+        InputError: it runs over its own children, and returns something else for one more.
+    """
+    with detached(model):
+        _refuse_own_holder(model)
+        with _empty_holder(model):
+            traced = trace(model, given)
+            trunk = find_trunk(model, traced)
+        runs_children = any(call.module == HOLDER for call in traced.calls)
+        if runs_children and not _same_with_holder(model, given):
+            raise InputError(
+                f"{type(model).__name__} runs over its own children, and returns something else "
+                "for one child more; put it into another module, as nn.Sequential(model), and "
+                "insert into that"
+            )
+    return trunk
+
+
+@contextmanager
+def _empty_holder(model: nn.Module) -> Iterator[None]:
+    model.add_module(HOLDER, Inserted())
+    try:
+        yield
+    finally:
+        delattr(model, HOLDER)
+
+
+def _same_with_holder(model: nn.Module, given: Inputs) -> bool:
+    """Whether a network returns the same with a holder among its children, though an empty one."""
+    with left_as_found(model):
+        arguments = example.arguments(model, given)
+        torch.manual_seed(0)
+        plain = list(tensors(model(*arguments)))
+        torch.manual_seed(0)
+        with _empty_holder(model):
+            held = list(tensors(model(*arguments)))
+    return len(plain) == len(held) and all(
+        one[0] == other[0] and torch.equal(one[1].nan_to_num(), other[1].nan_to_num())
+        for one, other in zip(plain, held, strict=True)
+    )
 
 
 def _load_or_undo(model: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -92,6 +181,8 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
         warnings.warn("the placement selects no cut point; nothing is inserted", stacklevel=3)
         return
     for site in sites:
+        for name in _around(site.point.module):
+            wrappers.refuse(model.get_submodule(name), "insert into", name=name)
         if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
             raise InputError(f"an attention module is inserted at {site.point.module!r} already")
     modules = [build_module(model, site) for site in sites]
@@ -99,6 +190,12 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
         attach(model.get_submodule(site.point.module), attention, site.point.item)
+
+
+def _around(module: str) -> Iterator[str]:
+    """The names of a module and of all that hold it, the network first, which has none."""
+    yield ""
+    yield from accumulate(module.split("."), "{}.{}".format)
 
 
 def remove(model: Model) -> Model:
@@ -109,6 +206,7 @@ def remove(model: Model) -> Model:
     >>> any(name.startswith("inserted") for name in remove(model).state_dict())
     False
     """
+    wrappers.refuse(model, "remove from")
     holder = getattr(model, HOLDER, None)
     if not isinstance(holder, Inserted):
         warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)
@@ -120,14 +218,17 @@ def remove(model: Model) -> Model:
 
 
 def _holder(model: nn.Module) -> Inserted:
-    holder = getattr(model, HOLDER, None)
-    if holder is None:
-        holder = Inserted()
-        holder.train(model.training)
-        model.add_module(HOLDER, holder)
-    if not isinstance(holder, Inserted):
-        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
+    _refuse_own_holder(model)
+    if not hasattr(model, HOLDER):
+        model.add_module(HOLDER, Inserted().train(model.training))
+    holder = model.get_submodule(HOLDER)
+    assert isinstance(holder, Inserted)
     return holder
+
+
+def _refuse_own_holder(model: nn.Module) -> None:
+    if not isinstance(getattr(model, HOLDER, None), Inserted | None):
+        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
 
 
 def _key(holder: Inserted, module: str) -> str:

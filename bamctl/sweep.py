@@ -14,7 +14,7 @@ import torch
 from bamctl import models, torchvision_models
 from bamctl.analysis import analyze_network
 from bamctl.cost import Cost
-from bamctl.errors import BamctlError, first_line
+from bamctl.errors import BamctlError, described
 from bamctl.figures import build
 from bamctl.inputs import Inputs
 from bamctl.memory import give_back_at_once
@@ -107,7 +107,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     except BamctlError as error:
         return NotSwept(name, family, " ".join(str(error).split()))
     except Exception as error:  # a bug with one network, which is no reason to lose the others
-        return NotSwept(name, family, f"{type(error).__name__}: {first_line(error)}")
+        return NotSwept(name, family, described(error))
     return Swept(
         model=name,
         family=family,

@@ -116,7 +116,7 @@ def build(
     return model
 
 
-def _made(name: str, stem: str | None, **given: Any) -> "nn.Module":
+def _made(name: str, stem: str | None, /, **given: Any) -> "nn.Module":
     import torchvision
 
     model: nn.Module = torchvision.models.get_model(name, **given)

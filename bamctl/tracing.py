@@ -2,27 +2,32 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from urllib.parse import quote, unquote
 
 import torch
 from torch import Tensor, nn
 
-from bamctl import example, inputs, operator_costs
-from bamctl.errors import InputError, first_line
+from bamctl import example, inputs, operator_costs, stand_ins
+from bamctl.errors import InputError, let_through
+from bamctl.mac_formulas import shape_of
+from bamctl.recorder import Item, ModuleCall, Recorder, drop_unused, keep_unused
 from bamctl.restoring import left_as_found
 from bamctl.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
+from bamctl.stopped import why_it_stopped
 from bamctl.structures import tensors
-from bamctl.watch import Watch
+from bamctl.wrappers import refuse_untraceable
 
 with warnings.catch_warnings():
     # fvcore scripts a few functions when it is imported, and torch.jit.script is deprecated.
     warnings.simplefilter("ignore", FutureWarning)
     from fvcore.nn import FlopCountAnalysis
-    from fvcore.nn.flop_count import _DEFAULT_SUPPORTED_OPS
+
+__all__ = ["Item", "ModuleCall", "Operator", "Shape", "Trace", "trace"]
 
 Shape = tuple[int, ...]
 
@@ -51,27 +56,6 @@ class Operator:
     ints: tuple[int | tuple[int, ...], ...]
 
 
-Item = int | str | None
-
-
-@dataclass(frozen=True)
-class ModuleCall:
-    """One call of a module by its canonical name, and the values that it took and returned.
-
-    `input` is its first argument, if that is a tensor, and `is_unary` tells that it is the only
-    one. `outputs` are all floating-point tensors that it returned, in whatever structure. `output`
-    is the one of them where there is no other; it is then the result itself or, if `item` is not
-    None, that item of it.
-    """
-
-    module: str
-    input: int | None
-    output: int | None
-    item: Item = None
-    outputs: tuple[int, ...] = ()
-    is_unary: bool = True
-
-
 @dataclass(frozen=True)
 class Trace:
     """What one forward pass in eval mode did, for a batch of one.
@@ -82,9 +66,10 @@ class Trace:
     what they see; here on an image of zeros.
 
     `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
-    1, by module (all that ran inside it; "" is the network). `elementwise_ops` counts everything
-    else that computes: one operation for each output element, or input element where the operator
-    reduces. `uncounted` lists operators without a formula; they are in neither number.
+    1, by module (all that ran inside it, whether or not its result is used; "" is the network).
+    `elementwise_ops` counts everything else that computes: one operation for each output element,
+    or input element where the operator reduces. `uncounted` lists operators without a formula; they
+    are in neither number. The dataflow has only what led to the results.
     """
 
     given: inputs.Inputs
@@ -122,14 +107,16 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         InputError: the network cannot run on such an input, or cannot be traced; names the module
             and the operator that stopped it.
     """
+    refuse_untraceable(model)
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
     given = inputs.read(given)
     try:
         analysis, recorder, num_inputs = _recorded(model, given)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
-        raise InputError(_why_it_stopped(model, given, error)) from error
-    counted = analysis.by_module_and_operator()
+        let_through(error)
+        raise InputError(why_it_stopped(model, given, error, _analyze)) from error
+    counted = {unquote(name): costs for name, costs in analysis.by_module_and_operator().items()}
     return Trace(
         given=given,
         dtype=example.typical_weight(model).dtype,
@@ -145,7 +132,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
     )
 
 
-def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, "_Recorder", int]:
+def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, Recorder, int]:
     """The trace, and how many tensors were among the network's arguments."""
     if has_no_weights(model):
         # The numbers would mean nothing, so they are computed only where shapes depend on them.
@@ -156,10 +143,10 @@ def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis
 
 def _run(
     model: nn.Module, given: inputs.Inputs, how: AbstractContextManager[Any]
-) -> tuple[FlopCountAnalysis, "_Recorder", int]:
+) -> tuple[FlopCountAnalysis, Recorder, int]:
     with left_as_found(model):
         arguments = example.arguments(model, given)
-        recorder = _Recorder(model)
+        recorder = Recorder(model)
         with how:
             analysis = _analyze(model, arguments)
     return analysis, recorder, _num_tensors(arguments)
@@ -175,87 +162,42 @@ def _by_operator(costs: Counter[str]) -> dict[str, int]:
 
 
 def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
-    # A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
-    model.register_forward_hook(_without_others)
-    analysis = FlopCountAnalysis(model, arguments)
+    model.register_forward_hook(_end)
+    analysis = _Analysis(model, arguments)
     analysis.clear_op_handles()
-    analysis.set_op_handle(**operator_costs.handles(_DEFAULT_SUPPORTED_OPS))
+    analysis.set_op_handle(**operator_costs.handles())
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stand_ins.installed():
         # torch.jit.trace, under fvcore, is deprecated, and warns of every size that it fixes.
         warnings.simplefilter("ignore")
         analysis.by_module()
     return analysis
 
 
-def _without_others(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
-    """The tensors of a result, where it holds any."""
+class _Analysis(FlopCountAnalysis):  # type: ignore[misc]
+    """fvcore's, for names with slashes too, at which it takes them apart."""
+
+    def _get_aliases(self, model: nn.Module) -> dict[Any, str]:
+        aliases: dict[Any, str] = super()._get_aliases(model)
+        return {_quoted(key): quote(name, safe="") for key, name in aliases.items()}
+
+
+def _quoted(key: str | nn.Module) -> str | nn.Module:
+    return quote(key, safe="") if isinstance(key, str) else key
+
+
+def _end(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
+    """The tensors of a result, where it holds any.
+
+    A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
+    """
+    keep_unused(torch._C._get_tracing_state().graph())
     found = tuple(tensor for _, tensor in tensors(result))
     return result if isinstance(result, Tensor) or not found else found
 
 
-class _Recorder:
-    """Forward hooks that tell which values of the graph each module took and returned.
-
-    The graph is rewritten when the trace ends, and its values with it. Their names survive, so
-    each value that a module sees is given one.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.calls: list[_MarkedCall] = []
-        self.graph: Any = None
-        self._names = {module: name for name, module in model.named_modules()}
-        self._num_marks = 0
-        self._entered: list[tuple[str | None, bool]] = []
-        for module in self._names:
-            module.register_forward_pre_hook(self._enter, with_kwargs=True)
-            module.register_forward_hook(self._leave)
-
-    def _enter(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        # Marked on the way in: an in-place module has made it its result by the way out.
-        every = (*given, *named.values())
-        first = every[0] if every else None
-        mark = self._mark(first) if isinstance(first, Tensor) else None
-        num_given = sum(1 for each in every if each is not None)
-        self._entered.append((mark, num_given == 1))
-
-    def _leave(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
-        self.graph = torch._C._get_tracing_state().graph()
-        taken, is_unary = self._entered.pop()
-        returned = {self._mark(tensor): path for path, tensor in tensors(result)}
-        self.calls.append(_MarkedCall(self._names[module], taken, returned, is_unary))
-
-    def _mark(self, tensor: Tensor) -> str:
-        value = torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
-        if not value.debugName().startswith("bamctl_"):
-            self._num_marks += 1
-            value.setDebugName(f"bamctl_{self._num_marks}")
-        name: str = value.debugName()
-        return name
-
-
-@dataclass(frozen=True)
-class _MarkedCall:
-    module: str
-    taken: str | None
-    returned: dict[str, tuple[int | str, ...]]
-    is_unary: bool
-
-    def numbered(self, number: Mapping[str, int]) -> ModuleCall:
-        single = next(iter(self.returned)) if len(self.returned) == 1 else ""
-        path = self.returned.get(single, ())
-        return ModuleCall(
-            module=self.module,
-            input=number.get(self.taken or ""),
-            # Deeper in a structure than its first level, a tensor cannot be put back in place.
-            output=number.get(single) if len(path) <= 1 else None,
-            item=path[0] if len(path) == 1 else None,
-            outputs=tuple(number[name] for name in self.returned if name in number),
-            is_unary=self.is_unary,
-        )
-
-
-def _dataflow(recorder: _Recorder, num_inputs: int) -> dict[str, Any]:
+def _dataflow(recorder: Recorder, num_inputs: int) -> dict[str, Any]:
+    drop_unused(recorder.graph)
     # The graph's inputs are those of the network, then every parameter and buffer.
     inputs = list(recorder.graph.inputs())
     given, weights = inputs[:num_inputs], inputs[num_inputs:]
@@ -274,7 +216,7 @@ def _dataflow(recorder: _Recorder, num_inputs: int) -> dict[str, Any]:
 
 
 def _shapes(values: list[Any]) -> dict[int, Shape]:
-    shapes = ((value.unique(), operator_costs.shape_of(value)) for value in values)
+    shapes = ((value.unique(), shape_of(value)) for value in values)
     return {value: shape for value, shape in shapes if shape is not None}
 
 
@@ -308,7 +250,11 @@ class _Reader:
         before = self._all_held(given) if after and kind not in _SHAPE_ONLY else ()
         if not before:
             return None
-        return Operator(kind, before, after, tuple(self._ints[v] for v in given if v in self._ints))
+        ints = tuple(self._ints[value] for value in given if value in self._ints)
+        if kind == "aten::_convolution_mode":
+            # A convolution whose padding is a word, such as "same".
+            return Operator("aten::_convolution", before, after, _with_padding(node, ints))
+        return Operator(kind, before, after, ints)
 
     def held(self, values: Any) -> tuple[int, ...]:
         """The values with features among those given, and in lists, tuples and dicts of them."""
@@ -332,25 +278,21 @@ class _Reader:
             self._ints[made] = tuple(item for item in items if isinstance(item, int))
 
 
+def _with_padding(node: Any, ints: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The integers of a convolution, with the padding that a word stands for in numbers."""
+    stride, dilation, groups = ints
+    _, weight, _, _, word, *_ = node.inputs()
+    spread = zip(shape_of(weight) or (), [0, 0, *dilation], strict=False)
+    reach = [each * (taps - 1) for taps, each in spread][2:]
+    is_same = word.toIValue() == "same"
+    # The one element that an odd sum of paddings has more is at the end.
+    padding = tuple(each // 2 if is_same else 0 for each in reach)
+    return stride, padding, dilation, (0,) * len(padding), groups
+
+
 def _carries_features(value: Any) -> bool:
     """Whether a value is a tensor or holds some; numbers carry sizes, not features."""
     kind = value.type().kind()
     if kind == "ListType":
         return bool(value.type().getElementType().kind() == "TensorType")
     return kind in ("TensorType", "TupleType")
-
-
-def _why_it_stopped(model: nn.Module, given: inputs.Inputs, error: BaseException) -> str:
-    """What went wrong, and the module and operator where it did."""
-    name, told = type(model).__name__, first_line(error)
-    with left_as_found(model):
-        watch = Watch(model)
-        try:
-            with watch:
-                model(*example.arguments(model, given))
-        except (Exception, SystemExit):
-            where = f"{inputs.text(given)} input: {told}{watch.place()}"
-            return f"{name} cannot run on a {where}; try another --input"
-        with suppress(Exception, SystemExit), watch:
-            _analyze(model, example.arguments(model, given))
-        return f"{name} runs, but cannot be traced: {told}{watch.place()}"

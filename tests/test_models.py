@@ -87,3 +87,28 @@ def test_published_weights_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.build("resnet18", weights="IMAGENET1K_V1", initialize=False)
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in made.items())
     assert asked == [torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet18", {"args": {"weights": "DEFAULT"}}, "weights is no argument .* use --weights"),
+        ("timm:resnet18", {"args": {"pretrained": True}}, "pretrained .* use --weights"),
+        ("resnet18", {"args": {"name": "x"}}, "name is no argument for resnet18"),
+        ("timm:resnet18", {"args": {"model_name": "x"}}, "model_name is no argument"),
+        ("resnet18", {"args": {"num_classes": 3}, "num_classes": 5}, "num_classes is given twice"),
+        ("resnet18", {"args": {"stem": "x"}}, "unexpected keyword argument 'stem'"),
+    ],
+)
+def test_an_argument_that_is_given_in_another_way_is_refused(
+    name: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        models.build(name, **options)
+
+
+def test_an_argument_of_a_factory_may_have_any_name() -> None:
+    built = models.build("torchvision.models:get_model", args={"name": "resnet18"})
+    assert type(built).__name__ == "ResNet"
+    with pytest.raises(InputError, match="num_classes is given twice"):
+        models.build("torchvision.models:resnet18", num_classes=5, args={"num_classes": 3})

@@ -4,9 +4,14 @@ import copy
 from typing import Literal
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from bamctl.attention.hook import detach
+from bamctl.attention.layouts import strided_as
+
+# A leaf for `torch.fx`, which looks for it in each module that calls it.
+torch.fx.wrap("strided_as")
 
 
 class ExtraBlock(nn.Module):
@@ -48,4 +53,4 @@ class ExtraBlock(nn.Module):
             return out
         # An in-place layer at the block's start would change x, which is needed after it.
         refined: Tensor = x + self.scale * (self.block(x.clone()) - x)
-        return refined
+        return strided_as(x, refined)

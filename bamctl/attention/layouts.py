@@ -5,7 +5,37 @@ from math import prod
 from typing import ClassVar
 
 import torch
+import torch.fx
 from torch import Tensor
+
+from bamctl.attention.watched import is_watched
+
+
+def empty_as(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Uninitialised memory with the strides of `x`, gaps too, which `torch.empty_like` closes."""
+    dtype, end = dtype or x.dtype, 0
+    for stride, length in sorted(zip(x.stride(), x.shape, strict=True)):
+        if length > 1 and stride <= end:
+            return torch.empty_like(x, dtype=dtype)  # Elements share memory, as after `expand`.
+        end += stride * (length - 1)
+    return torch.empty_strided(x.shape, x.stride(), dtype=dtype, device=x.device)
+
+
+@torch.fx.wrap
+def strided_as(x: Tensor, result: Tensor) -> Tensor:
+    """The result, which has the shape of `x`, in the order of memory of `x`.
+
+    Kernels round in another order when they read another order, and then a map that has not
+    changed at all does change what is made of it. A compiler or tracer has an order of its own.
+    """
+    if is_watched() or _strides(result) == _strides(x):
+        return result
+    return empty_as(x, result.dtype).copy_(result)
+
+
+def _strides(x: Tensor) -> list[int]:
+    """Along axes that have more than one element; others have any stride."""
+    return [stride for stride, length in zip(x.stride(), x.shape, strict=True) if length > 1]
 
 
 @dataclass(frozen=True)
@@ -93,8 +123,10 @@ class Tokens:
 
     def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
         """The patches in a row again, behind the prefix tokens of `x`."""
-        patches = maps.flatten(2).transpose(1, 2)
-        return torch.cat((x[:, : self.num_prefix_tokens], patches), dim=1)
+        tokens = maps.flatten(2).transpose(1, 2)
+        if self.num_prefix_tokens:
+            tokens = torch.cat((x[:, : self.num_prefix_tokens], tokens), dim=1)
+        return strided_as(x, tokens)
 
 
 Layout = Nchw | Nhwc | Tokens

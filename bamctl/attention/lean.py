@@ -13,6 +13,7 @@ import torch
 import torch.fx
 from torch import Tensor
 
+from bamctl.attention.layouts import empty_as
 from bamctl.attention.tails import Part
 from bamctl.attention.watched import is_watched
 
@@ -99,7 +100,7 @@ class _Gated(torch.autograd.Function):
         ctx.save_for_backward(maps, scale, *kept)
         ctx.combine = combine
         ctx.again = [(each.again, len(each.kept)) for each in parts]
-        result = torch.empty_like(maps)
+        result = empty_as(maps)
         for x, y, *own_parts in _blocks(maps, result, *(each.value for each in parts)):
             gate = _gate(own_parts, combine, out=y)
             torch.addcmul(x, x, gate if scale is None else gate.mul_(scale), out=y)

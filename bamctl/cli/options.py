@@ -131,8 +131,8 @@ class NetworkOptions:
     input: Annotated[
         list[str] | None,
         option(
-            "Input as channels x height x width, of a video channels x frames x height x width; "
-            "repeat for several. [what the model's weights expect]"
+            "Input as channels x height x width, of a video channels x frames x height x width, or "
+            "N for one number for each image; repeat for several. [what the model's weights expect]"
         ),
     ] = None
     arg: Annotated[
@@ -159,10 +159,19 @@ class NetworkOptions:
         """
         given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
-            given["args"] = dict(map(_keyword, given.pop("arg")))
+            given["args"] = _keywords(given.pop("arg"))
         if self.stages is not None and self.stages.isdecimal():
             given["stages"] = int(self.stages)
         return given
+
+
+def _keywords(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in map(_keyword, texts):
+        if name in found:
+            raise InputError(f"--arg {name} is given twice; give it once")
+        found[name] = value
+    return found
 
 
 def _keyword(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bamctl import example
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import BamctlError, InputError, first_line, let_through
 from bamctl.inputs import Inputs
 
 # A file of protocol buffers, which ONNX is, cannot be larger.
@@ -34,6 +34,7 @@ def export(model: nn.Module, inputs: Inputs) -> ExportedProgram:
         try:
             return torch.export.export(model.eval(), example.arguments(model, inputs))
         except Exception as error:
+            let_through(error)
             raise BamctlError(
                 f"torch.export cannot take {type(model).__name__}: {first_line(error)}; "
                 "--out x.py and x.safetensors can"
@@ -46,7 +47,8 @@ def _for_any_batch(model: nn.Module, inputs: Inputs) -> ExportedProgram | None:
     batch = tuple({0: Dim.AUTO} for _ in arguments)
     try:
         program = torch.export.export(model.eval(), arguments, dynamic_shapes=batch)
-    except Exception:
+    except Exception as error:
+        let_through(error)
         return None
     return program if takes_any_batch(program) else None
 
@@ -88,6 +90,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
             assert made is not None
             made.save(str(path), external_data=False)
     except Exception as error:
+        let_through(error)
         raise BamctlError(f"cannot be written as ONNX: {first_line(error)}; use .pt2") from error
 
 

@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 
 from bamctl import example, units
-from bamctl.errors import BamctlError, first_line
+from bamctl.errors import BamctlError, first_line, let_through
 from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.latency import setup as setups
 from bamctl.latency.setup import Setup
@@ -174,6 +174,7 @@ def measure(
     except BamctlError:
         raise
     except Exception as error:  # whatever a network or a compiler raises
+        let_through(error)
         if _is_out_of_memory(error):
             raise _too_large(batch_size, setup) from error
         raise BamctlError(

@@ -10,7 +10,7 @@ from bamctl.cut_points import CutPoint, Stage
 from bamctl.hyperparameters import Attention
 from bamctl.latency.placed import AddedLatency
 from bamctl.report.analysis_charts import cost_charts
-from bamctl.report.charts import NetworkSketch
+from bamctl.report.charts import Chart, NetworkSketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.network_charts import network_sketch, sketch_line
 from bamctl.report.wording import (
@@ -22,6 +22,7 @@ from bamctl.report.wording import (
     extents_data,
     fraction,
     left_out,
+    no_cut_point,
     nothing_to_place,
     overhead_data,
     settings,
@@ -33,20 +34,31 @@ def analysis_report(
 ) -> Report:
     """Stages, then strategies, then the conventions of the numbers."""
     network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
-    blocks: list[Table | str] = [_sketch(network), _stage_table(analysis, latency)]
-    if explain:
-        reasons = enumerate(_reasons(analysis), 1)
-        blocks.append("\n".join(f"stage {number}: {reason}" for number, reason in reasons))
-    blocks += [_strategy_table(analysis, latency), *_remarks(analysis), _footnote(analysis)]
+    blocks: list[Table | str]
+    charts: list[Chart]
+    if analysis.trunk.points:
+        blocks = [_sketch(network), *_tables(analysis, explain, latency), *_remarks(analysis)]
+        charts = [network, *cost_charts(analysis)]
+    else:
+        blocks, charts = [no_cut_point(analysis.model, analysis.trunk)], []
+    blocks.append(_footnote(analysis))
     if latency is not None:
         blocks.append(_latency_text(latency))
     records = [_point_data(analysis, point, latency) for point in analysis.trunk.points]
     data = _analysis_data(analysis, records)
     if latency is not None:
         _add_latency(data, latency)
-    return Report(
-        _heading(analysis), blocks, data, records, charts=[network, *cost_charts(analysis)]
-    )
+    return Report(_heading(analysis), blocks, data, records, charts=charts)
+
+
+def _tables(
+    analysis: Analysis, explain: bool, latency: AddedLatency | None
+) -> Iterable[Table | str]:
+    yield _stage_table(analysis, latency)
+    if explain:
+        reasons = enumerate(_reasons(analysis), 1)
+        yield "\n".join(f"stage {number}: {reason}" for number, reason in reasons)
+    yield _strategy_table(analysis, latency)
 
 
 def _heading(analysis: Analysis) -> str:

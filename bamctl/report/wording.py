@@ -20,8 +20,31 @@ CONVENTION = (
 )
 
 
+_MOST_NAMED = 5
+
+
+def no_cut_point(model: str, trunk: Trunk) -> str:
+    """That a network has no cut points, and what can be done."""
+    names = list(trunk.side_points)
+    if not names:
+        return (
+            f"{model} has no cut points: none of its modules returns a feature map once. Give an "
+            "input with height and width, or, where the network calls functions only, make what "
+            "computes a map a module."
+        )
+    named = ", ".join(names[:_MOST_NAMED])
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return (
+        f"{model} has no cut points: no module returns a feature map that every path through the "
+        f"network passes, so the strategies select nothing. These modules return a map beside "
+        f"others, and --where takes them by name: {named}{more}."
+    )
+
+
 def nothing_to_place(model: str, trunk: Trunk) -> str:
     """Why a strategy selects nothing in a network, and what to do instead."""
+    if not trunk.points:
+        return no_cut_point(model, trunk)
     bottlenecks, blocks = trunk.bottlenecks("all"), trunk.blocks
     if not bottlenecks and not blocks:
         why, instead = "no bottleneck and no block", "Name a cut point or a glob over them"

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bamctl import BAM
+from bamctl import BAM, insert
+from bamctl.attention.extra_block import ExtraBlock
 from bamctl.attention.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
+from tests.networks import ChannelMixer
 
 settings = pytest.mark.parametrize(
     ("variant", "init"), [(v, i) for v in ("paper", "official") for i in ("kaiming", "identity")]
@@ -113,3 +115,82 @@ def test_shape_is_that_of_the_tensor(layout: Layout) -> None:
 def test_another_number_of_tokens_is_refused() -> None:
     with pytest.raises(RuntimeError):
         BAM(8, layout=Tokens((3, 4), 1))(torch.zeros(2, 20, 8))
+
+
+def laid_out(shape: tuple[int, ...], order: tuple[int, ...], gap: int = 0) -> Tensor:
+    """Random numbers whose axes lie in memory in an order, the last of them with a gap behind."""
+    extents = [shape[axis] for axis in order]
+    extents[-1] += gap
+    x = torch.randn(extents)[..., : shape[order[-1]]]
+    return x.permute(*(order.index(axis) for axis in range(len(order))))
+
+
+@pytest.mark.parametrize("init", ["kaiming", "identity"])
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize(
+    ("layout", "shape", "order"),
+    [
+        (Nchw(), (2, 8, 3, 4), (0, 1, 2, 3)),
+        (Nchw(), (2, 8, 3, 4), (0, 2, 3, 1)),
+        (Nchw(), (2, 8, 3, 4), (1, 0, 3, 2)),
+        (Nhwc(), (2, 3, 4, 8), (0, 1, 2, 3)),
+        (Nhwc(), (2, 3, 4, 8), (0, 3, 1, 2)),
+        (Tokens((3, 4)), (2, 12, 8), (0, 1, 2)),
+        (Tokens((3, 4)), (2, 12, 8), (0, 2, 1)),
+        (Tokens((3, 4)), (2, 12, 8), (1, 0, 2)),
+        (Tokens((3, 4), 1), (2, 13, 8), (0, 2, 1)),
+        (Tokens((3, 4), 1), (2, 13, 8), (1, 0, 2)),
+        (Ncdhw(), (2, 8, 3, 4, 5), (0, 2, 3, 4, 1)),
+        (Ndhwc(), (2, 3, 4, 5, 8), (0, 4, 1, 2, 3)),
+    ],
+)
+def test_the_order_of_memory_is_kept(
+    layout: Layout, shape: tuple[int, ...], order: tuple[int, ...], gap: int, init: str
+) -> None:
+    x = laid_out(shape, order, gap)
+    y = BAM(8, layout=layout, init=init).eval()(x)
+    assert y.shape == x.shape
+    assert y.stride() == x.stride()
+    assert torch.equal(y, x) is (init == "identity")
+
+
+def test_a_map_whose_elements_share_memory_is_refined() -> None:
+    x = torch.randn(1, 8, 3, 4).expand(2, 8, 3, 4)
+    assert torch.equal(BAM(8, init="identity").eval()(x), x)
+
+
+def test_gradients_go_through_another_order_of_memory() -> None:
+    bam = BAM(8, layout=Tokens((3, 4), 1)).eval().double()
+    x = torch.randn(2, 8, 13, dtype=torch.double).transpose(1, 2).requires_grad_()
+    assert torch.autograd.gradcheck(bam, (x,))
+
+
+def test_identity_leaves_strided_tokens_bit_for_bit() -> None:
+    """A linear layer rounds in another order when it reads another order of memory."""
+    torch.manual_seed(0)
+    model = PatchMixer().eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before = model(x)
+        insert(model, {"where": "block", "attention": {"init": "identity"}}, input_shape="3x64x64")
+        assert list(model.inserted) == ["one", "two"]
+        assert torch.equal(model(x), before)
+
+
+class PatchMixer(nn.Module):
+    """Tokens straight from the patch embedding, whose channels lie apart in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 192, 16, 16)
+        self.one, self.two = ChannelMixer(192), ChannelMixer(192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(self.embed(x).flatten(2).transpose(1, 2))).mean(1)
+
+
+def test_an_extra_block_keeps_the_order_of_memory() -> None:
+    x = torch.randn(2, 8, 13).transpose(1, 2)
+    y = ExtraBlock(nn.Linear(8, 8), init="identity")(x)
+    assert y.stride() == x.stride()
+    assert torch.equal(y, x)

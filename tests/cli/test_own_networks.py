@@ -190,3 +190,45 @@ def test_several_files_at_once(bamctl: object, tmp_path: Path) -> None:
     program = torch.export.load(tmp_path / "net.pt2").module()
     with torch.no_grad():
         assert torch.allclose(model(image), program(image), atol=1e-5)
+
+
+PATHS = """
+from torch import nn
+
+class Mixed(nn.Module):
+    '''Two ways from the image to the answer, which no map is on alone.'''
+
+    def __init__(self, wide=4):
+        super().__init__()
+        self.one, self.two = (nn.Conv2d(3, wide, 3, 2, 1) for _ in range(2))
+        self.head = nn.Linear(2 * wide, 5)
+
+    def forward(self, x):
+        import torch
+        return self.head(torch.cat([self.one(x).mean((2, 3)), self.two(x).mean((2, 3))], 1))
+
+class Vectors(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+"""
+
+
+def test_a_network_without_cut_points_is_told_so(bamctl: object, tmp_path: Path) -> None:
+    (tmp_path / "paths.py").write_text(PATHS)
+    text = " ".join(bamctl("analyze", "paths:Mixed", "--input", "3x16x16").stdout.split())
+    assert "Mixed has no cut points" in text
+    assert "--where takes them by name: one, two." in text
+    assert "one bar a block" not in text
+    assert "strategy" not in text
+    # Two convolutions of 3x3x3 to 4 channels of 8x8, and the head.
+    assert f"{2 * 4 * 27 * 64 + 40:,} MACs" in text
+    done = bamctl("insert", "paths:Mixed", "--input", "3x16x16", "--where", "one")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(bamctl("analyze", "paths:Vectors", "--input", "6", "--explain").stdout.split())
+    assert "Vectors has no cut points: none of its modules returns a feature map" in text
+
+
+def test_an_argument_that_is_given_twice_is_refused(bamctl: object, tmp_path: Path) -> None:
+    (tmp_path / "paths.py").write_text(PATHS)
+    given = ["analyze", "paths:Mixed", "--arg", "wide=4", "--arg", "wide=5"]
+    assert_one_line_error(bamctl(*given), "--arg wide is given twice")

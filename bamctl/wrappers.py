@@ -1,0 +1,119 @@
+"""Networks that are wrapped, compiled or converted already, where a change would have no effect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from bamctl.errors import InputError
+
+
+@dataclass(frozen=True)
+class _Wrapper:
+    """One way in which a network is no plain one.
+
+    `matches` recognises it, `why` says what is wrong with changing it, `instead` what to do, with
+    `{verb}` for what was asked for. `traceable` tells that it can be analysed as it is.
+    """
+
+    matches: Callable[[nn.Module], bool]
+    why: str
+    instead: str
+    traceable: bool = False
+
+
+def _of_class(*names: str) -> Callable[[nn.Module], bool]:
+    """By the names of PyTorch's classes, which are imported only by who uses them."""
+
+    def matches(model: nn.Module) -> bool:
+        kinds = type(model).__mro__
+        return any(
+            kind.__name__ in names and kind.__module__.startswith("torch.") for kind in kinds
+        )
+
+    return matches
+
+
+_is_graph = _of_class("GraphModule")
+
+_WRAPPERS = (
+    _Wrapper(
+        _of_class("DistributedDataParallel"),
+        "is wrapped in DistributedDataParallel, which averages the gradients that it found when it "
+        "was made, and no others",
+        "{verb} the network in it (.module), and wrap that anew",
+        traceable=True,
+    ),
+    _Wrapper(
+        _of_class("DataParallel"),
+        "is wrapped in DataParallel, whose copies would all apply one module, on one device",
+        "{verb} the network in it (.module), and use DistributedDataParallel",
+        traceable=True,
+    ),
+    _Wrapper(
+        _of_class("FullyShardedDataParallel", "FSDPModule"),
+        "is sharded already, and a new module would not be",
+        "{verb} the network before it is sharded",
+    ),
+    _Wrapper(
+        _of_class("OptimizedModule"),
+        "is compiled, and what is compiled takes no notice",
+        "{verb} the network in it (._orig_mod), and compile that anew",
+    ),
+    _Wrapper(
+        lambda model: getattr(model, "_compiled_call_impl", None) is not None,
+        "is compiled in place by model.compile(), and what is compiled takes no notice",
+        "{verb} the network before that",
+    ),
+    _Wrapper(
+        _of_class("ScriptModule"),
+        "is TorchScript, which cannot be changed or analysed",
+        "{verb} the network before torch.jit",
+    ),
+    _Wrapper(
+        # PyTorch takes away `eval` of a graph that it has exported.
+        lambda model: _is_graph(model) and "eval" in vars(model),
+        "is a graph of torch.export, which has no modules",
+        "{verb} the network before it is exported",
+    ),
+)
+
+
+def refuse(model: nn.Module, verb: str, *, name: str = "") -> None:
+    """Refuse to change a network, or a module in it by its name, that is no plain one.
+
+    Args:
+        model: what is to be changed.
+        verb: what is to be done, as `insert into`.
+        name: of the module in the network; the network itself where left out.
+
+    Raises:
+        InputError: it is wrapped, compiled or converted; says what to do instead.
+    """
+    for wrapper in _WRAPPERS:
+        if wrapper.matches(model):
+            what = f"module {name!r}" if name else "the network"
+            raise InputError(f"{what} {wrapper.why}; {wrapper.instead.format(verb=verb)}")
+
+
+def refuse_untraceable(model: nn.Module) -> None:
+    """Refuse to trace a network that PyTorch's tracer cannot follow.
+
+    Raises:
+        InputError: it is compiled, sharded or converted; says what to do instead.
+    """
+    if not any(wrapper.traceable and wrapper.matches(model) for wrapper in _WRAPPERS):
+        refuse(model, "analyse")
+
+
+def refuse_graph(model: nn.Module) -> None:
+    """Refuse to look for blocks in a graph of torch.fx.
+
+    Raises:
+        InputError: it is one.
+    """
+    if _is_graph(model):
+        raise InputError(
+            "the network is a graph of torch.fx, whose blocks are no modules any more; insert into "
+            "the network before it is traced, or name layers of the graph under 'where'"
+        )
