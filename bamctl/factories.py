@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import InputError, did_you_mean, first_line
+from bamctl.errors import InputError, check_machine, did_you_mean, first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +42,7 @@ def build(name: str, **options: Any) -> "nn.Module":
         made = factory(**options)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        check_machine(error, f"{name}({given}) failed")
         raise InputError(
             f"{name}({given}) failed: {type(error).__name__}: {first_line(error)}"
         ) from error
@@ -62,6 +63,7 @@ def _imported(name: str) -> Any:
             f"{name} cannot be imported: {first_line(error)}; run where it is, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        check_machine(error, f"{name} cannot be imported")
         raise InputError(
             f"{name} cannot be imported: {type(error).__name__}: {first_line(error)}"
         ) from error

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import BamctlError, InputError, did_you_mean, first_line
+from bamctl.errors import BamctlError, InputError, blame, did_you_mean, first_line
 from bamctl.inputs import Input, Inputs
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def build(
             f"cannot download the weights of {name}: {first_line(error)}; give a file to --weights"
         ) from error
     except Exception as error:  # whatever a builder raises
-        raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
+        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
     return made
 
 

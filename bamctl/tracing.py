@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import example, inputs, operator_costs
-from bamctl.errors import InputError, first_line
+from bamctl.errors import InputError, check_machine, first_line
 from bamctl.restoring import left_as_found
 from bamctl.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
 from bamctl.structures import tensors
@@ -128,6 +128,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
     try:
         analysis, recorder, num_inputs = _recorded(model, given)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        check_machine(error, f"{type(model).__name__} cannot run")
         raise InputError(_why_it_stopped(model, given, error)) from error
     counted = analysis.by_module_and_operator()
     return Trace(

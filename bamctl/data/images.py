@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from bamctl.errors import check_machine
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -117,7 +119,8 @@ class FileImages:
                 image = self.read(self.indices[index]).convert(
                     {1: "L", 3: "RGB"}[self.num_channels]
                 )
-            except _UNREADABLE:
+            except _UNREADABLE as error:
+                check_machine(error, f"cannot read {self.name(self.indices[index])}")
                 unreadable.append(self.name(self.indices[index]))
                 continue
             pixels.append(self._sized(image, None if draws is None else int(draws[row])))

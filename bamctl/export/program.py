@@ -64,8 +64,11 @@ def takes_any_batch(program: ExportedProgram) -> bool:
 
 def write_program(program: ExportedProgram, path: Path) -> None:
     """Write a `.pt2` file."""
-    with _quiet(), path.open("wb") as file:
-        torch.export.save(program, file)
+    # In memory first: PyTorch's own writer aborts the process where the disk is full.
+    content = io.BytesIO()
+    with _quiet():
+        torch.export.save(program, content)
+    path.write_bytes(content.getbuffer())
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:

@@ -7,6 +7,7 @@ from bamctl.evidence import Evidence, compare
 from bamctl.search.engines import Engine, Job, outcomes
 from bamctl.search.space import Space
 from bamctl.training.arms import BASELINE
+from bamctl.training.lines import ConfirmationLine
 from bamctl.training.run_folder import JsonLines
 
 
@@ -37,7 +38,7 @@ def confirm(
         BamctlError: a candidate cannot be trained, or the file cannot be written.
     """
     arms = {BASELINE: (0,) * len(space.places), **members}
-    lines = JsonLines(file, ("codes", "seed"))
+    lines = JsonLines(file, ("codes", "seed"), ConfirmationLine)
     known = {(tuple(line["codes"]), line["seed"]): line["accuracy"] for line in lines.lines}
     jobs = {
         (codes, seed): Job(space.sites(codes), steps, (seed,))

@@ -13,19 +13,20 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 from torch import nn
 
 from bamctl import checkpoints
-from bamctl.errors import BamctlError, InputError, first_line
-from bamctl.files import make_run_folder
+from bamctl.errors import BamctlError, InputError, appended
+from bamctl.files import check_can_read, make_folder, make_run_folder, short_name
 from bamctl.placement import Placement
 from bamctl.training import state as states
 from bamctl.training.config import TrainingConfig
+from bamctl.training.lines import EvaluationLine, Line, TimingLine
 from bamctl.training.state import State
 
 _CONFIG = "config.yaml"
@@ -39,9 +40,17 @@ class JsonLines:
     interruption stands once.
     """
 
-    def __init__(self, path: Path, keys: tuple[str, ...], *, is_writer: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keys: tuple[str, ...],
+        schema: type[Line] = Line,
+        *,
+        is_writer: bool = True,
+    ) -> None:
         self.path = path
         self._keys = keys
+        self._schema = schema
         self._is_writer = is_writer
         self.lines: list[dict[str, Any]] = []
         if path.exists():
@@ -62,13 +71,15 @@ class JsonLines:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            os.truncate(self.path, size)
+            with suppress(OSError):
+                os.truncate(self.path, size)
             raise BamctlError(
                 f"cannot write {self.path}: {error.strerror}; {_go_on(self.path.parent)}"
             ) from error
         self.lines.append(dict(line))
 
     def _read(self) -> None:
+        check_can_read(self.path)
         content = self.path.read_bytes()
         whole, newline, _ = content.rpartition(b"\n")
         size = len(whole + newline)
@@ -79,7 +90,8 @@ class JsonLines:
             try:
                 self.lines.append(json.loads(line))
                 self._key(self.lines[-1])
-            except (ValueError, KeyError, TypeError):
+                self._schema.model_validate(self.lines[-1])
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise InputError(
                     f"{self.path}:{number}: not a line of ours; the run cannot go on"
                 ) from None
@@ -107,9 +119,11 @@ class RunFolder:
         except Timeout:
             raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
         self.metrics = JsonLines(
-            path / "metrics.jsonl", ("arm", "seed", "step"), is_writer=is_writer
+            path / "metrics.jsonl", ("arm", "seed", "step"), EvaluationLine, is_writer=is_writer
         )
-        self.timing = JsonLines(path / "timing.jsonl", ("arm", "seed"), is_writer=is_writer)
+        self.timing = JsonLines(
+            path / "timing.jsonl", ("arm", "seed"), TimingLine, is_writer=is_writer
+        )
 
     def close(self) -> None:
         """Let others have the folder."""
@@ -158,11 +172,9 @@ class RunFolder:
             self._write(self.path / "snapshots" / name, network, placement)
 
     def _write(self, path: Path, network: nn.Module, placement: Placement | None) -> None:
-        path.parent.mkdir(exist_ok=True)
-        try:
+        with appended(_go_on(self.path)):
+            make_folder(path.parent)
             checkpoints.write(path, network, placement)
-        except (InputError, SafetensorError) as error:
-            raise BamctlError(f"{first_line(error)}; {_go_on(self.path)}") from error
 
     def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
         """Keep a state, and the one before it.
@@ -173,7 +185,7 @@ class RunFolder:
         if not self._is_writer:
             return
         folder = self._states(arm, seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         states.write(folder / f"step-{step:09}.safetensors", state())
         for old in sorted(folder.glob("step-*.safetensors"))[:-_KEPT_STATES]:
             old.unlink()
@@ -228,4 +240,4 @@ def _go_on(folder: Path) -> str:
 
 
 def _file_name(arm: str) -> str:
-    return re.sub(r"[^\w.-]", "_", arm)
+    return short_name(re.sub(r"[^\w.-]", "_", arm))
