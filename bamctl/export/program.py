@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bamctl import example
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import BamctlError, InputError, check_machine, first_line
 from bamctl.inputs import Inputs
 
 # A file of protocol buffers, which ONNX is, cannot be larger.
@@ -91,6 +91,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
             assert made is not None
             made.save(str(path), external_data=False)
     except Exception as error:
+        check_machine(error, "cannot write ONNX")
         raise BamctlError(f"cannot be written as ONNX: {first_line(error)}; use .pt2") from error
 
 

@@ -103,9 +103,9 @@ def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
     pages = [page for path in paths for page in read_pages(path)]
     try:
         return len(pages), render_pages(pages)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
         # Each value has its type, and yet they need not fit each other, as rows and columns do.
-        raise InputError(f"a report in these pages is damaged: {first_line(error)}") from error
+        raise blame(error, "a report in these pages is damaged", first_line(error)) from error
 
 
 def _command() -> str:
