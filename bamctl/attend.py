@@ -15,7 +15,8 @@ from bamctl.attention.hook import attached
 from bamctl.attention.lean import COMBINE
 from bamctl.data import IMAGENET
 from bamctl.data.images import eight_bit
-from bamctl.errors import InputError, first_line
+from bamctl.errors import InputError, blame, first_line
+from bamctl.files import check_can_read
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site
 
@@ -78,6 +79,7 @@ def open_image(
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise InputError("the network's input is no image of one or three channels")
     channels, height, width = shape
+    check_can_read(path)
     try:
         with Pillow.open(path) as opened:
             # As a camera was held, not as it wrote.
@@ -86,7 +88,7 @@ def open_image(
             turned.format = opened.format
             whole = eight_bit(turned).convert("RGB")
     except Exception as error:  # whatever a decoder makes of somebody's bytes
-        raise InputError(f"cannot read {path} as an image: {first_line(error)}") from error
+        raise blame(error, f"cannot read {path} as an image", first_line(error)) from error
     sized = whole.convert("L" if channels == 1 else "RGB").resize((width, height))
     values = torch.from_numpy(np.array(sized, dtype=np.float32) / 255)
     pixels = values.reshape(height, width, channels).permute(2, 0, 1)

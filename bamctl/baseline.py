@@ -11,9 +11,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bamctl.budget import Metric, parse_limit
-from bamctl.errors import BamctlError, InputError
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.figures import Figure
-from bamctl.files import write_text
+from bamctl.files import check_can_read, write_text
 
 SCHEMA = 1
 _LIBRARIES = ("torch", "torchvision", "fvcore")
@@ -90,9 +90,10 @@ def load(path: Path) -> Baseline:
     """
     anew = f"make one with `bamctl check --save-baseline {path}`"
     try:
+        check_can_read(path)
         data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BamctlError(f"no baseline at {path} ({error.strerror}); {anew}") from error
+    except (InputError, OSError) as error:
+        raise BamctlError(f"no baseline at {path} ({first_line(error)}); {anew}") from error
     except (ValueError, RecursionError) as error:
         raise BamctlError(f"{path} is not JSON; {anew}") from error
     found = data.get("schema") if isinstance(data, dict) else None

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bamctl.attention.hook import HOLDER
-from bamctl.errors import InputError, first_line
-from bamctl.files import atomic_path
+from bamctl.errors import InputError, blame, first_line
+from bamctl.files import atomic_path, check_can_read
 from bamctl.placement import Placement
 
 # How often a batch norm was updated, which matters to none that has a momentum. Files of old
@@ -68,7 +68,9 @@ def read(path: Path) -> Checkpoint:
 
     Raises:
         InputError: the file cannot be read, is corrupt, or holds something else than tensors.
+        BamctlError: there is too little memory for it.
     """
+    check_can_read(path)
     try:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
@@ -78,15 +80,15 @@ def read(path: Path) -> Checkpoint:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: not loaded, it holds more than tensors or is no checkpoint; save "
             "model.state_dict(), not the model"
         ) from error
-    except (RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a checkpoint, or damaged: {first_line(error)}") from error
+    except Exception as error:  # an unpickler raises whatever somebody's bytes lead it to
+        raise blame(
+            error, str(path), f"not a checkpoint, or damaged: {first_line(error)}"
+        ) from error
     return Checkpoint(path, _tensors(path, loaded), None)
 
 
@@ -114,6 +116,7 @@ def write(
     }
     with atomic_path(path) as temporary:
         save_file(state, temporary, {**_metadata(placement), **(more or {})})
+        _sort_metadata(temporary)
 
 
 def write_state(path: Path, model: nn.Module) -> None:
@@ -124,7 +127,16 @@ def write_state(path: Path, model: nn.Module) -> None:
     """
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        save(state, temporary)
+
+
+def save(value: object, path: Path) -> None:
+    """Write by `torch.save`, in the same bytes whatever the file is called.
+
+    Given a path, PyTorch writes its name into the file, and hides the cause of a failed write.
+    """
+    with path.open("wb") as file:
+        torch.save(value, file)
 
 
 def file_size(state: Mapping[str, Tensor]) -> int:
@@ -143,8 +155,21 @@ def file_size(state: Mapping[str, Tensor]) -> int:
         kind = _TYPES[tensor.dtype]
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [position, end]}
         position = end
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    return 8 + -(-len(text) // 8) * 8 + position
+    return 8 + -(-len(_compact(header)) // 8) * 8 + position
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order; the format's library shuffles them."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(_compact(header).ljust(size))
+
+
+def _compact(header: Mapping[str, Any]) -> bytes:
+    return json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _metadata(placement: Placement | None) -> dict[str, str]:
@@ -191,7 +216,10 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
     wrong = [f"{len(names)} {what}: {_few(names)}" for what, names in misfits.items() if names]
     if wrong:
         raise InputError(f"the weights do not fit the network: {'; '.join(wrong)}")
-    model.load_state_dict(dict(state), strict=False)
+    try:
+        model.load_state_dict(dict(state), strict=False)
+    except RuntimeError as error:  # a type of number that cannot be copied
+        raise blame(error, "the weights do not fit the network") from error
 
 
 def _loses_values(tensor: Tensor, dtype: torch.dtype) -> bool:

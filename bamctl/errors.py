@@ -1,11 +1,37 @@
 """The errors that bamctl raises on purpose, each with the exit code that it means."""
 
+import errno
+import os
+import re
 import signal
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import CodeType
 from typing import Any
+
+NO_MEMORY = "not enough memory"
+
+# What the machine has too little of, or does badly; every other error number is about a path.
+_MACHINE = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOSPC,
+    }
+)
+
+# Libraries in Rust and C++ report these in the text of a RuntimeError or an ImportError.
+_ERRNO = re.compile(r"\(os error (\d+)\)")
+_MEMORY = re.compile(
+    "allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment", re.IGNORECASE
+)
 
 
 class BamctlError(Exception):
@@ -73,3 +99,86 @@ def _code(handler: Any) -> CodeType | None:
     if not hasattr(handler, "__code__"):
         handler = getattr(handler, "__call__", None)  # noqa: B004 - for its code, not a test
     return getattr(handler, "__code__", None)
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """What the machine lacked, where that is behind an error or its causes; else None.
+
+    Covers a full disk, a quota, a file size limit, a failing device, too many open files, and
+    memory that PyTorch, NumPy or the dynamic linker could not get.
+
+    >>> machine_fault(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device'
+    >>> machine_fault(FileNotFoundError(errno.ENOENT, "No such file or directory")) is None
+    True
+    """
+    return next(filter(None, map(_lacking, _chain(error))), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _lacking(error: BaseException) -> str | None:
+    if isinstance(error, InputError):
+        return None
+    text = str(error)
+    found = _ERRNO.search(text)
+    number = error.errno if isinstance(error, OSError) else found and int(found[1])
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):
+        return NO_MEMORY
+    return os.strerror(number) if number in _MACHINE else None
+
+
+def check_machine(error: BaseException, what: str, then: str = "") -> None:
+    """Raise a BamctlError where the machine is behind an error.
+
+    Args:
+        error: what was raised, by somebody else's code or for somebody's bytes.
+        what: what could not be done, such as `cannot read x.png`.
+        then: what follows from that, at the end of the message.
+
+    Raises:
+        BamctlError: the machine lacked something.
+    """
+    lacking = machine_fault(error)
+    if lacking is not None:
+        raise BamctlError(f"{what}: {lacking}{then}") from error
+
+
+def blame(error: BaseException, what: str, why: str | None = None) -> BamctlError:
+    """The error to raise for another one: an InputError, unless the machine lacked something.
+
+    Args:
+        error: what was raised.
+        what: what could not be done, such as `cannot write x.yaml`.
+        why: the reason, where it is the input; the first line of the error where left out.
+
+    >>> blame(OSError(errno.ENOSPC, "No space left on device"), "cannot write x").exit_code
+    3
+    >>> blame(IsADirectoryError(errno.EISDIR, "Is a directory"), "cannot write x")
+    InputError('cannot write x: Is a directory')
+    """
+    lacking = machine_fault(error)
+    if lacking is not None:
+        return BamctlError(f"{what}: {lacking}")
+    return InputError(f"{what}: {why or getattr(error, 'strerror', None) or first_line(error)}")
+
+
+@contextmanager
+def appended(advice: str) -> Iterator[None]:
+    """Append what is kept, or what to do, if anything, to the message of an error raised inside.
+
+    >>> with appended("the rest is kept"):
+    ...     raise InputError("cannot write x")
+    Traceback (most recent call last):
+    bamctl.errors.InputError: cannot write x; the rest is kept
+    """
+    try:
+        yield
+    except BamctlError as error:
+        raise type(error)("; ".join(filter(None, (str(error), advice)))) from error

@@ -6,7 +6,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import InputError, described, did_you_mean, first_line, let_through
+from bamctl.errors import (
+    InputError,
+    check_machine,
+    described,
+    did_you_mean,
+    first_line,
+    let_through,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +50,7 @@ def build(name: str, /, **options: Any) -> "nn.Module":
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         let_through(error)
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
@@ -62,6 +70,7 @@ def _imported(name: str) -> Any:
         ) from error
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         let_through(error)
+        check_machine(error, f"{name} cannot be imported")
         raise InputError(f"{name} cannot be imported: {described(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bamctl.errors import InputError
+from bamctl.errors import InputError, blame
+from bamctl.files import make_folder
 
 _LOCK = ".lock"
 
@@ -20,12 +21,10 @@ def make(path: Path) -> FileLock:
 
     Raises:
         InputError: there is something already, it is in use, or it cannot be made.
+        BamctlError: the disk is full or failing.
     """
     _check_free(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    make_folder(path)
     lock = hold(path)
     try:
         # What another program has made since the first look.
@@ -48,7 +47,7 @@ def hold(path: Path) -> FileLock:
     except Timeout:
         raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
     except OSError as error:
-        raise InputError(f"cannot use the folder {path}: {error.strerror or error}") from error
+        raise blame(error, f"cannot use the folder {path}") from error
     return lock
 
 

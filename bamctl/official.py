@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from bamctl.attention.bam import BAM
 from bamctl.attention.hook import HOLDER
-from bamctl.checkpoints import COUNTER
+from bamctl.checkpoints import COUNTER, save
 from bamctl.errors import InputError
 from bamctl.files import atomic_path
 
@@ -82,7 +81,7 @@ def write(path: Path, model: nn.Module) -> None:
         for name, tensor in model.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        torch.save({"state_dict": state}, temporary)
+        save({"state_dict": state}, temporary)
 
 
 def _names(model: nn.Module) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import BamctlError, InputError, did_you_mean, first_line, let_through
+from bamctl.errors import BamctlError, InputError, blame, did_you_mean, first_line, let_through
 from bamctl.inputs import Input, Inputs
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def build(
         ) from error
     except Exception as error:  # whatever a builder raises
         let_through(error)
-        raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
+        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
     return made
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import BamctlError, InputError, did_you_mean, first_line
+from bamctl.errors import BamctlError, InputError, blame, did_you_mean, first_line
 from bamctl.inputs import Input, Inputs
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def build(
         _check_inputs(name, inputs)
     if weights is not None:
         _check_weights(name, weights, num_classes)
+    if args and "weights" in args:
+        raise InputError("--arg weights is no argument here; name weights with --weights")
     given = options(name, inputs=inputs, num_classes=num_classes, args=args)
     make = partial(_made, name, stem, weights=weights, **given)
     try:
@@ -112,7 +114,7 @@ def build(
             f"cannot download {weights} of {name}: {first_line(error)}; give a file to --weights"
         ) from error
     except (ValueError, RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{name} cannot be built so: {first_line(error)}") from error
+        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
     return model
 
 

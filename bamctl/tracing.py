@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import example, inputs, operator_costs, stand_ins
-from bamctl.errors import InputError, let_through
+from bamctl.errors import InputError, check_machine, let_through
 from bamctl.mac_formulas import shape_of
 from bamctl.recorder import Item, ModuleCall, Recorder, drop_unused, keep_unused
 from bamctl.restoring import left_as_found
@@ -115,6 +115,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         analysis, recorder, num_inputs = _recorded(model, given)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         let_through(error)
+        check_machine(error, f"{type(model).__name__} cannot run")
         raise InputError(why_it_stopped(model, given, error, _analyze)) from error
     counted = {unquote(name): costs for name, costs in analysis.by_module_and_operator().items()}
     return Trace(

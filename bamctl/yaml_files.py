@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from bamctl.errors import InputError
-from bamctl.files import write_text
+from bamctl.errors import InputError, blame
+from bamctl.files import check_can_read, write_text
 
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
@@ -77,9 +77,8 @@ def value(text: str) -> Any:
 
 
 def _read(path: Path) -> str:
+    check_can_read(path)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is no regular file; name a YAML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -89,7 +88,7 @@ def _read(path: Path) -> str:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise blame(error, f"{path}: cannot be read") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -139,7 +138,7 @@ def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, 
         return _mapping(path, node, key_path, lines)
     try:
         return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except Exception as error:  # a tag such as !!int meets a text that its reader did not expect
         raise InputError(
             f"{path}:{node.start_mark.line + 1}: {node.value!r} cannot be read as a value"
         ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -192,3 +193,36 @@ def test_complex_weights_are_kept_in_a_complex_network(ending: str, tmp_path: Pa
     again = Typed(torch.complex64)
     checkpoints.load_state(again, checkpoints.read(path).state)
     assert again.weight.tolist() == [1 + 2j, 3j]
+
+
+def test_the_same_network_has_the_same_bytes(tmp_path: Path) -> None:
+    placement = Placement(where="alpha")
+    model = insert(Unseen(), placement, input_shape=SHAPE)
+    found: dict[str, set[bytes]] = {".safetensors": set(), ".pth": set()}
+    # The order of two entries of metadata was drawn anew for each file.
+    for number in range(12):
+        paths = {ending: tmp_path / f"{number}{ending}" for ending in found}
+        checkpoints.write(paths[".safetensors"], model, placement)
+        checkpoints.write_state(paths[".pth"], model)
+        for ending, path in paths.items():
+            found[ending].add(path.read_bytes())
+    assert {ending: len(each) for ending, each in found.items()} == {".safetensors": 1, ".pth": 1}
+    with safe_open(paths[".safetensors"], framework="pt") as file:
+        assert file.metadata() == {"format": "pt", "bamctl_placement": placement.to_json()}
+        assert torch.equal(file.get_tensor("entry.weight"), model.entry.weight)
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_a_pipe_is_no_checkpoint(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name}: cannot be read: it is no regular file"):
+        checkpoints.read(tmp_path / name)
+
+
+def test_a_file_that_asks_for_more_memory_than_there_is(tmp_path: Path) -> None:
+    # A header of the format without its tensor: 2**60 bytes of float32 are announced.
+    header = b'{"w":{"dtype":"F32","shape":[288230376151711744],"data_offsets":[0,%d]}}' % 2**60
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(InputError, match="not a checkpoint, or damaged"):
+        checkpoints.read(path)

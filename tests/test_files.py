@@ -1,13 +1,14 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from bamctl.errors import InputError
-from bamctl.files import atomic_path, check_can_write, write_text
+from bamctl.errors import BamctlError, InputError
+from bamctl.files import atomic_path, check_can_read, check_can_write, write_text
 
 
 def test_write_and_overwrite(tmp_path: Path) -> None:
@@ -34,11 +35,47 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_full_disk_is_an_input_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_full_disk_is_the_machines_fault(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.txt"
-    with pytest.raises(InputError, match="No space left"), atomic_path(path):
-        raise OSError(28, "No space left on device")
+    with pytest.raises(BamctlError, match=r"a\.txt: \w+") as error, atomic_path(path):
+        raise OSError(number, os.strerror(number))
+    assert error.value.exit_code == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_full_disk_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(BamctlError, match=r"a\.txt is as it was"), atomic_path(path) as temporary:
+        # As safetensors reports it.
+        raise RuntimeError(f"I/O error: {temporary.write_text('half')} (os error 28)")
+    assert path.read_text() == "old"
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_work(tmp_path: Path) -> None:
+    longest = tmp_path / ("a" * 255)
+    write_text(longest, "fits")
+    assert longest.read_text() == "fits"
+    with pytest.raises(InputError, match="File name too long"):
+        check_can_write(tmp_path / ("a" * 256))
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "link").symlink_to("a.txt")
+    for name in ("a.txt", "link"):
+        check_can_read(tmp_path / name)
+    for name, words in {
+        "pipe": "no regular file, but a pipe",
+        ".": "no regular file, but a folder",
+        "none": "No such file",
+        "a" * 256: "File name too long",
+        "a\0b": "null",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            check_can_read(tmp_path / name)
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

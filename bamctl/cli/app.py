@@ -17,6 +17,7 @@ from bamctl.cli.analyze import analyze
 from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
 from bamctl.cli.check import check
+from bamctl.cli.faults import explained, warnings_held
 from bamctl.cli.insert import insert
 from bamctl.cli.latency import latency
 from bamctl.cli.models import models
@@ -25,7 +26,6 @@ from bamctl.cli.report import report
 from bamctl.cli.schema import schema
 from bamctl.cli.search import search
 from bamctl.cli.train import train
-from bamctl.errors import BamctlError
 
 app = typer.Typer(
     help="Where an attention module goes in a network, what it costs there, and whether it helps.",
@@ -65,12 +65,10 @@ def program(
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
-        code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
+        with warnings_held():
+            code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
         print(end="", flush=True)
         return code if isinstance(code, int) else 0
-    except BamctlError as error:
-        say(f"error: {' '.join(str(error).split())}")
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return 130
@@ -78,29 +76,37 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has seen enough; the interpreter must not flush to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        # A full disk, too many open files: nothing that a log of ours would explain.
-        say(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        return 3
-    except Exception as error:  # the error boundary
-        return _usage_or_bug(error, arguments)
+    except BaseException as error:  # the error boundary
+        return _said(error, arguments)
 
 
-def _usage_or_bug(error: Exception, arguments: Sequence[str]) -> int:
+def _said(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say what went wrong in one line, and return the exit code that it means."""
     # typer carries its own click since 0.26 and had click's errors before; both say it so.
     message = getattr(error, "format_message", None)
     if callable(message):
         text = " ".join(message().split()).replace("Value error, ", "").rstrip(".")
-        known = {each.__name__ for each in COMMANDS}
-        command = next((word for word in arguments if word in known), "")
+        names = {each.__name__ for each in COMMANDS}
+        command = next((word for word in arguments if word in names), "")
         say(f"error: {text}; see `{' '.join(filter(None, ('bamctl', command, '--help')))}`")
         return 2
-    handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
-    with os.fdopen(handle, "w", encoding="utf-8") as log:
-        log.write(f"bamctl {__version__}, Python {sys.version}, {sys.argv}\n")
-        traceback.print_exception(error, file=log)
-    say(f"error: a bug in bamctl: {type(error).__name__}; please report it with the log at {path}")
+    known = explained(error)
+    if known is not None:
+        say(f"error: {known}")
+        return known.exit_code
+    say(f"error: a bug in bamctl: {type(error).__name__}; please report it with {_logged(error)}")
     return 3
+
+
+def _logged(error: BaseException) -> str:
+    try:
+        handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
+        with os.fdopen(handle, "w", encoding="utf-8") as log:
+            log.write(f"bamctl {__version__}, Python {sys.version}, {sys.argv}\n")
+            traceback.print_exception(error, file=log)
+    except OSError as full:
+        return f"what you did; a log cannot be written: {full.strerror}"
+    return f"the log at {path}"
 
 
 def main() -> NoReturn:

@@ -21,7 +21,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.errors import InputError
-from bamctl.files import atomic_path, check_can_write
+from bamctl.files import atomic_path, check_can_read, check_can_write
 
 if TYPE_CHECKING:
     from bamctl.insertion import Insertion
@@ -67,8 +67,7 @@ def attend(
             raise InputError("--out is one .png of one image; for several, use --format html")
         check_can_write(out)
     for path in images:
-        if not path.is_file():
-            raise InputError(f"cannot read {path}: there is no such file")
+        check_can_read(path)
     statistics = {n: _numbers(n, text) for n, text in (("mean", mean), ("std", std)) if text}
     if weights is None:
         say("note: without --weights, attention is untrained, and looks nowhere in particular")

@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
 from bamctl import __version__
-from bamctl.errors import InputError
+from bamctl.errors import BamctlError
 from bamctl.files import write_text
 from bamctl.report.document import Report
 
@@ -48,7 +48,7 @@ def write(key: str, report: Report) -> None:
     """Keep a report; where that cannot be done, it is done without."""
     text = TypeAdapter(Report).dump_json(report).decode()
     path = _path(key)
-    with suppress(OSError, InputError):
+    with suppress(OSError, BamctlError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps({"key": key, "digest": _digest(text), "report": text}))
 

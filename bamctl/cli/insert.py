@@ -18,7 +18,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
-from bamctl.errors import InputError
+from bamctl.errors import InputError, appended
 from bamctl.files import check_can_write
 
 if TYPE_CHECKING:
@@ -102,8 +102,11 @@ def _insert(
 
     state = checkpoint.state if checkpoint else None
     network, inserted = build_and_insert(wanted, None if checkpoint else weights, state)
-    written = (_write(file, network, inserted, layout) for file in files)
-    return inserted, [each for each in written if each is not None]
+    exported = []
+    for count, file in enumerate(files):
+        with appended(f"kept: {', '.join(map(str, files[:count]))}" if count else ""):
+            exported.append(_write(file, network, inserted, layout))
+    return inserted, [each for each in exported if each is not None]
 
 
 def _write(

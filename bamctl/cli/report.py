@@ -28,9 +28,9 @@ def report(
     if output.suffix != ".html":
         raise InputError(f"cannot write {output}: end its name in .html")
     check_can_write(output)
-    from bamctl.report.html import read_pages, render_pages
+    from bamctl.report.html import join_pages
 
-    found = [page for path in pages for page in read_pages(path)]
-    write_text(output, render_pages(found))
-    say(f"{len(found)} reports are in {output}")
+    count, page = join_pages(pages)
+    write_text(output, page)
+    say(f"{count} reports are in {output}")
     return 0

@@ -24,7 +24,7 @@ from bamctl.cli.search_options import (
     StudyOptions,
 )
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
-from bamctl.errors import InputError
+from bamctl.errors import InputError, appended
 from bamctl.files import write_text
 
 if TYPE_CHECKING:
@@ -64,9 +64,12 @@ def search(
         return 0
     result = _searched(asked, setup)
     report = search_report(result)
-    write_text(result.folder / "result.json", RENDERERS["json"](report, to_file=True))
-    write_text(result.folder / "report.html", RENDERERS["html"](report, to_file=True))
-    shown.show(report)
+    with appended(
+        f"the trials are kept; `bamctl search --resume {result.folder}` makes the report again"
+    ):
+        write_text(result.folder / "result.json", RENDERERS["json"](report, to_file=True))
+        write_text(result.folder / "report.html", RENDERERS["html"](report, to_file=True))
+        shown.show(report)
     return 0
 
 

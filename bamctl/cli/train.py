@@ -21,7 +21,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
-from bamctl.errors import InputError
+from bamctl.errors import InputError, appended
 from bamctl.files import write_text
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def train(
 
     result = _run(experiment, folder, is_going_on, with_board=comparison.tensorboard)
     report = training_report(result)
-    write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
-    write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))
-    shown.show(report)
+    with appended(_reported_again(folder)):
+        write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
+        write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))
+        shown.show(report)
     say(f"report.html, curves, weights and the configuration are in {folder}")
     return 0
 
@@ -250,7 +251,6 @@ def _run(
     experiment: "Experiment", folder: Path, is_going_on: bool, *, with_board: bool
 ) -> "Result":
     from bamctl.cli.progress import Bars
-    from bamctl.training import curves
 
     try:
         board = folder / "tensorboard" if with_board else None
@@ -259,6 +259,17 @@ def _run(
     except KeyboardInterrupt:
         say(f"`bamctl train --resume {folder}` goes on from here")
         raise
+    with appended(_reported_again(folder)):
+        _draw(result, folder)
+    return result
+
+
+def _reported_again(folder: Path) -> str:
+    return f"the runs are kept; `bamctl train --resume {folder}` makes the report again"
+
+
+def _draw(result: "Result", folder: Path) -> None:
+    from bamctl.training import curves
+
     means = {each.arm.name: each.curve for each in result.arms}
     curves.draw(result.metrics, means, folder)
-    return result

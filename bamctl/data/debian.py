@@ -1,6 +1,7 @@
 """Fashion-MNIST from Debian's package dataset-fashion-mnist, which needs no download."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from bamctl.data.images import ArrayImages
 from bamctl.data.source import Source, Wanted, in_memory
-from bamctl.errors import InputError, first_line
+from bamctl.errors import InputError, blame, first_line
+from bamctl.files import check_can_read
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
@@ -39,10 +41,13 @@ def _idx(name: str, header_bytes: int) -> Tensor:
     """The bytes of a file in the format of MNIST, behind its header."""
     path = FOLDER / name
     try:
+        check_can_read(path)
         content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
-        raise InputError(
-            f"{path} cannot be read: {first_line(error)}; "
-            "`apt-get install --reinstall dataset-fashion-mnist` puts it right"
+    except (InputError, OSError, EOFError, zlib.error) as error:
+        raise blame(
+            error,
+            f"{path}: cannot be read",
+            f"{first_line(error)}; `apt-get install --reinstall dataset-fashion-mnist` puts it "
+            "right",
         ) from error
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header_bytes).copy())

@@ -8,7 +8,8 @@ import torch
 
 from bamctl.data.images import FileImages, cannot_read
 from bamctl.data.source import Source, Wanted, from_files
-from bamctl.errors import InputError
+from bamctl.errors import InputError, check_machine
+from bamctl.files import check_can_read
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
@@ -76,9 +77,11 @@ def _has_image(path: Path) -> bool:
     from PIL import Image
 
     try:
+        check_can_read(path)
         with Image.open(path) as image:
             image.verify()
-    except Exception:  # whatever a decoder makes of somebody's bytes
+    except Exception as error:  # whatever a decoder makes of somebody's bytes
+        check_machine(error, f"cannot read {path}")
         return False
     return True
 
@@ -92,6 +95,7 @@ class _Opened:
     def __call__(self, index: int) -> Any:
         from PIL import Image
 
+        check_can_read(self.paths[index])
         with Image.open(self.paths[index]) as image:
             image.load()
             return image

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bamctl.errors import InputError
+from bamctl.errors import InputError, check_machine
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -123,7 +123,8 @@ class FileImages:
             except InputError as error:
                 unreadable.append(f"{self.name(self.indices[index])} ({error})")
                 continue
-            except _UNREADABLE:
+            except _UNREADABLE as error:
+                check_machine(error, f"cannot read {self.name(self.indices[index])}")
                 unreadable.append(self.name(self.indices[index]))
                 continue
             pixels.append(self._sized(image, None if draws is None else int(draws[row])))

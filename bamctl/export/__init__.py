@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from bamctl import example
+from bamctl import checkpoints, example
 from bamctl.errors import BamctlError, InputError
 from bamctl.export import fresh_process
 from bamctl.export.program import export, takes_any_batch, write_onnx, write_program
@@ -103,10 +103,10 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     folder = file.parent
     # Bits hang on how many threads there are.
     threads = torch.get_num_threads()
-    torch.save({"arguments": arguments, "threads": threads}, folder / "arguments.pt")
+    checkpoints.save({"arguments": arguments, "threads": threads}, folder / "arguments.pt")
     is_source = file.suffix == ".py"
     if is_source:
-        torch.save(model.state_dict(), folder / "state.pt")
+        checkpoints.save(model.state_dict(), folder / "state.pt")
     with torch.no_grad(), torch.random.fork_rng([]):
         torch.manual_seed(0)
         run = fresh_process.with_refined_maps if is_source else _run

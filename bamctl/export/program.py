@@ -13,7 +13,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bamctl import example
-from bamctl.errors import BamctlError, InputError, first_line, let_through
+from bamctl.errors import BamctlError, InputError, check_machine, first_line, let_through
 from bamctl.inputs import Inputs
 
 # A file of protocol buffers, which ONNX is, cannot be larger.
@@ -66,8 +66,11 @@ def takes_any_batch(program: ExportedProgram) -> bool:
 
 def write_program(program: ExportedProgram, path: Path) -> None:
     """Write a `.pt2` file."""
-    with _quiet(), path.open("wb") as file:
-        torch.export.save(program, file)
+    # In memory first: PyTorch's own writer aborts the process where the disk is full.
+    content = io.BytesIO()
+    with _quiet():
+        torch.export.save(program, content)
+    path.write_bytes(content.getbuffer())
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:
@@ -91,6 +94,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
             made.save(str(path), external_data=False)
     except Exception as error:
         let_through(error)
+        check_machine(error, "cannot write ONNX")
         raise BamctlError(f"cannot be written as ONNX: {first_line(error)}; use .pt2") from error
 
 

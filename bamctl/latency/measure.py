@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 
 from bamctl import example, units
-from bamctl.errors import BamctlError, first_line, let_through
+from bamctl.errors import NO_MEMORY, BamctlError, first_line, let_through, machine_fault
 from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.latency import setup as setups
 from bamctl.latency.setup import Setup
@@ -175,7 +175,7 @@ def measure(
         raise
     except Exception as error:  # whatever a network or a compiler raises
         let_through(error)
-        if _is_out_of_memory(error):
+        if machine_fault(error) == NO_MEMORY:
             raise _too_large(batch_size, setup) from error
         raise BamctlError(
             f"the network does not run so ({setup.dtype}, {setup.device}): {first_line(error)}"
@@ -280,11 +280,6 @@ def _counted_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Se
             if setup.train:
                 torch.autograd.backward(setups.loss(result))
     return int(counted.peak_bytes)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error)
 
 
 def _too_large(batch_size: int, setup: Setup, why: str = "") -> BamctlError:

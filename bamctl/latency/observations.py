@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bamctl import schemas
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, blame, did_you_mean
+from bamctl.files import check_can_read
 from bamctl.latency.kernels import Precision
 from bamctl.latency.profiles import MemoryFormat
 
@@ -40,14 +41,13 @@ def read(path: Path, device: str) -> list[Observation]:
     Raises:
         InputError: the file cannot be read, a row of it is none, or none is of the device.
     """
+    check_can_read(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{path}: larger than {_MAX_BYTES // 10**6} MB; is it the right file?")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from (
-            error
-        )
+        raise blame(error, f"{path}: cannot be read") from error
     reader = csv.DictReader(lines)
     rows = [_row(path, reader.line_num, row) for row in reader]
     found = [row for row in rows if row.device == device]

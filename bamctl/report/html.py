@@ -1,20 +1,22 @@
 """Reports as one page that needs nothing else: no server, no network, no other file."""
 
 import json
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
 from math import log2
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from bamctl import __version__
-from bamctl.errors import InputError
+from bamctl.errors import InputError, blame, first_line
+from bamctl.files import check_can_read
 from bamctl.report.charts import Chart, NetworkSketch, StageSketch
 from bamctl.report.document import Report, Table
 from bamctl.report.plotly_figures import FIGURES
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "torchvision", "fvcore", "optuna")
 _OPENING = '<script type="application/json" id="bamctl-pages">'
 _CLOSING = "</script>"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Page:
 
 @cache
 def _pages() -> TypeAdapter[list[Page]]:
-    return TypeAdapter(list[Page])
+    return TypeAdapter(Annotated[list[Page], Field(min_length=1)])
 
 
 def render(report: Report, *, to_file: bool) -> str:
@@ -72,11 +75,13 @@ def read_pages(path: Path) -> list[Page]:
     """
     if path.is_dir():
         path /= "report.html"
+    check_can_read(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise InputError(f"cannot read {path}: {why}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: it is no text") from error
+    except OSError as error:
+        raise blame(error, f"{path}: cannot be read") from error
     _, opening, rest = text.rpartition(_OPENING)
     if not opening:
         raise InputError(f"{path} is no report of bamctl; make one with `--format html`")
@@ -87,6 +92,20 @@ def read_pages(path: Path) -> list[Page]:
         raise InputError(
             f"{path}: the report in it is damaged, or of another version of bamctl: {first['msg']}"
         ) from None
+
+
+def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
+    """How many reports there are in some pages, and one page of them all.
+
+    Raises:
+        InputError: a page cannot be read, or a report in it cannot be shown.
+    """
+    pages = [page for path in paths for page in read_pages(path)]
+    try:
+        return len(pages), render_pages(pages)
+    except Exception as error:
+        # Each value has its type, and yet they need not fit each other, as rows and columns do.
+        raise blame(error, "a report in these pages is damaged", first_line(error)) from error
 
 
 def _command() -> str:
@@ -125,7 +144,9 @@ def _plotly_script() -> str:
 
 def _for_script(value: Any) -> str:
     """JSON that cannot end the element that it stands in."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # A file name that is no UTF-8 has lone surrogates, which JSON readers refuse.
+    text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -11,6 +11,7 @@ from bamctl.search.engines import Engine, Job, outcomes
 from bamctl.search.space import Space
 from bamctl.training.arms import BASELINE
 from bamctl.training.json_lines import JsonLines, Line
+from bamctl.training.lines import ConfirmationLine
 
 _CHECKSUM = "crc32"
 
@@ -47,7 +48,7 @@ def confirm(
         BamctlError: a candidate cannot be trained, or the file cannot be written.
     """
     arms = {BASELINE: (0,) * len(space.places), **members}
-    lines = JsonLines(file, ("codes", "seed"))
+    lines = JsonLines(file, ("codes", "seed"), ConfirmationLine)
     origin = {**search, "steps": steps, "places": [place.name for place in space.places]}
     _drop_void(lines, origin, note)
     known = {(tuple(line["codes"]), line["seed"]): line["accuracy"] for line in lines.lines}

@@ -11,6 +11,7 @@ from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from bamctl.evidence import Evidence
+from bamctl.files import make_folder, short_name
 from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
 from bamctl.search.front import hypervolume, is_front
@@ -110,13 +111,13 @@ def write_front(result: SearchResult) -> SearchResult:
         InputError: a file cannot be written.
     """
     folder = result.folder / "front"
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for old in folder.glob("*.yaml"):
         old.unlink()
     files = {}
     for member in result.front:
         if member.placement is not None:
-            files[member.name] = folder / f"{member.name.replace(' ', '-')}.yaml"
+            files[member.name] = folder / f"{short_name(member.name.replace(' ', '-'))}.yaml"
             member.placement.save(files[member.name])
     return replace(result, files=files)
 

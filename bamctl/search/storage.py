@@ -1,5 +1,6 @@
 """The database of a study: opened within seconds, and waited for when it is locked or away."""
 
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,8 @@ BEAT_SECONDS, GRACE_SECONDS = 5, 30
 _CONNECT_SECONDS = 10
 _PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+_PASSWORD = re.compile(r"(//[^/:@]*):.*@")
 
 Result = TypeVar("Result")
 
@@ -43,7 +46,7 @@ def open_storage(url: str) -> RDBStorage:
         if storage.engine.dialect.name == "sqlite":
             _write_ahead(storage)
         return storage
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise InputError(
             f"--storage {shown(url)} is no database ({first_line(error)}); write it like "
             "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE"
@@ -82,8 +85,8 @@ def shown(url: str) -> str:
     """A URL without its password."""
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return repr(url)
+    except (ArgumentError, ValueError):  # a port that is no number
+        return repr(_PASSWORD.sub(r"\1:***@", url))
 
 
 def patiently(call: Callable[[], Result]) -> Result:

@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bamctl.errors import BamctlError, InputError
-from bamctl.files import write_text
+from bamctl.files import check_can_read, write_text
+from bamctl.training import lines
 
 Line = dict[str, Any]
 
@@ -19,9 +21,17 @@ class JsonLines:
     interruption stands once.
     """
 
-    def __init__(self, path: Path, keys: tuple[str, ...], *, is_writer: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keys: tuple[str, ...],
+        schema: type[lines.Line] = lines.Line,
+        *,
+        is_writer: bool = True,
+    ) -> None:
         self.path = path
         self._keys = keys
+        self._schema = schema
         self._is_writer = is_writer
         self.lines: list[Line] = []
         if path.exists():
@@ -42,7 +52,8 @@ class JsonLines:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            os.truncate(self.path, size)
+            with suppress(OSError):
+                os.truncate(self.path, size)
             raise BamctlError(
                 f"cannot write {self.path}: {error.strerror}; {go_on(self.path.parent)}"
             ) from error
@@ -60,6 +71,7 @@ class JsonLines:
         self.lines = kept
 
     def _read(self) -> None:
+        check_can_read(self.path)
         content = self.path.read_bytes()
         whole, newline, _ = content.rpartition(b"\n")
         size = len(whole + newline)
@@ -70,7 +82,8 @@ class JsonLines:
             try:
                 self.lines.append(json.loads(line))
                 self._key(self.lines[-1])
-            except (ValueError, KeyError, TypeError):
+                self._schema.model_validate(self.lines[-1])
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise InputError(
                     f"{self.path}:{number}: not a line of ours; the run cannot go on"
                 ) from None

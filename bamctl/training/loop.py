@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import NO_MEMORY, BamctlError, InputError, first_line, machine_fault
 from bamctl.memory import PeakMemory
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
@@ -199,11 +199,12 @@ class Run:
         try:
             with self._memory_measured():
                 self._take_step(batches)
-        except torch.OutOfMemoryError as error:
-            raise BamctlError(
-                f"a batch of {size} does not fit in memory; try --accumulate 4, or a smaller batch"
-            ) from error
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            if machine_fault(error) == NO_MEMORY:
+                raise BamctlError(
+                    f"a batch of {size} does not fit in memory; try --accumulate 4, or a smaller "
+                    "batch"
+                ) from error
             if self._step or isinstance(error, InputError):
                 raise
             raise InputError(

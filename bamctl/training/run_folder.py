@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from safetensors import SafetensorError
 from torch import nn
 
 from bamctl import checkpoints, held_folder
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import BamctlError, InputError, appended
+from bamctl.files import make_folder, short_name
 from bamctl.placement import Placement
 from bamctl.training import state as states
 from bamctl.training.config import TrainingConfig
 from bamctl.training.json_lines import JsonLines, Line, go_on
+from bamctl.training.lines import EvaluationLine, TimingLine
 from bamctl.training.state import State
 
 _CONFIG = "config.yaml"
@@ -54,9 +55,11 @@ class RunFolder:
         self._is_writer = is_writer
         self._lock = held_folder.hold(path) if is_writer and lock is None else lock
         self.metrics = JsonLines(
-            path / "metrics.jsonl", ("arm", "seed", "step"), is_writer=is_writer
+            path / "metrics.jsonl", ("arm", "seed", "step"), EvaluationLine, is_writer=is_writer
         )
-        self.timing = JsonLines(path / "timing.jsonl", ("arm", "seed"), is_writer=is_writer)
+        self.timing = JsonLines(
+            path / "timing.jsonl", ("arm", "seed"), TimingLine, is_writer=is_writer
+        )
 
     def close(self) -> None:
         """Let others have the folder."""
@@ -140,11 +143,9 @@ class RunFolder:
         placement: Placement | None,
         more: Mapping[str, str] | None = None,
     ) -> None:
-        path.parent.mkdir(exist_ok=True)
-        try:
+        with appended(go_on(self.path)):
+            make_folder(path.parent)
             checkpoints.write(path, network, placement, more)
-        except (InputError, SafetensorError) as error:
-            raise BamctlError(f"{first_line(error)}; {go_on(self.path)}") from error
 
     def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
         """Keep a state, and the one before it.
@@ -155,7 +156,7 @@ class RunFolder:
         if not self._is_writer:
             return
         folder = self._states(arm, seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         states.write(folder / f"step-{step:09}.safetensors", state())
         for old in self.states(arm, seed)[_KEPT_STATES:]:
             old.unlink()
@@ -227,4 +228,4 @@ def check_names(arms: Iterable[str]) -> None:
 
 
 def _file_name(arm: str) -> str:
-    return re.sub(r"[^\w.-]", "_", arm)
+    return short_name(re.sub(r"[^\w.-]", "_", arm))

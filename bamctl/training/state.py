@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bamctl.errors import BamctlError, first_line
-from bamctl.files import atomic_path
+from bamctl.errors import BamctlError, check_machine, first_line
+from bamctl.files import atomic_path, check_can_read
 
 _KEY = "bamctl_training"
 _CHECKSUM, _OLD_CHECKSUM = "checksum", "crc32"
@@ -57,14 +57,17 @@ def read(path: Path) -> State:
 
     Raises:
         DamagedStateError: the file was cut off, or its bytes have changed.
+        BamctlError: there is too little memory for it.
     """
     try:
+        check_can_read(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             values = unseal(file.metadata()[_KEY], tensors)
     except DamagedStateError as error:
         raise DamagedStateError(f"{path} {error}") from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a reader raises whatever a damaged file leads it to
+        check_machine(error, f"cannot read {path}")
         raise DamagedStateError(f"{path} is damaged: {first_line(error)}") from error
     return State(tensors, values)
 

@@ -54,7 +54,7 @@ def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read(tmp_path / "none.csv", "gpu")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"cannot read .*bytes\.csv"):
+    with pytest.raises(InputError, match=r"bytes\.csv"):
         read(tmp_path / "bytes.csv", "gpu")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="cannot be read"):
         read(tmp_path, "gpu")

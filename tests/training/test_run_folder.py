@@ -1,6 +1,7 @@
 """The files of a comparison: each line once, each state whole or known to be damaged."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,18 @@ def test_arms_whose_files_would_be_the_same(tmp_path: Path) -> None:
     check_names(["baseline", "a", "a:wider", "a:extra-block"])
     with pytest.raises(InputError, match="'a\\*' and 'a\\?' would both be called a_"):
         check_names(["baseline", "a*", "a?"])
+
+
+def test_the_longest_names_of_arms_have_files(tmp_path: Path) -> None:
+    create(tmp_path / "run", small())
+    folder = RunFolder(tmp_path / "run")
+    # Both would be cut to the same start.
+    for arm in ("a" * 255, "a" * 254 + "b", "ä" * 127):
+        folder.save_state(arm, 0, 1, lambda: State({}, {"step": 1}))
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 3
+
+
+def test_a_pipe_in_place_of_lines_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.jsonl")
+    with pytest.raises(InputError, match=r"m\.jsonl: cannot be read: it is no regular file"):
+        JsonLines(tmp_path / "m.jsonl", ("arm", "seed", "step"))

@@ -1,0 +1,43 @@
+"""What the lines of a run's folder must hold, for those who read them later."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Line(BaseModel):
+    """Keys beside those that are read are let through; numbers must be finite and of their type."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class EvaluationLine(Line):
+    """A line of `metrics.jsonl`."""
+
+    arm: str
+    seed: int
+    step: int
+    accuracy: _Fraction
+    diverged: bool
+    loss: float | None = None
+    train_loss: float | None = None
+    test_accuracy: _Fraction | None = None
+
+
+class TimingLine(Line):
+    """A line of `timing.jsonl`."""
+
+    arm: str
+    seed: int
+    seconds_per_step: float
+    peak_memory_bytes: int
+
+
+class ConfirmationLine(Line):
+    """A line of `confirmation.jsonl`."""
+
+    codes: list[int]
+    seed: int
+    accuracy: _Fraction
