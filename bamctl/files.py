@@ -51,6 +51,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             return
         temporary.chmod(_mode(path))
         temporary.replace(path)
+    except BrokenPipeError:
+        # /dev/stdout, whose reader has seen enough.
+        raise
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bamctl import __version__
+from bamctl import __version__, signals
 from bamctl.cli.analyze import analyze
 from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
@@ -45,6 +45,8 @@ COMMANDS = (
     calibrate,
     schema,
 )
+# Of a program that SIGPIPE ends, as a shell has it.
+CLOSED_PIPE = 141
 for command in COMMANDS:
     app.command()(expanded(command))
 
@@ -65,19 +67,21 @@ def program(
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
-        code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
-        print(end="", flush=True)
+        with signals.interruptible():
+            code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
+            print(end="", flush=True)
         return code if isinstance(code, int) else 0
     except BamctlError as error:
         say(f"error: {' '.join(str(error).split())}")
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not flush to it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return signals.exit_code() or 130
+    except (BrokenPipeError, SystemExit) as error:
+        # Whoever read our output has seen enough; typer and click make an exit with 1 of it.
+        if not any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
+            raise
+        return CLOSED_PIPE
     except OSError as error:
         # A full disk, too many open files: nothing that a log of ours would explain.
         say(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
@@ -104,7 +108,7 @@ def _usage_or_bug(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the program on the arguments of the process, and end it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file name that is no UTF-8, or a terminal that is none, must not stop a report.
