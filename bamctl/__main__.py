@@ -1,6 +1,30 @@
-"""`python -m bamctl`."""
+"""`bamctl`, and `python -m bamctl`."""
 
-from bamctl.cli.app import main
+import os
+import sys
+from typing import NoReturn
+
+from bamctl import signals
+
+
+def main() -> NoReturn:
+    """Run the program; signals are handled before what takes long to import."""
+    _open_streams()
+    signals.catch()
+    from bamctl.cli.app import main as run
+
+    run()
+
+
+def _open_streams() -> None:
+    """Have closed standard streams lead nowhere; the next open file would take their place."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
 
 if __name__ == "__main__":
     main()

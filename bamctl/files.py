@@ -81,7 +81,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             return
         temporary.chmod(_mode(target))
         temporary.replace(target)
-    except BamctlError:
+    except (BamctlError, BrokenPipeError):
+        # Nobody reads what is written to /dev/stdout any more.
         raise
     except Exception as error:
         # Libraries that write files report a full disk by errors of their own.

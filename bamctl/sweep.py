@@ -3,11 +3,10 @@
 import gc
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 import torch
 
@@ -19,6 +18,7 @@ from bamctl.figures import build
 from bamctl.inputs import Inputs
 from bamctl.memory import give_back_at_once
 from bamctl.placement import Placement
+from bamctl.processes import Pool
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
                 gc.collect()
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with _processes(min(jobs, len(names)), threads) as pool:
+    with Pool(min(jobs, len(names)), _prepare, threads) as pool:
         pending = [(name, pool.submit(one, name)) for name in names]
         for name, found in pending:
             try:
@@ -78,19 +78,13 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
                 yield _alone(name, wanted, threads)
 
 
-def _processes(jobs: int, threads: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_prepare, initargs=(threads,)
-    )
-
-
 def _prepare(threads: int) -> None:
     torch.set_num_threads(threads)
     give_back_at_once()
 
 
 def _alone(name: str, wanted: Placement, threads: int) -> Swept | NotSwept:
-    with _processes(1, threads) as pool:
+    with Pool(1, _prepare, threads) as pool:
         try:
             return pool.submit(_analyzed, name, wanted).result()
         except BrokenProcessPool:

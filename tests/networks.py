@@ -1,6 +1,8 @@
 """Networks that nobody else has, to show that nothing depends on a network's name."""
 
-from time import perf_counter
+import os
+from pathlib import Path
+from time import perf_counter, sleep
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +142,23 @@ class Tiny(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.three(self.two(self.one(self.entry(x))))
         return self.head(self.drop(x.mean((2, 3))))
+
+
+class Held(Tiny):
+    """The same, and a process that has trained for `HELD_AFTER` steps trains no further.
+
+    So a test may interrupt it without haste. It leaves a file named `held` in the current folder.
+    """
+
+    steps = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        Held.steps += self.training
+        if self.training and Held.steps > int(os.environ.get("HELD_AFTER", "1_000_000")):
+            Path("held").touch()
+            while True:
+                sleep(0.01)
+        return super().forward(x)
 
 
 class Delayed(nn.Module):

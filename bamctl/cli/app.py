@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bamctl import __version__
+from bamctl import __version__, signals
 from bamctl.cli.analyze import analyze
 from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
@@ -45,6 +45,8 @@ COMMANDS = (
     calibrate,
     schema,
 )
+# Of a program that SIGPIPE ends, as a shell has it.
+CLOSED_PIPE = 141
 for command in COMMANDS:
     app.command()(expanded(command))
 
@@ -65,18 +67,17 @@ def program(
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
-        with warnings_held():
+        with signals.interruptible(), warnings_held():
             code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
-        print(end="", flush=True)
+            print(end="", flush=True)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not flush to it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return signals.exit_code() or 130
     except BaseException as error:  # the error boundary
+        # typer and click make an exit with 1 of a closed pipe.
+        if any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
+            return CLOSED_PIPE
         return _said(error, arguments)
 
 
@@ -110,7 +111,7 @@ def _logged(error: BaseException) -> str:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the program on the arguments of the process, and end it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file name that is no UTF-8, or a terminal that is none, must not stop a report.

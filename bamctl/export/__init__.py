@@ -1,5 +1,6 @@
 """Files that run without bamctl, each proved in a process that has never heard of it."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -112,7 +113,7 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
         run = fresh_process.with_refined_maps if is_source else _run
         expected = [tensor for _, tensor in tensors(run(model, arguments))]
     done = subprocess.run(
-        [sys.executable, fresh_process.__file__, str(file), str(folder)],
+        [sys.executable, fresh_process.__file__, str(file), str(folder), str(os.getpid())],
         capture_output=True,
         text=True,
         check=False,

@@ -1,27 +1,34 @@
 """Runs an exported network in a process that has never heard of bamctl.
 
-Called as `python fresh_process.py FILE FOLDER`. The folder holds `arguments.pt`, with the number of
-threads to use, and for a Python module `state.pt`, its weights; `outputs.pt` is written there.
+Called as `python fresh_process.py FILE FOLDER PARENT`. The folder holds `arguments.pt`, with the
+number of threads to use, and for a Python module `state.pt`, its weights; `outputs.pt` is written
+there. The process ends when its parent does, of which the number is given.
 """
 
 import importlib.util
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def run_program(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
     """A file of `torch.export`."""
+    import torch
+
     return torch.export.load(file).module()(*arguments)
 
 
 def run_onnx(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
     """An ONNX file, by ONNX Runtime."""
     import onnxruntime
+    import torch
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
@@ -39,12 +46,12 @@ def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
     return with_refined_maps(module.build(folder / "state.pt").eval(), arguments)
 
 
-def with_refined_maps(model: torch.nn.Module, arguments: tuple[Any, ...]) -> list[Any]:
+def with_refined_maps(model: "torch.nn.Module", arguments: tuple[Any, ...]) -> list[Any]:
     """What a network returns, and what each attention module made of its map.
 
     A detector may see nothing, and a head may start at zero; the maps tell all the same.
     """
-    refined: list[torch.Tensor] = []
+    refined: list[Any] = []
     hooks = [
         module.register_forward_hook(lambda *called: refined.append(called[-1]))
         for module in model.get_submodule("inserted").children()
@@ -59,8 +66,10 @@ def with_refined_maps(model: torch.nn.Module, arguments: tuple[Any, ...]) -> lis
 RUNNERS = {".pt2": run_program, ".onnx": run_onnx, ".py": run_source}
 
 
-def flat(value: Any) -> Iterator[torch.Tensor]:
+def flat(value: Any) -> "Iterator[torch.Tensor]":
     """The tensors in whatever structure a network returns."""
+    import torch
+
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -68,9 +77,20 @@ def flat(value: Any) -> Iterator[torch.Tensor]:
             yield from flat(item)
 
 
+def _end_with(parent: int) -> None:
+    """As `bamctl.processes.end_with`, which is out of reach here."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
 def main() -> None:
     """Run the file on the arguments, and write down what it returns."""
-    file, folder = map(Path, sys.argv[1:])
+    file, folder = map(Path, sys.argv[1:3])
+    # Before the import of torch, which takes long.
+    threading.Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
+    import torch
+
     # Neither our package nor the folder of this script is to help.
     sys.modules["bamctl"] = None  # type: ignore[assignment]
     sys.path[0] = os.getcwd()

@@ -1,17 +1,14 @@
 """Where trials run: on processes of this machine, which take a job and give its outcome."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from bamctl.errors import BamctlError
+from bamctl.processes import Pool
 from bamctl.sites import Site
 
 
@@ -87,41 +84,28 @@ class LocalEngine:
     def __init__(self, evaluate: Evaluate, workers: int) -> None:
         self.slots = workers
         self._evaluate = evaluate
-        self._pool = self._start()
+        self._pool = Pool(workers, _begin, evaluate)
 
     def submit(self, job: Job) -> "Future[Outcome]":
         """Begin a job. A pool that lost a process takes none, and is replaced."""
         try:
             return self._pool.submit(_run, job)
         except BrokenProcessPool:
-            self._pool.shutdown(wait=False)
-            self._pool = self._start()
+            self._pool.kill()
+            self._pool = Pool(self.slots, _begin, self._evaluate)
             return self._pool.submit(_run, job)
 
     def close(self) -> None:
         """End the processes."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _start(self) -> ProcessPoolExecutor:
-        # Torch's threads do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.slots, context, _begin, (self._evaluate,))
+        self._pool.kill()
 
 
 _EVALUATE: list[Evaluate] = []
 
 
 def _begin(evaluate: Evaluate) -> None:
-    """In a process: keep what it does, and end when the driver does."""
+    """In a process: keep what it does."""
     _EVALUATE[:] = [evaluate]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_driver, daemon=True).start()
-
-
-def _end_with_driver() -> None:
-    driver: Any = multiprocessing.parent_process()
-    driver.join()
-    os._exit(1)
 
 
 def _run(job: Job) -> Outcome:

@@ -4,9 +4,10 @@ So all arms see the same images, augmented alike, however many processes share t
 goes on where it stopped without replaying what it has seen.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bamctl.data.images import Batch, Images
+from bamctl.processes import end_with
 from bamctl.training.arms import seed_for
 
 _Part = tuple[Tensor, Tensor | None]
@@ -88,9 +90,15 @@ def _loader(images: Images, parts: Iterator[_Part], workers: int) -> DataLoader[
         sampler=_Parts(parts),
         batch_size=None,
         num_workers=workers,
+        worker_init_fn=partial(_begin, os.getpid()),
         # Its own, since it would draw from the generator that dropout draws from.
         generator=torch.Generator(),
     )
+
+
+def _begin(parent: int, worker: int) -> None:
+    """In a process that reads ahead: end when the one that trains does."""
+    end_with(parent)
 
 
 class _Parts:

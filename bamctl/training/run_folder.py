@@ -21,7 +21,7 @@ from filelock import FileLock
 from torch import nn
 
 from bamctl import checkpoints, held_folder
-from bamctl.errors import BamctlError, InputError, appended
+from bamctl.errors import InputError, appended
 from bamctl.files import make_folder, short_name
 from bamctl.placement import Placement
 from bamctl.training import state as states

@@ -13,8 +13,9 @@ from PIL import Image
 
 from bamctl import checkpoints
 from bamctl.data import debian
-from tests.conftest import REPOSITORY, SCRIPT, assert_one_line_error
+from tests.conftest import REPOSITORY, assert_one_line_error
 from tests.data.test_data import folder
+from tests.interrupting import CODES, is_held, started
 from tests.networks import Tiny
 
 TINY = "tests.networks:Tiny"
@@ -111,28 +112,18 @@ def test_final_weights_can_be_inserted(train: object, bamctl: object, tmp_path: 
 
 def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
     """By the command that it names itself when it is interrupted."""
-    options = [TINY, "--steps", "60", "--seeds", "2", "--eval-every", "4", "--out"]
+    options = ["tests.networks:Held", "--steps", "30", "--seeds", "2", "--eval-every", "4", "--out"]
     whole = train(*options, "whole", "--format", "csv")
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    for number, sign in enumerate((signal.SIGKILL, signal.SIGINT)):
-        start = [*options, "part"] if number == 0 else ["--resume", "part"]
-        process = subprocess.Popen(
-            [str(SCRIPT), "train", *start],
-            cwd=tmp_path,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        start = ["--resume", "part"] if (tmp_path / "part").exists() else [*options, "part"]
+        with started(tmp_path, "train", *start, HELD_AFTER="20") as command:
+            command.wait_for(is_held)
+            command.end(number)
+        assert command.process.returncode == CODES[number]
+        assert ("`bamctl train --resume part` goes on" in command.told()) == (
+            number is not signal.SIGKILL
         )
-        lines = tmp_path / "part" / "metrics.jsonl"
-        count = lines.read_text().count("\n") if lines.exists() else 0
-        while not lines.exists() or lines.read_text().count("\n") < count + 3:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.005)
-        process.send_signal(sign)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "`bamctl train --resume part` goes on" in told
+        (tmp_path / "held").unlink()
     resumed = train("--resume", "part", "--format", "csv")
     assert resumed.stdout == whole.stdout
     assert (tmp_path / "part" / "metrics.jsonl").read_bytes() == (
