@@ -1,9 +1,10 @@
 """The networks that have a name: torchvision's builders, timm's models, and one's own factories."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl import factories, timm_models, torchvision_models
+from bamctl import factories, timm_models, torchvision_models, trust
 from bamctl.errors import InputError, did_you_mean
 from bamctl.inputs import Input, Inputs, InputsLike, read
 
@@ -31,6 +32,16 @@ def check_name(name: str) -> str:
         )
         raise InputError(f"unknown model {name!r}{near}")
     return name
+
+
+def check_named_by(name: str | None, file: Path) -> None:
+    """Refuse a factory of somebody's own where only a file names it, and `trust` does not allow it.
+
+    Raises:
+        InputError: it may not run; says what would allow it.
+    """
+    if name is not None and factories.is_factory(name) and not timm_models.is_timm(name):
+        trust.check_file(name, file)
 
 
 def default_inputs(name: str) -> Inputs:

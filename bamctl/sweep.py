@@ -7,12 +7,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
 import torch
 
 from bamctl import models, torchvision_models
 from bamctl.analysis import analyze_network
+from bamctl.children import spawn_context
 from bamctl.cost import Cost
 from bamctl.errors import BamctlError, first_line
 from bamctl.figures import build
@@ -79,9 +79,7 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
 
 
 def _processes(jobs: int, threads: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_prepare, initargs=(threads,)
-    )
+    return ProcessPoolExecutor(jobs, spawn_context(), initializer=_prepare, initargs=(threads,))
 
 
 def _prepare(threads: int) -> None:

@@ -17,6 +17,7 @@ from bamctl.cli.search_options import (
     StudyOptions,
 )
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import write_text
 
@@ -33,6 +34,7 @@ _TRIALS, _RUNGS = 24, 3
 def search(
     model: ModelName = "",
     *,
+    trust: Trust = None,
     goal: GoalOptions,
     space: SpaceOptions,
     run: RunOptions,
@@ -44,6 +46,7 @@ def search(
 ) -> int:
     """Search for the placements that are most accurate within a budget."""
     shown.check()
+    allow_named(model, trust)
     asked = _Asked(model, goal, space, run, images, engine, study, network)
     asked.check()
     _check_answers(asked)

@@ -20,6 +20,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import write_text
 
@@ -38,6 +39,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME|FILE", help="A placement; repeat for several arms."),
     ] = None,
+    trust: Trust = None,
     comparison: ComparisonOptions,
     data: DataOptions,
     length: LengthOptions,
@@ -48,6 +50,7 @@ def train(
 ) -> int:
     """Train without and with attention, seed by seed, and say whether it helps."""
     shown.check()
+    allow_named(model, trust)
     asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
     asked.check(attention, network)
     if shown.output is not None and shown.output == comparison.out:
@@ -215,11 +218,16 @@ def _placements(
     asked: _Asked, attention: AttentionOptions, network: NetworkOptions
 ) -> "dict[str, Placement]":
     """The placement of each arm, by the name of the arm."""
+    from bamctl.models import check_named_by
     from bamctl.placement import Placement, find
 
     bases: list[tuple[str, dict[str, Any], list[str] | None]]
     bases = [(pattern, {}, [pattern]) for pattern in asked.where]
-    bases += [(Path(name).stem, find(name).as_dict(), None) for name in asked.placement]
+    for file in asked.placement:
+        own = find(file)
+        if not asked.model:
+            check_named_by(own.model, Path(file))
+        bases.append((Path(file).stem, own.as_dict(), None))
     found: dict[str, Placement] = {}
     for name, base, where in bases or [("bottleneck", {}, ["bottleneck"])]:
         if name in found or name == "baseline":

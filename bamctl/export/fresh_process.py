@@ -71,9 +71,11 @@ def flat(value: Any) -> Iterator[torch.Tensor]:
 def main() -> None:
     """Run the file on the arguments, and write down what it returns."""
     file, folder = map(Path, sys.argv[1:])
-    # Neither our package nor the folder of this script is to help.
+    # Neither our package nor the folder of this script is to help; the current folder may hold the
+    # module of a factory, but nothing that stands in for a library's.
     sys.modules["bamctl"] = None  # type: ignore[assignment]
-    sys.path[0] = os.getcwd()
+    own = str(Path(__file__).parent)
+    sys.path[:] = [*(folder for folder in sys.path if folder != own), os.getcwd()]
     torch.manual_seed(0)
     given = torch.load(folder / "arguments.pt", weights_only=True)
     torch.set_num_threads(given["threads"])

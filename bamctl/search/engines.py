@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from bamctl.children import spawn_context
 from bamctl.errors import BamctlError
 from bamctl.sites import Site
 
@@ -104,8 +105,7 @@ class LocalEngine:
 
     def _start(self) -> ProcessPoolExecutor:
         # Torch's threads do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.slots, context, _begin, (self._evaluate,))
+        return ProcessPoolExecutor(self.slots, spawn_context(), _begin, (self._evaluate,))
 
 
 _EVALUATE: list[Evaluate] = []

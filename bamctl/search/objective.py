@@ -17,6 +17,7 @@ from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
 from bamctl.training.watching import Evaluation, Nobody
+from bamctl.trust import trust
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Objective:
         Raises:
             BamctlError: it cannot be trained; the text says why.
         """
+        # It comes from a driver that has built the network itself.
+        trust(self.training.model)
         torch.set_num_threads(self.threads)
         started = perf_counter()
         last = [self._trained(job, seed) for seed in job.seeds]
