@@ -49,7 +49,7 @@ def check_file(name: str, file: Path) -> None:
     check(name)
     if name not in _named and not _is_below(file, project_root()):
         raise InputError(
-            f"{file} names {name}, which is code, and the file is outside of the project "
+            f"{name} is code, and {file.name}, which names it, is outside of the project "
             f"{project_root()}; if you trust it, add {_flag(name)}"
         )
 
