@@ -40,8 +40,21 @@ def check_named_by(name: str | None, file: Path) -> None:
     Raises:
         InputError: it may not run; says what would allow it.
     """
-    if name is not None and factories.is_factory(name) and not timm_models.is_timm(name):
+    if name is not None and _is_own(name):
         trust.check_file(name, file)
+
+
+def trust_flag(name: str, file: Path) -> str:
+    """The option, with a space before it, that a command needs to build what a file names.
+
+    >>> trust_flag("resnet18", Path("runs/a/config.yaml"))
+    ''
+    """
+    return trust.flag_for(name, file) if _is_own(name) else ""
+
+
+def _is_own(name: str) -> bool:
+    return factories.is_factory(name) and not timm_models.is_timm(name)
 
 
 def default_inputs(name: str) -> Inputs:

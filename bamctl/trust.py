@@ -107,6 +107,13 @@ def check_callable(name: str, found: Callable[..., Any]) -> None:
         )
 
 
+def flag_for(name: str, file: Path) -> str:
+    """What a later command needs that takes a factory from a file: ` --trust NAME`, or nothing."""
+    files = files_of(name.partition(":")[0]) or []
+    is_own = _is_below(file, project_root()) and _is_of_project(files)
+    return "" if is_own else f" --trust {name}"
+
+
 def _flag(name: str) -> str:
     return f"`--trust {name}`"
 

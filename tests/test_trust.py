@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bamctl import factories, trust
+from bamctl import factories, models, trust
 from bamctl.errors import InputError
 
 CODE = """
@@ -170,3 +170,12 @@ def test_a_module_here_does_not_stand_in_for_a_library(project: Path) -> None:
     (project / "torchvision.py").write_text("raise SystemExit('imported')")
     factories.build("trusted_nets:Net")
     assert "project" not in str(trust.files_of("torchvision"))
+
+
+def test_commands_that_are_shown_have_the_flag_that_they_need(project: Path) -> None:
+    own, foreign = project / "runs", project.parent / "runs"
+    assert models.trust_flag("resnet18", foreign) == ""
+    assert models.trust_flag("timm:resnet18", foreign) == ""
+    assert models.trust_flag("trusted_nets:Net", own) == ""
+    assert models.trust_flag("trusted_nets:Net", foreign) == " --trust trusted_nets:Net"
+    assert models.trust_flag("torch.nn:Flatten", own) == " --trust torch.nn:Flatten"

@@ -194,6 +194,7 @@ def _planned(asked: _Asked) -> "Setup":
 
 
 def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
+    from bamctl.models import trust_flag
     from bamctl.report import RENDERERS
     from bamctl.report.search_view import plan_report
     from bamctl.search.storage import open_storage, shown
@@ -212,7 +213,8 @@ def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
         finally:
             engine.close()
     except KeyboardInterrupt:
-        say(f"`bamctl search --resume {folder.path}` goes on from here")
+        flag = trust_flag(setup.config.training.model, folder.path)
+        say(f"`bamctl search --resume {folder.path}{flag}` goes on from here")
         raise
     finally:
         folder.close()

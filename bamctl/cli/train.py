@@ -271,6 +271,7 @@ def _run(
     experiment: "Experiment", folder: Path, is_going_on: bool, *, with_board: bool
 ) -> "Result":
     from bamctl.cli.progress import Bars
+    from bamctl.models import trust_flag
     from bamctl.training import curves
 
     try:
@@ -278,7 +279,8 @@ def _run(
         with Bars(experiment.config, len(experiment.arms), board) as bars:
             result = experiment.run(folder, bars, resume=is_going_on)
     except KeyboardInterrupt:
-        say(f"`bamctl train --resume {folder}` goes on from here")
+        flag = trust_flag(experiment.config.model, folder)
+        say(f"`bamctl train --resume {folder}{flag}` goes on from here")
         raise
     means = {each.arm.name: each.curve for each in result.arms}
     curves.draw(result.metrics, means, folder)

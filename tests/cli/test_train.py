@@ -23,11 +23,11 @@ QUICK = ["--steps", "8", "--seeds", "2", "--batch-size", "32"]
 
 @pytest.fixture
 def train(bamctl: object) -> object:
-    """Runs `bamctl train` where the tests' own network can be imported."""
+    """Runs `bamctl train` where the tests' own network can be imported, and files may name it."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-        return bamctl("train", *arguments, env=env)
+        return bamctl("train", *arguments, "--trust", TINY, env=env)
 
     return run
 
@@ -103,7 +103,8 @@ def test_final_weights_can_be_inserted(train: object, bamctl: object, tmp_path: 
     train(TINY, *QUICK, "--out", "run")
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     weights = "run/weights/bottleneck.seed-1.safetensors"
-    found = bamctl("insert", "--weights", weights, "--format", "json", env=env)
+    arguments = ["--weights", weights, "--trust", TINY, "--format", "json"]
+    found = bamctl("insert", *arguments, env=env)
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
     assert (data["model"], data["modules"]) == (TINY, ["one", "two"])
@@ -115,7 +116,7 @@ def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
     whole = train(*options, "whole", "--format", "csv")
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     for number, sign in enumerate((signal.SIGKILL, signal.SIGINT)):
-        start = [*options, "part"] if number == 0 else ["--resume", "part"]
+        start = [*options, "part"] if number == 0 else ["--resume", "part", "--trust", TINY]
         process = subprocess.Popen(
             [str(SCRIPT), "train", *start],
             cwd=tmp_path,
@@ -132,7 +133,7 @@ def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
         process.send_signal(sign)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "`bamctl train --resume part` goes on" in told
+    assert f"`bamctl train --resume part --trust {TINY}` goes on" in told
     resumed = train("--resume", "part", "--format", "csv")
     assert resumed.stdout == whole.stdout
     assert (tmp_path / "part" / "metrics.jsonl").read_bytes() == (
