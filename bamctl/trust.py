@@ -11,6 +11,7 @@ builds a network is called, and its module imported, only where
 All of this is decided before anything is imported.
 """
 
+import os
 import pkgutil
 import site
 import sys
@@ -163,11 +164,10 @@ def _libraries() -> tuple[Path, ...]:
     return tuple(Path(folder).resolve() for folder in found)
 
 
-def find_in_current_folder() -> None:
-    """Let modules be imported from the current folder, too, after all others."""
-    folder = str(Path.cwd())
+def find_in(folder: str) -> None:
+    """Let modules be imported from a folder, too, after all others."""
     if folder not in sys.path:
-        # First, a file here that is called random.py would stand in for Python's own.
+        # First, a file there that is called random.py would stand in for Python's own.
         sys.path.append(folder)
 
 
@@ -180,7 +180,7 @@ def files_of(module: str) -> list[Path] | None:
     Returns:
         The files; an empty list for what is in no file, and None for what is not found.
     """
-    find_in_current_folder()
+    find_in(os.getcwd())
     parts = module.split(".")
     specs = list(_specs(parts))
     if len(specs) < len(parts):

@@ -39,6 +39,18 @@ if __name__ == "__main__":
     print(engine.submit(Job((), 1, (0,))).result().accuracy)
     engine.close()
 """
+READERS = """
+import multiprocessing
+import torch
+from bamctl.data.images import ArrayImages
+from bamctl.training.loader import evaluation_batches
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("{method}")
+    images = ArrayImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
+    for batch in evaluation_batches(images, 2, rank=0, processes=1, workers=1):
+        print(batch.labels.tolist())
+"""
 # Python 3.10 has only the second way; it works in all.
 WAYS = {
     "as this Python has it": "",
@@ -80,4 +92,11 @@ def test_a_child_takes_nothing_from_the_current_folder(way: str, tmp_path: Path)
 
 def test_the_processes_of_sweeps_and_searches_are_such_children(tmp_path: Path) -> None:
     assert run_beside_shadows(BOTH, tmp_path) == "squeezenet1_1\n(1.0,)\n"
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_the_readers_of_images_are_such_children(method: str, tmp_path: Path) -> None:
+    """As Python 3.14, and macOS, start them where nothing else is said."""
+    assert run_beside_shadows(READERS.format(method=method), tmp_path) == "[0, 1]\n[2, 3]\n"
     assert not (tmp_path / "ran").exists()

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from multiprocessing import get_start_method
+from multiprocessing.context import SpawnContext
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bamctl.children import spawn_context
 from bamctl.data.images import Batch, Images
 from bamctl.training.arms import seed_for
 
@@ -88,9 +91,15 @@ def _loader(images: Images, parts: Iterator[_Part], workers: int) -> DataLoader[
         sampler=_Parts(parts),
         batch_size=None,
         num_workers=workers,
+        multiprocessing_context=_context() if workers else None,
         # Its own, since it would draw from the generator that dropout draws from.
         generator=torch.Generator(),
     )
+
+
+def _context() -> SpawnContext | None:
+    """A copy of this process, where Python makes one; a new one takes nothing from its folder."""
+    return None if get_start_method() == "fork" else spawn_context()
 
 
 class _Parts:
