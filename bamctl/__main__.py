@@ -4,6 +4,10 @@ import os
 import sys
 from typing import NoReturn
 
+if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+    # Python has put the current folder first, to find what `-m` names; libraries go before it.
+    sys.path.append(sys.path.pop(0))
+
 from bamctl import signals
 
 

@@ -16,6 +16,7 @@ from bamctl.placement import STRATEGIES, Placement, Stages, as_pattern
 from bamctl.sites import Site, resolve
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk
+from bamctl.trust import trust
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def analyze(
         {"attention": attention or {}, "stages": stages, "input": input_shape}
     )
     if isinstance(model, str):
+        trust(model)
         given = placement.input or models.default_inputs(models.check_name(model))
         network = models.build(
             model,

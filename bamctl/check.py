@@ -120,12 +120,14 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
 def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
     """Each placement on its network; those of one network follow each other."""
     subject: Subject | None = None
-    key, about = None, "model"
+    key = None
     for target in sorted(targets, key=_network):
+        about = "model"
         try:
+            target.check_factory()
             if subject is None or key != _network(target):
                 # Let go of the last network before the next one is built.
-                subject, key, about = None, _network(target), "model"
+                subject, key = None, _network(target)
                 subject = load_subject(target.placement)
             about = "where"
             priced: Priced | Unchecked = price(subject, target.placement)

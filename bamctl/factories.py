@@ -1,11 +1,11 @@
 """Networks of one's own, by the name of the function or class that makes them."""
 
+import os
 import re
-import sys
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bamctl import trust
 from bamctl.errors import (
     InputError,
     check_machine,
@@ -31,20 +31,21 @@ def is_factory(name: str) -> bool:
 
 
 def build(name: str, /, **options: Any) -> "nn.Module":
-    """Import a factory, from the current folder too, and call it.
+    """Import a factory, from the current folder too, and call it, where `trust` allows it.
 
     Args:
         name: an importable callable that returns a network, as `package.module:factory`.
         options: keyword arguments for it.
 
     Raises:
-        InputError: it cannot be imported or called, or returns no `nn.Module`.
+        InputError: it may not run, cannot be imported or called, or returns no `nn.Module`.
     """
     from torch import nn
 
     factory = _imported(name)
     if not callable(factory):
         raise InputError(f"{name} is no function or class, but a {type(factory).__name__}")
+    trust.check_callable(name, factory)
     try:
         made = factory(**options)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
@@ -59,9 +60,8 @@ def build(name: str, /, **options: Any) -> "nn.Module":
 
 def _imported(name: str) -> Any:
     module_name, attribute = name.split(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    trust.find_in(os.getcwd())
+    trust.check(name)
     try:
         found: Any = import_module(module_name)
     except ModuleNotFoundError as error:

@@ -1,9 +1,10 @@
 """The networks that have a name: torchvision's builders, timm's models, and one's own factories."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl import factories, timm_models, torchvision_models
+from bamctl import factories, timm_models, torchvision_models, trust
 from bamctl.errors import InputError, did_you_mean
 from bamctl.inputs import Input, Inputs, InputsLike, read
 
@@ -31,6 +32,29 @@ def check_name(name: str) -> str:
         )
         raise InputError(f"unknown model {name!r}{near}")
     return name
+
+
+def check_named_by(name: str | None, file: Path) -> None:
+    """Refuse a factory of somebody's own where only a file names it, and `trust` does not allow it.
+
+    Raises:
+        InputError: it may not run; says what would allow it.
+    """
+    if name is not None and _is_own(name):
+        trust.check_file(name, file)
+
+
+def trust_flag(name: str, file: Path) -> str:
+    """The option, with a space before it, that a command needs to build what a file names.
+
+    >>> trust_flag("resnet18", Path("runs/a/config.yaml"))
+    ''
+    """
+    return trust.flag_for(name, file) if _is_own(name) else ""
+
+
+def _is_own(name: str) -> bool:
+    return factories.is_factory(name) and not timm_models.is_timm(name)
 
 
 def default_inputs(name: str) -> Inputs:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from bamctl import signals
+from bamctl.children import spawn_context
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -30,7 +30,7 @@ class Pool(ProcessPoolExecutor):
 
     def __init__(self, workers: int, begin: Callable[..., None], *arguments: Any) -> None:
         first = partial(_begin, _EndWithParent(), begin, arguments)
-        super().__init__(workers, get_context("spawn"), first)
+        super().__init__(workers, spawn_context(), first)
 
     def submit(
         self, function: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from bamctl import yaml_files
+from bamctl import models, yaml_files
 from bamctl.budget import Metric
 from bamctl.errors import InputError
 from bamctl.placement import Placement
@@ -33,6 +33,15 @@ class Target:
         path = self.file.path.absolute()
         here = Path.cwd()
         return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+    def check_factory(self) -> None:
+        """Refuse a factory that the file may not name.
+
+        Raises:
+            InputError: `trust` says why, and what would allow it.
+        """
+        if self.file is not None:
+            models.check_named_by(self.placement.model, self.file.path)
 
     def limit_line(self, metric: Metric) -> int | None:
         """The line of the file that holds a limit."""

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 PREFIX = "timm:"
 
+# Arguments that name a file of weights, which older releases of timm unpickle without
+# `weights_only`, so that it can run code.
+_FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+
 
 def is_timm(name: str) -> bool:
     """Whether a name is one of `timm:NAME`.
@@ -53,6 +57,9 @@ def build(
     """
     timm, own = _timm(name), name.removeprefix(PREFIX)
     options = dict(args or {})
+    for argument in _FILES:
+        if argument in options:
+            raise InputError(f"{argument} is no argument of a network; give a file to --weights")
     if num_classes is not None:
         options["num_classes"] = num_classes
     if weights is not None:

@@ -16,6 +16,7 @@ from bamctl.cli.options import (
 )
 from bamctl.cli.sensitivity import SensitivityOptions, take_apart
 from bamctl.cli.sweep import SweepOptions, sweep
+from bamctl.cli.trust import allow_named
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def analyze(
     from bamctl.models import check_name, default_inputs, names
 
     out.check()
+    allow_named(model)
     many.check(model, {"--explain": explain, "--latency": latency})
     if many.all:
         return sweep(many, given_placement(network, attention), out)

@@ -20,6 +20,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import atomic_path, check_can_read, check_can_write
 
@@ -47,6 +48,7 @@ def attend(
     ] = None,
     where: Where = None,
     placement: PlacementName = None,
+    trust: Trust = None,
     out: Annotated[
         Path | None, option("Write the maps over the image as a picture.", metavar="FILE.png")
     ] = None,
@@ -62,6 +64,7 @@ def attend(
 ) -> int:
     """Show what inserted modules look at in images, site by site."""
     shown.check()
+    allow_named(model, trust)
     if out is not None:
         if out.suffix != ".png" or len(images) * len(weights or [""]) > 1:
             raise InputError("--out is one .png of one image; for several, use --format html")
@@ -110,8 +113,7 @@ def _look(
     from bamctl.insertion import build_and_insert
 
     checkpoint = checkpoint_of(weights)
-    own = checkpoint.placement if checkpoint else None
-    base = own if asked.placement is None else asked.placement
+    base = checkpoint if asked.placement is None else asked.placement
     wanted = wanted_placement(
         "attend", asked.model, base, asked.where, asked.attention, asked.network
     )

@@ -21,6 +21,7 @@ from bamctl.cli.options import (
     show,
     working,
 )
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import check_can_write
 
@@ -99,6 +100,7 @@ def check(
         bool,
         typer.Option("--why", help="Say what spends the budget, and what would meet it."),
     ] = False,
+    trust: Trust = None,
     against: BaselineOptions,
     init: Annotated[
         bool,
@@ -115,6 +117,7 @@ def check(
     if not init:
         check_destination(shown.format, shown.output)
     name = _model_name(targets or [], model)
+    allow_named(name or model, trust)
     if init:
         if name is None:
             raise InputError("name a model, as in `bamctl check --init resnet50`")

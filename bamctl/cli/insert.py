@@ -18,6 +18,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import check_can_write
 
@@ -40,6 +41,7 @@ def insert(
     *,
     where: Where = None,
     placement: PlacementName = None,
+    trust: Trust = None,
     weights: Weights = None,
     out: Annotated[
         list[Path] | None,
@@ -60,10 +62,11 @@ def insert(
 ) -> int:
     """Insert attention modules, prove that the network works, and show what they cost."""
     shown.check()
+    allow_named(model, trust)
     files = out or []
     _check_out(files, layout, shown)
     checkpoint = checkpoint_of(weights)
-    base = placement if placement is not None or checkpoint is None else checkpoint.placement
+    base = checkpoint if placement is None else placement
     wanted = wanted_placement("insert", model, base, where, attention, network)
     with working(f"inserting into {wanted.model}"):
         inserted, exported = _insert(wanted, weights, checkpoint, files, layout)

@@ -17,6 +17,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import BamctlError, InputError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def latency(
     *,
     where: Where = None,
     placement: PlacementName = None,
+    trust: Trust = None,
     device: Annotated[
         str | None,
         option(
@@ -99,6 +101,7 @@ def latency(
 ) -> int:
     """Show what attention does to a network's latency: measured here, or estimated for a GPU."""
     shown.check()
+    allow_named(model, trust)
     wanted = wanted_placement("latency", model, placement, where, attention, network)
     from bamctl.latency.profiles import find, is_measurable
 

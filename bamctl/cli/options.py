@@ -261,7 +261,7 @@ def given_placement(
 def wanted_placement(
     command: str,
     model: str,
-    base: "Placement | str | None",
+    base: "Checkpoint | str | None",
     where: list[str] | None,
     attention: ModuleOptions,
     network: NetworkOptions,
@@ -271,22 +271,29 @@ def wanted_placement(
     Args:
         command: who asks, for the example in an error.
         model: its name on the command line, or nothing.
-        base: a placement, its name or its file; what was given in options is put over it.
+        base: weights with their placement, or a placement's name or file; what was given in
+            options is put over it.
         where: the sites, if they were given.
         attention: the module and its hyperparameters.
         network: which network exactly.
 
     Raises:
-        InputError: the placement or an option is wrong, or nothing names a model.
+        InputError: the placement or an option is wrong, nothing names a model, or only a file
+            names a factory that `trust` does not allow.
     """
-    from bamctl.models import check_name
+    from bamctl.models import check_name, check_named_by
     from bamctl.placement import Placement, find
 
     if base == "":
         raise InputError("--placement is empty; give a name or a file, or leave it out")
+    own, file = None, Path()
     if isinstance(base, str):
-        base = find(base)
-    wanted = (base or Placement()).with_overrides(given_placement(network, attention, where))
+        own, file = find(base), Path(base)
+    elif base is not None:
+        own, file = base.placement, base.path
+    if own is not None and not model:
+        check_named_by(own.model, file)
+    wanted = (own or Placement()).with_overrides(given_placement(network, attention, where))
     name = model or wanted.model
     if not name:
         raise InputError(

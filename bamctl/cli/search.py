@@ -24,6 +24,7 @@ from bamctl.cli.search_options import (
     StudyOptions,
 )
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import write_text
 
@@ -40,6 +41,7 @@ _TRIALS, _RUNGS = 24, 3
 def search(
     model: ModelName = "",
     *,
+    trust: Trust = None,
     goal: GoalOptions,
     space: SpaceOptions,
     run: RunOptions,
@@ -51,6 +53,7 @@ def search(
 ) -> int:
     """Search for the placements that are most accurate within a budget."""
     shown.check()
+    allow_named(model, trust)
     asked = _Asked(model, goal, space, run, images, engine, study, network)
     asked.check()
     _check_answers(asked)
@@ -201,6 +204,7 @@ def _planned(asked: _Asked) -> "Setup":
 
 
 def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
+    from bamctl.models import trust_flag
     from bamctl.report import RENDERERS
     from bamctl.report.search_view import plan_report
     from bamctl.search.storage import open_storage, shown
@@ -219,7 +223,8 @@ def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
         finally:
             engine.close()
     except KeyboardInterrupt:
-        say(f"`bamctl search --resume {folder.path}` goes on from here")
+        flag = trust_flag(setup.config.training.model, folder.path)
+        say(f"`bamctl search --resume {folder.path}{flag}` goes on from here")
         raise
     finally:
         folder.close()

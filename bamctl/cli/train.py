@@ -21,6 +21,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
+from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import write_text
 
@@ -39,6 +40,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME|FILE", help="A placement; repeat for several arms."),
     ] = None,
+    trust: Trust = None,
     comparison: ComparisonOptions,
     data: DataOptions,
     length: LengthOptions,
@@ -49,6 +51,7 @@ def train(
 ) -> int:
     """Train without and with attention, seed by seed, and say whether it helps."""
     shown.check()
+    allow_named(model, trust)
     asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
     asked.check(attention, network)
     if shown.output is not None and shown.output == comparison.out:
@@ -215,10 +218,15 @@ def _placements(
     asked: _Asked, attention: AttentionOptions, network: NetworkOptions
 ) -> "dict[str, Placement]":
     """The placement of each arm, by the name of the arm."""
+    from bamctl.models import check_named_by
     from bamctl.placement import Placement, find
 
     bases = [(pattern, Placement(where=[pattern])) for pattern in asked.where]
-    bases += [(Path(name).stem, find(name)) for name in asked.placement]
+    for file in asked.placement:
+        own = find(file)
+        if not asked.model:
+            check_named_by(own.model, Path(file))
+        bases.append((Path(file).stem, own))
     given = given_placement(network, attention)
     found: dict[str, Placement] = {}
     for name, base in bases or [("bottleneck", Placement(where=["bottleneck"]))]:
@@ -251,13 +259,15 @@ def _run(
     experiment: "Experiment", folder: Path, is_going_on: bool, *, with_board: bool
 ) -> "Result":
     from bamctl.cli.progress import Bars
+    from bamctl.models import trust_flag
 
     try:
         board = folder / "tensorboard" if with_board else None
         with Bars(experiment.config, len(experiment.arms), board) as bars:
             result = experiment.run(folder, bars, resume=is_going_on)
     except KeyboardInterrupt:
-        say(f"`bamctl train --resume {folder}` goes on from here")
+        flag = trust_flag(experiment.config.model, folder)
+        say(f"`bamctl train --resume {folder}{flag}` goes on from here")
         raise
     with appended(_reported_again(folder)):
         _draw(result, folder)

@@ -89,11 +89,13 @@ def main() -> None:
     file, folder = map(Path, sys.argv[1:3])
     # Before the import of torch, which takes long.
     threading.Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
+    # Neither our package nor the folder of this script is to help; the current folder may hold the
+    # module of a factory, but nothing that stands in for a library's.
+    sys.modules["bamctl"] = None  # type: ignore[assignment]
+    own = str(Path(__file__).parent)
+    sys.path[:] = [*(folder for folder in sys.path if folder != own), os.getcwd()]
     import torch
 
-    # Neither our package nor the folder of this script is to help.
-    sys.modules["bamctl"] = None  # type: ignore[assignment]
-    sys.path[0] = os.getcwd()
     torch.manual_seed(0)
     given = torch.load(folder / "arguments.pt", weights_only=True)
     torch.set_num_threads(given["threads"])

@@ -10,6 +10,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from keyword import iskeyword
 from types import ModuleType
 
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 from bamctl import __version__, structures, timm_models, torchvision_models, yaml_files
 from bamctl.attention import bam, extra_block, hook, layers, layouts, lean, tails, watched
 from bamctl.attention.hook import HOLDER
+from bamctl.errors import InputError
 from bamctl.placement import Placement
 from bamctl.sites import Site
 
@@ -94,6 +96,10 @@ def _indented(lines: Iterator[str]) -> str:
 def _network(model: nn.Module, placement: Placement) -> Iterator[str]:
     """The lines that build the network without its attention modules."""
     name, classes = str(placement.model), placement.num_classes
+    for argument in placement.args:
+        # A factory may take any keyword; as code, another text would be more than its name.
+        if not argument.isidentifier() or iskeyword(argument):
+            raise InputError(f"args: {argument!r} is no name of an argument in Python")
     options = {**({} if classes is None else {"num_classes": classes}), **placement.args}
     if name in torchvision_models.families():
         inputs, args = placement.input, placement.args

@@ -3,7 +3,7 @@
 from statistics import mean, stdev
 from typing import Any
 
-from bamctl import inputs, units
+from bamctl import inputs, models, units
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.training_charts import placements, training_charts
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_interval, settings
@@ -134,9 +134,11 @@ def _verdict(comparison: Comparison, result: Result) -> str:
         return f"{start} {seen}"
     if found.more_seeds is None:
         return f"{start} {seen} If the difference is what it seems, no number of seeds settles it."
+    flag = models.trust_flag(result.config.model, result.folder)
+    options = f"--seeds {seeds + found.more_seeds}{flag}"
     return (
         f"{start} {seen} If the difference is what it seems, {found.more_seeds} more would settle "
-        f"it: `bamctl train --resume {result.folder} --seeds {seeds + found.more_seeds}`."
+        f"it: `bamctl train --resume {result.folder} {options}`."
     )
 
 

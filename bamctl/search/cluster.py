@@ -74,6 +74,7 @@ def _connected(address: str) -> Any:
     waiting = ThreadPoolExecutor(1).submit(
         ray.init,
         address=address,
+        job_config=_job_config(),
         log_to_driver=False,
         logging_level=logging.ERROR,
         include_dashboard=None,
@@ -91,6 +92,21 @@ def _connected(address: str) -> Any:
             "starts one"
         ) from error
     return ray
+
+
+def _job_config() -> Any:
+    """A job whose workers look for modules where they are installed.
+
+    Ray has them look in the driver's current folder first, where a file called random.py would
+    stand in for Python's own, unless the job brings a folder of its own.
+    """
+    from ray.job_config import JobConfig
+
+    class Plain(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return Plain()
 
 
 def check_answers(address: str) -> None:

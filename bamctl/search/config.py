@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bamctl import schemas, yaml_files
+from bamctl import models, schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.search.choices import Choices
 from bamctl.search.sampler import Sampler
@@ -61,11 +61,14 @@ class SearchConfig(BaseModel):
 
         Raises:
             InputError: the file cannot be read, or does not fit the schema; names file and line.
+                Or it names a factory that `trust` does not allow.
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError(f"{path}:1: the configuration of a search is a mapping")
-        return schemas.from_yaml(cls, file)
+        config = schemas.from_yaml(cls, file)
+        models.check_named_by(config.training.model, path)
+        return config
 
     def save(self, path: Path) -> None:
         """Write it as YAML.

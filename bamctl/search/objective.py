@@ -1,12 +1,14 @@
 """What a candidate is worth: the accuracy of a short training run, paired with others by seed."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
 import torch
 from torch import nn
 
+from bamctl import trust
 from bamctl.cost import Cost
 from bamctl.data import Data
 from bamctl.search.engines import Job, Outcome
@@ -25,12 +27,13 @@ class Objective:
 
     Networks of one seed see the same images in the same order, and start from the same weights in
     the layers that they share. `threads` is for one job; what it finds depends on their number, so
-    it does not follow the number of workers.
+    it does not follow the number of workers. In `folder`, that of the driver, a factory may be.
     """
 
     training: TrainingConfig
     data: Data
     threads: int = 1
+    folder: str = field(default_factory=os.getcwd)
 
     def __call__(self, job: Job) -> Outcome:
         """Train one candidate with each seed.
@@ -38,6 +41,9 @@ class Objective:
         Raises:
             BamctlError: it cannot be trained; the text says why.
         """
+        # It comes from a driver that has built the network itself.
+        trust.trust(self.training.model)
+        trust.find_in(self.folder)
         torch.set_num_threads(self.threads)
         started = perf_counter()
         last = [self._trained(job, seed) for seed in job.seeds]

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
+from multiprocessing import get_start_method
+from multiprocessing.context import SpawnContext
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bamctl.children import spawn_context
 from bamctl.data.images import Batch, Images
 from bamctl.processes import end_with
 from bamctl.training.arms import seed_for
@@ -91,6 +94,7 @@ def _loader(images: Images, parts: Iterator[_Part], workers: int) -> DataLoader[
         batch_size=None,
         num_workers=workers,
         worker_init_fn=partial(_begin, os.getpid()),
+        multiprocessing_context=_context() if workers else None,
         # Its own, since it would draw from the generator that dropout draws from.
         generator=torch.Generator(),
     )
@@ -99,6 +103,11 @@ def _loader(images: Images, parts: Iterator[_Part], workers: int) -> DataLoader[
 def _begin(parent: int, worker: int) -> None:
     """In a process that reads ahead: end when the one that trains does."""
     end_with(parent)
+
+
+def _context() -> SpawnContext | None:
+    """A copy of this process, where Python makes one; a new one takes nothing from its folder."""
+    return None if get_start_method() == "fork" else spawn_context()
 
 
 class _Parts:

@@ -18,17 +18,17 @@ from tests.data.test_data import folder
 from tests.interrupting import CODES, is_held, started
 from tests.networks import Tiny
 
-TINY = "tests.networks:Tiny"
+TINY, HELD = "tests.networks:Tiny", "tests.networks:Held"
 QUICK = ["--steps", "8", "--seeds", "2", "--batch-size", "32"]
 
 
 @pytest.fixture
 def train(bamctl: object) -> object:
-    """Runs `bamctl train` where the tests' own network can be imported."""
+    """Runs `bamctl train` where the tests' own network can be imported, and files may name it."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-        return bamctl("train", *arguments, env=env)
+        return bamctl("train", *arguments, "--trust", TINY, env=env)
 
     return run
 
@@ -104,7 +104,8 @@ def test_final_weights_can_be_inserted(train: object, bamctl: object, tmp_path: 
     train(TINY, *QUICK, "--out", "run")
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     weights = "run/weights/bottleneck.seed-1.safetensors"
-    found = bamctl("insert", "--weights", weights, "--format", "json", env=env)
+    arguments = ["--weights", weights, "--trust", TINY, "--format", "json"]
+    found = bamctl("insert", *arguments, env=env)
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
     assert (data["model"], data["modules"]) == (TINY, ["one", "two"])
@@ -112,19 +113,21 @@ def test_final_weights_can_be_inserted(train: object, bamctl: object, tmp_path: 
 
 def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
     """By the command that it names itself when it is interrupted."""
-    options = ["tests.networks:Held", "--steps", "30", "--seeds", "2", "--eval-every", "4", "--out"]
+    options = [HELD, "--steps", "30", "--seeds", "2", "--eval-every", "4", "--out"]
     whole = train(*options, "whole", "--format", "csv")
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
-        start = ["--resume", "part"] if (tmp_path / "part").exists() else [*options, "part"]
+        going = ["--resume", "part", "--trust", HELD]
+        start = going if (tmp_path / "part").exists() else [*options, "part"]
         with started(tmp_path, "train", *start, HELD_AFTER="20") as command:
             command.wait_for(is_held)
             command.end(number)
         assert command.process.returncode == CODES[number]
-        assert ("`bamctl train --resume part` goes on" in command.told()) == (
+        told = command.told()
+        assert (f"`bamctl train --resume part --trust {HELD}` goes on" in told) == (
             number is not signal.SIGKILL
         )
         (tmp_path / "held").unlink()
-    resumed = train("--resume", "part", "--format", "csv")
+    resumed = train("--resume", "part", "--trust", HELD, "--format", "csv")
     assert resumed.stdout == whole.stdout
     assert (tmp_path / "part" / "metrics.jsonl").read_bytes() == (
         tmp_path / "whole" / "metrics.jsonl"

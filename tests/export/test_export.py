@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from bamctl import Placement, export, models
-from bamctl.errors import BamctlError
+from bamctl.errors import BamctlError, InputError
 from bamctl.export import Exported
+from bamctl.export.source import source
 from bamctl.insertion import Insertion, insert_and_prove
 from tests.networks import Unseen
 
@@ -143,3 +144,9 @@ def test_the_network_keeps_its_mode(tmp_path: Path) -> None:
     assert isinstance(model, Unseen)
     export.write(tmp_path / "x.py", model.train(), insertion)
     assert all(module.training for module in model.modules())
+
+
+def test_a_keyword_of_a_factory_is_no_code() -> None:
+    placement = Placement(model="nets:make", args={"depth": 1, "x=print('run'), y": 2})
+    with pytest.raises(InputError, match="no name of an argument"):
+        source(nn.Identity(), placement, ())

@@ -171,3 +171,34 @@ def test_a_killed_driver_is_gone_on_with(
     here = results(searched, alone)
     assert len(here.keys() & found.keys()) >= 3
     assert all(here[codes] == found[codes] for codes in here.keys() & found.keys())
+
+
+NETS = """
+from torch import nn
+from torchvision.ops import Conv2dNormActivation
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.one = nn.Sequential(Conv2dNormActivation(3, 4), Conv2dNormActivation(4, 4))
+        self.two = Conv2dNormActivation(4, 4, stride=2)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(x)).mean((2, 3)))
+"""
+
+
+def test_workers_take_the_factory_and_nothing_else_from_the_driver_s_folder(
+    cluster: Cluster, bamctl: object, tmp_path: Path
+) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    for name in ("torchvision", "torch", "numpy", "colorsys", "random"):
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})"
+        )
+    arguments = ["--candidates", "one", "--input", "3x16x16", "--trials", "1", "--steps", "1"]
+    arguments += ["--confirm-seeds", "0", "--engine", "ray", "--address", cluster.address]
+    found = bamctl("search", "nets:Net", *arguments)
+    assert found.returncode == 0, found.stderr
+    assert not (tmp_path / "ran").exists()

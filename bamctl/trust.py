@@ -1,0 +1,218 @@
+"""Which factories may run: `package.module:factory` is code, and no data file may choose it.
+
+A placement, a file of weights or the configuration of a run is data, often somebody else's. What
+builds a network is called, and its module imported, only where
+
+- a person named it: on the command line, as MODEL or with `--trust`, or to a function in Python; or
+- it is part of the person's own project, and so is the file that names it. The project is the
+  nearest folder at or above the current one with a `pyproject.toml` or `.git`, otherwise the
+  current folder. Libraries that are installed below it, as in `.venv`, are no part of it.
+
+All of this is decided before anything is imported.
+"""
+
+import os
+import pkgutil
+import site
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from types import FunctionType, MethodType
+from typing import Any
+
+from bamctl.errors import InputError
+
+_MARKERS = ("pyproject.toml", ".git")
+
+# What persons named, in this process.
+_named: set[str] = set()
+
+
+def trust(*names: str) -> None:
+    """Allow factories that a person named; names of other networks make no difference."""
+    _named.update(names)
+
+
+def check_file(name: str, file: Path) -> None:
+    """Refuse a factory that only a file names, unless both are of the current project.
+
+    Args:
+        name: a factory, as `package.module:factory`.
+        file: the file that names it.
+
+    Raises:
+        InputError: it may not run; says what would allow it.
+    """
+    check(name)
+    if name not in _named and not _is_below(file, project_root()):
+        raise InputError(
+            f"{name} is code, and {file.name}, which names it, is outside of the project "
+            f"{project_root()}; if you trust it, add {_flag(name)}"
+        )
+
+
+def check(name: str) -> None:
+    """Refuse a factory that no person named and that is not of the current project.
+
+    Raises:
+        InputError: it may not run; says what would allow it.
+    """
+    module = name.partition(":")[0]
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise InputError(f"{name} makes no network; {module} is part of Python's standard library")
+    if name in _named:
+        return
+    files = files_of(module)
+    if files is None:
+        raise InputError(
+            f"{name} cannot be imported: No module named {module!r}; run where it is, or install it"
+        )
+    if not _is_of_project(files):
+        raise InputError(
+            f"{name} is code outside of the project {project_root()}, and only a file names it; "
+            f"if you trust it, add {_flag(name)}"
+        )
+
+
+def check_callable(name: str, found: Callable[..., Any]) -> None:
+    """Refuse to call what is no class of networks and no Python function outside of the library.
+
+    A module can hold much that it imported. So what is called on the word of a file must be defined
+    in the current project, too.
+
+    Raises:
+        InputError: it may not be called.
+    """
+    from torch import nn
+
+    made_by = _function(found)
+    if isinstance(made_by, type) and issubclass(made_by, nn.Module):
+        module, file = made_by.__module__, _file_of(made_by.__module__)
+    elif isinstance(made_by, FunctionType):
+        defined_in = made_by.__globals__
+        module, file = str(defined_in.get("__name__")), defined_in.get("__file__")
+    else:
+        raise InputError(
+            f"{name} is not called, since it is neither an nn.Module subclass nor a Python function"
+        )
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise InputError(f"{name} is not called, since it is part of Python's standard library")
+    if name not in _named and not (file and _is_of_project([Path(file)])):
+        raise InputError(
+            f"{name} is defined in {module}, and not in the project {project_root()}; if you "
+            f"trust it, add {_flag(name)}"
+        )
+
+
+def flag_for(name: str, file: Path) -> str:
+    """What a later command needs that takes a factory from a file: ` --trust NAME`, or nothing."""
+    files = files_of(name.partition(":")[0]) or []
+    is_own = _is_below(file, project_root()) and _is_of_project(files)
+    return "" if is_own else f" --trust {name}"
+
+
+def _flag(name: str) -> str:
+    return f"`--trust {name}`"
+
+
+def _function(found: Any) -> Any:
+    """What runs when something is called: below methods, partial calls and decorators."""
+    while True:
+        if isinstance(found, MethodType):
+            found = found.__func__
+        elif isinstance(found, partial):
+            found = found.func
+        elif not isinstance(found, type) and "__wrapped__" in getattr(found, "__dict__", {}):
+            found = found.__wrapped__
+        else:
+            return found
+
+
+def _file_of(module: str) -> str | None:
+    return getattr(sys.modules.get(module), "__file__", None)
+
+
+def project_root() -> Path:
+    """The folder of the project that a person works in."""
+    here = Path.cwd().resolve()
+    folders = (here, *here.parents)
+    return next((f for f in folders if any((f / name).exists() for name in _MARKERS)), here)
+
+
+def _is_of_project(files: Iterable[Path]) -> bool:
+    root, files = project_root(), list(files)
+    return bool(files) and all(
+        _is_below(file, root) and not any(_is_below(file, each) for each in _libraries())
+        for file in files
+    )
+
+
+def _is_below(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder)
+
+
+@cache
+def _libraries() -> tuple[Path, ...]:
+    """Where Python's own modules and those that were installed are."""
+    paths = sysconfig.get_paths()
+    own = [paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found = [*own, *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(Path(folder).resolve() for folder in found)
+
+
+def find_in(folder: str) -> None:
+    """Let modules be imported from a folder, too, after all others."""
+    if folder not in sys.path:
+        # First, a file there that is called random.py would stand in for Python's own.
+        sys.path.append(folder)
+
+
+def files_of(module: str) -> list[Path] | None:
+    """The files that an import of a module would run, its packages' included; imports nothing.
+
+    `importlib.util.find_spec` of a dotted name imports the packages around it; so only the first
+    part is left to it.
+
+    Returns:
+        The files; an empty list for what is in no file, and None for what is not found.
+    """
+    find_in(os.getcwd())
+    parts = module.split(".")
+    specs = list(_specs(parts))
+    if len(specs) < len(parts):
+        return None
+    files = [Path(str(spec.origin)) for spec in specs if spec.has_location]
+    return files if specs[-1].has_location else []
+
+
+def _specs(parts: list[str]) -> Iterator[ModuleSpec]:
+    """The specs of a module's packages and of itself, as far as they are found."""
+    try:
+        spec = find_spec(parts[0])
+    except ValueError:  # a module such as __main__ has none
+        return
+    for end in range(1, len(parts) + 1):
+        if spec is None:
+            return
+        yield spec
+        name = ".".join(parts[: end + 1])
+        spec = _inside(name, spec.submodule_search_locations or ())
+
+
+def _inside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """The spec of a module in the folders of a package that is not imported."""
+    portions: list[str] = []
+    for folder in folders:
+        finder: Any = pkgutil.get_importer(folder)
+        spec: ModuleSpec | None = finder.find_spec(name) if finder else None
+        if spec is not None and spec.loader is not None:
+            return spec
+        if spec is not None:
+            portions += spec.submodule_search_locations or ()
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = portions
+    return namespace if portions else None
