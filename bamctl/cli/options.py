@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bamctl import escapes, masking
 from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from bamctl.checkpoints import Checkpoint
     from bamctl.placement import Placement
 
@@ -305,7 +308,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     try:
         # What somebody's own network prints is no part of our result.
         with redirect_stdout(sys.stderr), _status(what) as status:
-            yield lambda text: status.update(text) if status else None
+            yield lambda text: status.update(_status_text(text)) if status else None
     finally:
         gc.enable()
 
@@ -315,12 +318,18 @@ def _status(what: str) -> AbstractContextManager[Any]:
         return nullcontext()
     from rich.console import Console
 
-    return Console(stderr=True).status(what)
+    return Console(stderr=True).status(_status_text(what))
+
+
+def _status_text(what: str) -> "Text":
+    from rich.text import Text
+
+    return Text(escapes.line(what))
 
 
 def say(text: str) -> None:
     """A line for the person, beside the result."""
-    text = " ".join(text.split())
+    text = escapes.line(masking.free_text(" ".join(text.split())))
     # It may be closed, or full; the exit code still tells.
     with suppress(AttributeError, OSError):
         sys.stderr.write(f"bamctl: {text}\n")
