@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bamctl import __version__
+from bamctl.cli import command_line
 from bamctl.cli.analyze import analyze
 from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
@@ -97,8 +98,8 @@ def _usage_or_bug(error: Exception, arguments: Sequence[str]) -> int:
         return 2
     handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
     with os.fdopen(handle, "w", encoding="utf-8") as log:
-        log.write(f"bamctl {__version__}, Python {sys.version}, {sys.argv}\n")
-        traceback.print_exception(error, file=log)
+        log.write(f"bamctl {__version__}, Python {sys.version}, {command_line.shown()}\n")
+        log.write(command_line.without_passwords("".join(traceback.format_exception(error))))
     say(f"error: a bug in bamctl: {type(error).__name__}; please report it with the log at {path}")
     return 3
 

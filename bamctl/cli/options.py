@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bamctl import escapes, masking
+from bamctl.cli.command_line import signed
 from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
@@ -218,7 +219,7 @@ def show(report: Any, format_name: Any, output: Path | None) -> None:
     """Render a report to a file, or to standard output."""
     from bamctl.report import RENDERERS
 
-    text = RENDERERS[format_name](report, to_file=output is not None)
+    text = RENDERERS[format_name](signed(report), to_file=output is not None)
     if output is not None:
         write_text(output, text)
     else:

@@ -1,7 +1,6 @@
 """Reports as one page that needs nothing else: no server, no network, no other file."""
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,10 +28,9 @@ _CLOSING = "</script>"
 
 @dataclass(frozen=True)
 class Page:
-    """A report with what made it: the command, and the versions of all that took part."""
+    """A report, and the versions of all that took part in making it."""
 
     report: Report
-    command: str
     versions: dict[str, str]
 
 
@@ -43,7 +41,7 @@ def _pages() -> TypeAdapter[list[Page]]:
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report as a page of its own."""
-    return render_pages([Page(report, _command(), _versions())])
+    return render_pages([Page(report, _versions())])
 
 
 def render_pages(pages: Sequence[Page]) -> str:
@@ -87,10 +85,6 @@ def read_pages(path: Path) -> list[Page]:
         raise InputError(
             f"{path}: the report in it is damaged, or of another version of bamctl: {first['msg']}"
         ) from None
-
-
-def _command() -> str:
-    return shlex.join(["bamctl", *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:
