@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bamctl import __version__, signals
+from bamctl.cli import command_line
 from bamctl.cli.analyze import analyze
 from bamctl.cli.attend import attend
 from bamctl.cli.calibrate import calibrate
@@ -103,8 +104,8 @@ def _logged(error: BaseException) -> str:
     try:
         handle, path = tempfile.mkstemp(prefix="bamctl-", suffix=".log", text=True)
         with os.fdopen(handle, "w", encoding="utf-8") as log:
-            log.write(f"bamctl {__version__}, Python {sys.version}, {sys.argv}\n")
-            traceback.print_exception(error, file=log)
+            log.write(f"bamctl {__version__}, Python {sys.version}, {command_line.shown()}\n")
+            log.write(command_line.without_passwords("".join(traceback.format_exception(error))))
     except OSError as full:
         return f"what you did; a log cannot be written: {full.strerror}"
     return f"the log at {path}"

@@ -22,10 +22,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bamctl import escapes, masking
+from bamctl.cli.command_line import signed
 from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from bamctl.checkpoints import Checkpoint
     from bamctl.placement import Placement
 
@@ -224,7 +228,7 @@ def show(report: Any, format_name: Any, output: Path | None) -> None:
     """Render a report to a file, or to standard output."""
     from bamctl.report import RENDERERS
 
-    text = RENDERERS[format_name](report, to_file=output is not None)
+    text = RENDERERS[format_name](signed(report), to_file=output is not None)
     if output is not None:
         write_text(output, text)
     else:
@@ -331,7 +335,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     try:
         # What somebody's own network prints is no part of our result.
         with redirect_stdout(sys.stderr), _status(what) as status:
-            yield lambda text: status.update(text) if status else None
+            yield lambda text: status.update(_status_text(text)) if status else None
     finally:
         gc.enable()
 
@@ -341,12 +345,18 @@ def _status(what: str) -> AbstractContextManager[Any]:
         return nullcontext()
     from rich.console import Console
 
-    return Console(stderr=True).status(what)
+    return Console(stderr=True).status(_status_text(what))
+
+
+def _status_text(what: str) -> "Text":
+    from rich.text import Text
+
+    return Text(escapes.line(what))
 
 
 def say(text: str) -> None:
     """A line for the person, beside the result."""
-    text = " ".join(text.split())
+    text = escapes.line(masking.free_text(" ".join(text.split())))
     # It may be closed, or full; the exit code still tells.
     with suppress(AttributeError, OSError):
         sys.stderr.write(f"bamctl: {text}\n")

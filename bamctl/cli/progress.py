@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bamctl import escapes
 from bamctl.cli.options import say
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def _bars(*columns: ProgressColumn) -> Progress:
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error, on a terminal; gives what moves it on by one."""
-    with _bars(TextColumn("{task.description}"), BarColumn(12), TaskProgressColumn()) as bars:
+    with _bars(
+        TextColumn("{task.description}", markup=False), BarColumn(12), TaskProgressColumn()
+    ) as bars:
         task = bars.add_task(what, total=total)
         yield lambda: bars.advance(task)
 
@@ -59,10 +62,10 @@ class Bars:
         self._num_seeds = len(config.seeds)
         self._board = board
         self._bars = _bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(12),
             TaskProgressColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[told]}", markup=False),
         )
         total = self._steps * num_arms * self._num_seeds
         self._all = self._bars.add_task("all runs", total=total, told="")
@@ -88,7 +91,9 @@ class Bars:
         self._accuracy = ""
         self._done = step
         self._started = (step, perf_counter())
-        self._bars.reset(self._run, completed=step, description=f"{arm}, seed {seed}", told="")
+        self._bars.reset(
+            self._run, completed=step, description=escapes.line(f"{arm}, seed {seed}"), told=""
+        )
         self._bars.advance(self._all, step)
 
     def stepped(self, step: int, loss: float | None) -> None:
@@ -139,7 +144,7 @@ class TrialBar:
             TextColumn("trials"),
             BarColumn(24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[told]}", markup=False),
         )
         self._all = self._bars.add_task("trials", total=trials, told="")
         self._best = 0.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bamctl.cli.command_line import signed
 from bamctl.cli.options import (
     ModelName,
     NetworkOptions,
@@ -66,7 +67,7 @@ def search(
         shown.show(plan_report(setup))
         return 0
     result = _searched(asked, setup)
-    report = search_report(result)
+    report = signed(search_report(result))
     with appended(
         f"the trials are kept; `bamctl search --resume {result.folder}` makes the report again"
     ):
@@ -204,20 +205,23 @@ def _planned(asked: _Asked) -> "Setup":
 
 
 def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
+    from bamctl import masking
     from bamctl.models import trust_flag
     from bamctl.report import RENDERERS
     from bamctl.report.search_view import plan_report
-    from bamctl.search.storage import open_storage, shown
+    from bamctl.search.storage import open_storage
     from bamctl.search.study import Study
 
     folder = _folder(asked, setup)
+    if secret := folder.password_file:
+        say(f"the password of --storage is kept in {secret} (mode 0600), which --resume needs")
     try:
         url = folder.storage(setup.config)
         storage = open_storage(url)
         study = Study(setup.config, setup.costs, storage, alone=setup.config.storage is None)
         engine = _engine(asked.engine, setup)
         sys.stderr.write(RENDERERS["table"](plan_report(setup), to_file=True) + "\n")
-        say(f"`optuna-dashboard {shlex.quote(shown(url))}` shows the study as it grows")
+        say(f"`optuna-dashboard {shlex.quote(masking.url(url))}` shows the study as it grows")
         try:
             return _run(setup, study, engine, folder)
         finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bamctl.cli.command_line import signed
 from bamctl.cli.options import (
     AttentionOptions,
     ModelName,
@@ -67,7 +68,7 @@ def train(
     from bamctl.report.training_view import training_report
 
     result = _run(experiment, folder, is_going_on, with_board=comparison.tensorboard)
-    report = training_report(result)
+    report = signed(training_report(result))
     with appended(_reported_again(folder)):
         write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
         write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bamctl import escapes
 from bamctl.report.document import Report
 
 
@@ -16,16 +17,18 @@ def render(report: Report, *, to_file: bool) -> str:
 
 def rows(records: Sequence[Mapping[str, Any]], *, header: bool) -> str:
     """Records as lines of text, one for each, under the row of names or without."""
-    names = list(dict.fromkeys(name for record in records for name in record))
+    names = list(dict.fromkeys(_cell(name) for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     if header:
         writer.writeheader()
     for record in records:
-        writer.writerow({name: _cell(value) for name, value in record.items()})
+        writer.writerow({_cell(name): _cell(value) for name, value in record.items()})
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    """A plain number or text as it is; what has parts, as JSON."""
-    return json.dumps(value) if isinstance(value, dict | list | tuple) else value
+    """A plain number as it is, text without a formula; what has parts, as JSON."""
+    if isinstance(value, dict | list | tuple):
+        value = json.dumps(value)
+    return escapes.csv(value) if isinstance(value, str) else value

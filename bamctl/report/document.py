@@ -52,9 +52,9 @@ class Attachment:
 class Report:
     """What a command found: for people as blocks, for programs as `data` and `records`.
 
-    `data` is the JSON document, `records` are the rows of the CSV file, in plain numbers, and
-    `findings` are for the formats of checks. `charts` and `attachments` are for formats that can
-    show them.
+    `command` is the command line that made it, without passwords. `data` is the JSON document,
+    `records` are the rows of the CSV file, in plain numbers, and `findings` are for the formats of
+    checks. `charts` and `attachments` are for formats that can show them.
     """
 
     heading: str
@@ -64,3 +64,4 @@ class Report:
     findings: Sequence[Finding] = field(default_factory=tuple)
     charts: Sequence[Chart] = field(default_factory=tuple)
     attachments: Sequence[Attachment] = field(default_factory=tuple)
+    command: str = ""

@@ -1,5 +1,6 @@
 """Findings as GitHub Actions' workflow commands, which annotate the lines of a pull request."""
 
+from bamctl import escapes
 from bamctl.report.document import Finding, Report
 
 _COMMANDS = {"failed": "error", "error": "error", "warning": "warning"}
@@ -11,18 +12,12 @@ def render(report: Report, *, to_file: bool) -> str:
     Source: "Workflow commands for GitHub Actions", setting an error message.
     """
     commands = [_command(finding) for finding in report.findings if finding.verdict != "passed"]
-    return "\n".join([*commands, report.heading]) + "\n"
+    return "\n".join([*commands, escapes.line(report.heading)]) + "\n"
 
 
 def _command(finding: Finding) -> str:
     properties = {"file": finding.file, "line": finding.line, "title": finding.title}
-    given = [f"{key}={_property(str(value))}" for key, value in properties.items() if value]
-    return f"::{_COMMANDS[finding.verdict]} {','.join(given)}::{_data(finding.message)}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    given = ",".join(
+        f"{key}={escapes.github_property(str(value))}" for key, value in properties.items() if value
+    )
+    return f"::{_COMMANDS[finding.verdict]} {given}::{escapes.github_data(finding.message)}"

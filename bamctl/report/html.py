@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,10 +31,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Page:
-    """A report with what made it: the command, and the versions of all that took part."""
+    """A report, and the versions of all that took part in making it."""
 
     report: Report
-    command: str
     versions: dict[str, str]
 
 
@@ -46,7 +44,7 @@ def _pages() -> TypeAdapter[list[Page]]:
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report as a page of its own."""
-    return render_pages([Page(report, _command(), _versions())])
+    return render_pages([Page(report, _versions())])
 
 
 def render_pages(pages: Sequence[Page]) -> str:
@@ -106,10 +104,6 @@ def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
     except Exception as error:
         # Each value has its type, and yet they need not fit each other, as rows and columns do.
         raise blame(error, "a report in these pages is damaged", first_line(error)) from error
-
-
-def _command() -> str:
-    return shlex.join(["bamctl", *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:

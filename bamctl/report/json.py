@@ -2,9 +2,10 @@
 
 import json
 
+from bamctl import escapes
 from bamctl.report.document import Report
 
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report's data as one JSON document."""
-    return json.dumps(report.data, indent=2) + "\n"
+    return escapes.json(json.dumps(report.data, indent=2)) + "\n"

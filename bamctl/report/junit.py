@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from xml.etree import ElementTree
 
+from bamctl import escapes
 from bamctl.report.document import Finding, Report
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -45,4 +46,4 @@ def _counts(findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
+    return escapes.terminal(_FORBIDDEN.sub("\ufffd", text))

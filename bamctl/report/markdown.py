@@ -1,8 +1,8 @@
 """Reports as Markdown, for a pull request or a notebook."""
 
-import re
 from itertools import accumulate
 
+from bamctl import escapes
 from bamctl.report.document import Report, Table
 
 # GitHub takes comments of up to 65,536 characters.
@@ -11,8 +11,8 @@ MAX_CHARACTERS = 65_000
 
 def render(report: Report, *, to_file: bool) -> str:
     """The report with its tables as GitHub writes them."""
-    blocks = [_table(b) if isinstance(b, Table) else _text(b) for b in report.blocks]
-    return _fitted("\n\n".join([f"### {_text(report.heading)}", *blocks])) + "\n"
+    blocks = [_table(b) if isinstance(b, Table) else escapes.markdown(b) for b in report.blocks]
+    return _fitted("\n\n".join([f"### {_cell(report.heading)}", *blocks])) + "\n"
 
 
 def _fitted(text: str) -> str:
@@ -35,8 +35,4 @@ def _table(table: Table) -> str:
 
 def _cell(text: str) -> str:
     # A table's row is one line.
-    return _text(" ".join(text.splitlines()))
-
-
-def _text(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>|#~&])", r"\\\1", text)
+    return escapes.markdown(escapes.line(text))

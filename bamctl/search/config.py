@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from bamctl import models, schemas, yaml_files
+from bamctl import masking, models, schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.search.choices import Choices
 from bamctl.search.sampler import Sampler
@@ -37,13 +37,22 @@ class SearchConfig(BaseModel):
     halving: _Count = 1
     rungs: _Count = 1
     confirm_seeds: Annotated[int, Field(ge=0, strict=True)] = 5
-    storage: str | None = Field(default=None, description="where the study is; in the run folder")
+    storage: SecretStr | None = Field(
+        default=None, description="the URL of where the study is; in the run folder if left out"
+    )
     study: Annotated[str, Field(min_length=1)] = "bamctl"
 
     def steps(self) -> tuple[int, ...]:
         """How many steps each rung of a trial takes, the last being all."""
         full = self.training.recipe.steps
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
+
+    def without_password(self) -> "SearchConfig":
+        """The same search, its storage without what only those who run it may know."""
+        if self.storage is None:
+            return self
+        shown = masking.url(self.storage.get_secret_value())
+        return self.model_copy(update={"storage": SecretStr(shown)})
 
     def identity(self) -> dict[str, Any]:
         """What two searches must share to share a study: everything that a trial depends on."""
@@ -71,12 +80,14 @@ class SearchConfig(BaseModel):
         return config
 
     def save(self, path: Path) -> None:
-        """Write it as YAML.
+        """Write it as YAML, without the password of its storage.
 
         Raises:
             InputError: the file cannot be written.
         """
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if storage := self.without_password().storage:
+            data["storage"] = storage.get_secret_value()
         data["training"]["placements"] = {
             name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
             for name, each in self.training.placements.items()

@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from bamctl import masking
 from bamctl.errors import BamctlError, InputError, first_line
 
 # A driver that was not heard of for so long is dead, and its trials are run again.
@@ -35,6 +36,8 @@ def open_storage(url: str) -> RDBStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
+        if masking.url(url) == masking.HIDDEN:
+            raise ValueError
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             storage = RDBStorage(
@@ -47,17 +50,22 @@ def open_storage(url: str) -> RDBStorage:
             _write_ahead(storage)
         return storage
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        # What cannot be read as a URL may hold a password anywhere, and so may the reason.
+        why = first_line(error) if isinstance(error, NoSuchModuleError) else "it is not a URL"
         raise InputError(
-            f"--storage {shown(url)} is no database ({first_line(error)}); write it like "
-            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE"
-        ) from error
+            f"--storage {masking.url(url)} is no database ({why}); write it like "
+            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE, and what is special "
+            "in a password percent-encoded"
+        ) from None
     except ImportError as error:
         raise BamctlError(
-            f"no driver for {shown(url)} is installed: {first_line(error.__cause__ or error)}"
+            f"no driver for {masking.url(url)} is installed: "
+            f"{masking.without(first_line(error.__cause__ or error), url)}"
         ) from error
     except (DBAPIError, StorageInternalError, RuntimeError) as error:
         raise BamctlError(
-            f"cannot use the storage {shown(url)}: {first_line(error.__cause__ or error)}"
+            f"cannot use the storage {masking.url(url)}: "
+            f"{masking.without(first_line(error.__cause__ or error), url)}"
         ) from error
 
 
@@ -79,14 +87,6 @@ def _write_ahead(storage: RDBStorage) -> None:
 def _connect_args(url: str) -> dict[str, Any]:
     kind = make_url(url).get_backend_name()
     return {"sqlite": {"timeout": 60}}.get(kind, {"connect_timeout": _CONNECT_SECONDS})
-
-
-def shown(url: str) -> str:
-    """A URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):  # a port that is no number
-        return repr(_PASSWORD.sub(r"\1:***@", url))
 
 
 def patiently(call: Callable[[], Result]) -> Result:

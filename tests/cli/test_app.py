@@ -88,6 +88,41 @@ def test_a_bug_leaves_a_log(monkeypatch: pytest.MonkeyPatch, capsys: object) -> 
         assert "ZeroDivisionError: of our own" in log.read()
 
 
+def test_a_log_and_an_error_are_without_passwords(
+    monkeypatch: pytest.MonkeyPatch, capsys: object
+) -> None:
+    url = "postgresql+psycopg://me:hunter2@host/db?password=hunter3"
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError(f"of {url}, by hunter2 and hunter3")
+
+    monkeypatch.setattr(app, "app", broken)
+    for arguments in (["--storage", url], [f"--storage={url}"]):
+        monkeypatch.setattr("sys.argv", ["bamctl", "search", *arguments])
+        assert app.run([]) == 3
+        path = capsys.readouterr().err.split(" at ")[-1].strip()
+        with open(path, encoding="utf-8") as log:
+            text = log.read()
+        assert "ZeroDivisionError: of postgresql+psycopg://me:***@host/db" in text
+        assert "hunter" not in text
+
+
+@pytest.mark.parametrize("arguments", [["search"], ["analyze"], ["search", "--storag"]])
+def test_a_url_in_the_wrong_place_is_shown_without_its_password(
+    arguments: list[str], bamctl: object
+) -> None:
+    result = bamctl(*arguments, "postgresql://me:hunter2@host/db")
+    assert_one_line_error(result)
+    assert "hunter2" not in result.stderr
+
+
+def test_an_error_cannot_move_the_cursor_or_command_github(bamctl: object) -> None:
+    result = bamctl("check", "a\x1b[2Jb\r::error::c\n::error::d##[error]e.yaml")
+    assert_one_line_error(result, r"a\x1b[2Jb")
+    assert "\x1b" not in result.stderr
+    assert "##[" not in result.stderr
+
+
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt

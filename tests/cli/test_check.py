@@ -32,6 +32,17 @@ def write(tmp_path: Path) -> object:
     return write
 
 
+def test_a_file_name_cannot_command_github_or_the_terminal(bamctl: object, write: object) -> None:
+    name = "a\n::error file=x::\x1b[2Jb"
+    write(name, params=f"{TOTAL} params")
+    write("::warning::first", params=f"{TOTAL - 1} params")
+    for format_name in ("table", "csv", "markdown", "json", "junit"):
+        text = bamctl("check", "--format", format_name).stdout
+        assert str(TOTAL) in text.replace(",", ""), text
+        assert "\x1b" not in text
+        assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
+
+
 def test_met_exactly_passes_and_one_parameter_over_fails(bamctl: object, write: object) -> None:
     write("a", params=f"{TOTAL} params")
     result = bamctl("check")

@@ -144,6 +144,24 @@ def test_bad_input_is_one_line(search: object, arguments: list[str], words: list
         assert word in lines[0]
 
 
+def test_a_password_is_in_one_private_file_and_nowhere_else(search: object, tmp_path: Path) -> None:
+    # SQLite ignores a parameter that it does not know, and this one works as a URL with a secret.
+    storage = "sqlite:///file:study.db?secret=hunter2&uri=true"
+    quick = [*QUICK[:4], "--trials", "1", "--confirm-seeds", "0", "--workers", "1"]
+    page = ["--format", "html", "--output", "page.html"]
+    made = search(TINY, *quick, "--storage", storage, "--out", "run", *page)
+    assert made.returncode == 0, made.stderr
+    resumed = search("--resume", "run", "--trials", "2", "--workers", "1")
+    assert resumed.returncode == 0, resumed.stderr
+    said = made.stdout + made.stderr + resumed.stdout + resumed.stderr
+    assert "run/storage.url (mode 0600)" in made.stderr
+    assert "hunter" not in said
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert [each.name for each in files if b"hunter" in each.read_bytes()] == ["storage.url"]
+    assert (tmp_path / "run" / "storage.url").stat().st_mode & 0o777 == 0o600
+    assert "study.db?secret=***&amp;uri=***" in (tmp_path / "page.html").read_text()
+
+
 def test_a_study_of_another_model_or_space_is_refused(search: object) -> None:
     storage = ["--storage", "sqlite:///study.db", *QUICK[:4], "--trials", "1"]
     quick = [*storage, "--confirm-seeds", "0"]

@@ -123,8 +123,33 @@ def test_what_is_no_database_is_refused() -> None:
         storage.open_storage("sqlite:////nowhere/study.db")
 
 
-def test_a_password_is_not_told() -> None:
-    assert storage.shown("mysql://me:secret@host/db") == "mysql://me:***@host/db"
+MISTYPED = [
+    "postgresql:/me:hunter2@host/db",
+    "postgresql//me:hunter2@host/db",
+    # The host and the database were forgotten: what stands there is no port.
+    "postgresql+psycopg://me:hunter2/db",
+    # An @ that is not percent-encoded.
+    "postgresql+psycopg://me:hun@ter2@127.0.0.1:1/db",
+    "postgresq://me:hunter2@host/db",
+    "postgresql+psycopg://me:hunter2@host:port/db",
+    "me:hunter2@host",
+]
+
+
+@pytest.mark.parametrize("url", MISTYPED)
+def test_a_mistyped_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InputError, match="is no database") as caught:
+        storage.open_storage(url)
+    assert "ter2" not in str(caught.value)
+
+
+def test_what_a_driver_says_is_without_the_password() -> None:
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    # libpq quotes what it cannot understand.
+    url = "postgresql+psycopg://me:hunter2@127.0.0.1:1/db?sslmode=hunter3"
+    with pytest.raises(BamctlError, match="cannot use the storage") as caught:
+        storage.open_storage(url)
+    assert "hunter" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

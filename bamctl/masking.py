@@ -1,0 +1,69 @@
+"""Passwords in the URLs of databases, and what is shown in their place."""
+
+import re
+from collections.abc import Iterator
+
+HIDDEN = "***"
+
+# Where no URL can be read, but something like USER:PASSWORD@ stands.
+_CREDENTIALS = re.compile(r"([A-Za-z][\w+.-]*:/+[^\s:@/]*:)\S*@")
+
+
+def url(text: str) -> str:
+    """A database's URL without its password; nothing of it where it is not certain what that is.
+
+    >>> url("mysql://me:secret@host/db?ssl_key=other")
+    'mysql://me:***@host/db?ssl_key=***'
+    >>> url("mysql:me:secret@host"), url("sqlite:///study.db")
+    ('***', 'sqlite:///study.db')
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        found = make_url(text)
+    except (ArgumentError, ValueError):
+        return HIDDEN
+    # A password with @ or / in it that is not percent-encoded is taken for the host or more.
+    if "@" in (found.host or "") or (found.host and "@" in (found.database or "")):
+        return HIDDEN
+    if not found.password and not found.query:
+        return text
+    found = found.set(query=dict.fromkeys(found.query, HIDDEN))
+    # SQLAlchemy percent-encodes what is in a query.
+    return found.render_as_string(hide_password=True).replace("%2A%2A%2A", HIDDEN)
+
+
+def free_text(text: str) -> str:
+    """Text without the passwords of URLs in it.
+
+    >>> free_text("unknown model 'mysql://me:secret@host/db'")
+    "unknown model 'mysql://me:***@host/db'"
+    """
+    return _CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
+
+
+def without(text: str, secret_url: str) -> str:
+    """Text without the URL and without the passwords in it, however a driver quotes them."""
+    text = text.replace(secret_url, url(secret_url))
+    for secret in _secrets(secret_url):
+        text = text.replace(secret, HIDDEN)
+    return free_text(text)
+
+
+def _secrets(text: str) -> Iterator[str]:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        found = make_url(text)
+    except (ArgumentError, ValueError):
+        return
+    values = [found.password, *(v for value in found.query.values() for v in _each(value))]
+    for value in values:
+        if value:
+            yield str(value)
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
