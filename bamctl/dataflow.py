@@ -1,9 +1,11 @@
 """What a trace's dataflow graph says: what lies between two values, and what was pooled away."""
 
-from collections.abc import Collection
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
 
 from bamctl.feature_maps import FeatureMap
-from bamctl.tracing import Trace
+from bamctl.tracing import Operator, Trace
 
 GLOBAL_POOLING = frozenset(
     f"aten::{kind}"
@@ -12,54 +14,97 @@ GLOBAL_POOLING = frozenset(
         "sum"
     ).split()
 )
+_LAYERS = frozenset(
+    f"aten::{kind}"
+    for kind in (
+        "_convolution _convolution_mode conv2d conv3d linear addmm matmul bmm einsum "
+        "_native_multi_head_attention _transformer_encoder_layer_fwd"
+    ).split()
+)
+_CONTEXTUAL = frozenset(
+    f"aten::{kind}" for kind in "matmul bmm baddbmm scaled_dot_product_attention".split()
+)
+COPIES = frozenset(
+    f"aten::{kind}" for kind in "contiguous clone permute transpose view reshape to detach".split()
+)
+PADDING = frozenset(
+    f"aten::{kind}"
+    for kind in (
+        "pad constant_pad_nd reflection_pad2d replication_pad2d reflection_pad3d replication_pad3d"
+    ).split()
+)
 
 
-def depths(trace: Trace, source: int) -> dict[int, int]:
+def depths(operators: Iterable[Operator], source: int) -> dict[int, int]:
     """The values that can be reached from one, and the most operators that lie between."""
     depth = {source: 0}
-    for operator in trace.operators:
+    for operator in operators:
         before = [depth[value] for value in operator.inputs if value in depth]
         if before:
             depth |= dict.fromkeys(operator.outputs, max(before) + 1)
     return depth
 
 
-def cut_vertices(
-    trace: Trace, source: int, target: int, reached_from_source: Collection[int]
-) -> list[int]:
-    """The values that every path from the source to the target passes through, without the source.
+def num_layers(operators: Iterable[Operator]) -> dict[int, int]:
+    """The most layers with weights on a way to each value; none for an image that is prepared."""
+    found: dict[int, int] = {}
+    for operator in operators:
+        before = max((found.get(value, 0) for value in operator.inputs), default=0)
+        found |= dict.fromkeys(operator.outputs, before + (operator.kind in _LAYERS))
+    return found
 
-    In topological order, a value is one exactly if no edge that starts before it ends after it.
+
+class Dominators:
+    """The values that every path from a source to another value passes through.
+
+    The immediate dominator of a value is where the paths to its operands part; in the order of the
+    forward pass, one pass finds them all (Cooper, Harvey and Kennedy, 2001, "A Simple, Fast
+    Dominance Algorithm").
     """
-    on_path = _needed_for(trace, target).intersection(reached_from_source)
-    produced = (value for operator in trace.operators for value in operator.outputs)
-    order = [source, *(value for value in produced if value in on_path and value != source)]
-    position = {value: index for index, value in enumerate(order)}
-    last_use = dict.fromkeys(order, 0)
-    for operator in trace.operators:
-        ends = [position[value] for value in operator.outputs if value in position]
-        for value in position.keys() & operator.inputs:
-            last_use[value] = max(last_use[value], *ends, 0)
-    cuts, reached = [], 0
-    for index, value in enumerate(order):
-        if reached <= index and value != source:
-            cuts.append(value)
-        reached = max(reached, last_use[value])
-    return cuts
+
+    def __init__(self, operators: Iterable[Operator], source: int) -> None:
+        self._parent = {source: source}
+        self._level = {source: 0}
+        for operator in operators:
+            reached = [value for value in operator.inputs if value in self._parent]
+            if reached:
+                parent = reduce(self._meet, reached)
+                for value in operator.outputs:
+                    # An operator that works in place may give its operand back.
+                    if value not in self._parent:
+                        self._parent[value] = parent
+                        self._level[value] = self._level[parent] + 1
+
+    def _meet(self, one: int, other: int) -> int:
+        while one != other:
+            if self._level[one] >= self._level[other]:
+                one = self._parent[one]
+            else:
+                other = self._parent[other]
+        return one
+
+    def chain(self, value: int) -> list[int]:
+        """The dominators of a value and itself, without the source, as the forward pass orders."""
+        found = []
+        while self._parent[value] != value:
+            found.append(value)
+            value = self._parent[value]
+        return found[::-1]
 
 
-def _needed_for(trace: Trace, target: int) -> set[int]:
+def needed_for(operators: Sequence[Operator], target: int) -> set[int]:
+    """The values that a value is computed from, and itself."""
     needed = {target}
-    for operator in reversed(trace.operators):
+    for operator in reversed(operators):
         if needed.intersection(operator.outputs):
             needed.update(operator.inputs)
     return needed
 
 
-def pooled(trace: Trace, maps: dict[int, FeatureMap]) -> set[int]:
+def pooled(operators: Iterable[Operator], maps: dict[int, FeatureMap]) -> set[int]:
     """The maps that a global pooling shrank, and those that were made of such alone."""
     found: set[int] = set()
-    for operator in trace.operators:
+    for operator in operators:
         before = [value for value in operator.inputs if value in maps]
         after = [value for value in operator.outputs if value in maps]
         if not before or not after:
@@ -68,3 +113,57 @@ def pooled(trace: Trace, maps: dict[int, FeatureMap]) -> set[int]:
         if found.issuperset(before) or (operator.kind in GLOBAL_POOLING and shrinks):
             found.update(after)
     return found
+
+
+def without_injections(
+    trace: Trace, image: int, maps: dict[int, FeatureMap]
+) -> tuple[Operator, ...]:
+    """The operators without the shrunk images that a network feeds to its later stages.
+
+    A shrunk image, or what a few layers make of it, is dropped where it joins a map that is more
+    layers deep: ESPNetv2 and CGNet feed it to every stage, which would leave no map that every
+    path passes.
+    """
+    if image not in maps:
+        return trace.operators
+    reached, layers = depths(trace.operators, image), num_layers(trace.operators)
+    injected: set[int] = set()
+    found = []
+    for operator in trace.operators:
+        given = [value for value in operator.inputs if value in reached]
+        deep = [layers.get(value, 0) for value in given if value not in injected]
+        if given and not deep:
+            injected.update(operator.outputs)
+        elif not injected.isdisjoint(given):
+            dropped = {v for v in injected.intersection(given) if layers.get(v, 0) < max(deep)}
+            kept = tuple(value for value in operator.inputs if value not in dropped)
+            found.append(replace(operator, inputs=kept))
+            continue
+        elif given and _is_smaller_image(operator, image, maps, layers):
+            injected.update(operator.outputs)
+        found.append(operator)
+    return tuple(found)
+
+
+def _is_smaller_image(
+    operator: Operator, image: int, maps: dict[int, FeatureMap], layers: dict[int, int]
+) -> bool:
+    made = (value for value in operator.outputs if value in maps and not layers[value])
+    return any(maps[value].num_pixels < maps[image].num_pixels for value in made)
+
+
+def without_keys(operators: Sequence[Operator], source: int, outputs: Iterable[int]) -> set[int]:
+    """What leads from a value to the outputs other than as the keys or values of an attention.
+
+    Keys and values may be shrunk inside a block; the queries keep the resolution of the block.
+    Everything that leads to the outputs, where a network looks at the value by attention alone.
+    """
+    reached = depths(operators, source)
+    both, queries = set(outputs), set(outputs)
+    for operator in reversed(operators):
+        given = [value for value in operator.inputs if value in reached]
+        if not both.isdisjoint(operator.outputs):
+            both.update(given)
+        if not queries.isdisjoint(operator.outputs):
+            queries.update(given[:1] if operator.kind in _CONTEXTUAL else given)
+    return queries if source in queries else both

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import prod
 
 from bamctl.attention.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
-from bamctl.channel_axes import channel_axes
+from bamctl.axes import SPATIAL, Axes, Axis, merged
+from bamctl.axis_tracking import find_axes
 from bamctl.tracing import Shape, Trace
 
 
@@ -43,27 +44,24 @@ class FeatureMap:
         return self.layout.shape(self.num_channels, self.extents)
 
 
+_LAYOUTS: dict[tuple[str | None, ...], Layout] = {
+    ("", "h", "w"): Nchw(),
+    ("h", "w", ""): Nhwc(),
+    ("", "t", "h", "w"): Ncdhw(),
+    ("t", "h", "w", ""): Ndhwc(),
+}
+
+
 def feature_maps(trace: Trace) -> dict[int, FeatureMap]:
     """The values of a trace that are feature maps, in the order in which they were made."""
-    axes, batches = channel_axes(trace), _batches(trace)
-    is_video = any(len(trace.shapes.get(value, ())) == 5 for value in trace.inputs)
+    axes, batches = find_axes(trace), _batches(trace)
     maps: dict[int, FeatureMap] = {}
-    grids: dict[tuple[int, ...], None] = {}
-    latest: FeatureMap | None = None
     for value in _values(trace):
-        batch, *extents = trace.shapes.get(value) or (0,)
-        shape, axis = tuple(extents), axes.get(value)
-        if axis == 1 and len(shape) == 3 + is_video:
-            # Also where attention pools its heads, each of which is a map with the patches' grid.
-            grids.pop(shape[1:], None)
-            grids[shape[1:]] = None
-        if latest and axis is None and shape == latest.shape:
-            # Windows put back together: the shape of the map that they were cut from is its layout.
-            found: FeatureMap | None = latest
-        else:
-            found = _feature_map(batch, shape, axis, tuple(grids), is_video)
-        if found and batch in batches and not _is_windows(found, latest):
-            maps[value] = latest = found
+        shape = trace.shapes.get(value, ())
+        if value in axes and shape and shape[0] in batches:
+            found = _feature_map(shape, axes[value])
+            if found:
+                maps[value] = found
     return maps
 
 
@@ -79,30 +77,34 @@ def _batches(trace: Trace) -> set[int]:
     return {1, len(shapes)} | {shape[1] for shape in shapes if len(shape) == 5}
 
 
-def _feature_map(
-    batch: int, shape: Shape, axis: int | None, grids: tuple[Shape, ...], is_video: bool
-) -> FeatureMap | None:
-    match shape, axis:
-        case (channels, height, width), 1:
-            return FeatureMap(Nchw(), channels, (height, width), batch)
-        case (height, width, channels), 3 if not is_video:  # else heads, tokens and features
-            return FeatureMap(Nhwc(), channels, (height, width), batch)
-        case (channels, frames, height, width), 1 if is_video:
-            return FeatureMap(Ncdhw(), channels, (frames, height, width), batch)
-        case (frames, height, width, channels), 4 if is_video:
-            return FeatureMap(Ndhwc(), channels, (frames, height, width), batch)
-        case (length, channels), 2:
-            # Patches keep a grid that they were cut or pooled to; what is more is prefix.
-            fitting = [grid for grid in grids if prod(grid) <= length < 2 * prod(grid)]
-            if fitting:
-                # The last of the largest; sorting keeps the order of those alike.
-                grid = sorted(fitting, key=prod)[-1]
-                return FeatureMap(Tokens(grid, length - prod(grid)), channels, grid, batch)
+def _feature_map(shape: Shape, axes: Axes) -> FeatureMap | None:
+    batch, *others = (merged(axis) for axis in axes)
+    if any(factor.is_spatial for factor in batch):
+        return None  # Windows of a map, each an item of the batch.
+    names = tuple(_extent_name(axis) for axis in others)
+    if names in _LAYOUTS:
+        layout = _LAYOUTS[names]
+        channels = shape[1 + names.index("")]
+        extents = tuple(n for n, name in zip(shape[1:], names, strict=True) if name)
+        return FeatureMap(layout, channels, extents, shape[0])
+    if len(others) == 2 and names[1] == "":
+        return _tokens(shape, others[0])
     return None
 
 
-def _is_windows(found: FeatureMap, before: FeatureMap | None) -> bool:
-    """As many pixels in another grid are windows cut from the map, in no order of the image."""
-    if before is None or found.extents == before.extents:
-        return False
-    return found.num_pixels * found.batch == before.num_pixels * before.batch
+def _extent_name(axis: Axis) -> str | None:
+    """The name of an axis of the image, "" for channels, or None for a part or a mixture."""
+    if len(axis) == 1 and axis[0].name in SPATIAL and axis[0].step == 1:
+        return axis[0].name
+    return None if any(factor.is_spatial for factor in axis) else ""
+
+
+def _tokens(shape: Shape, axis: Axis) -> FeatureMap | None:
+    """Patches in the order of the image, behind their prefix tokens."""
+    prefix, patches = (axis[0].prefix, axis[0].grid) if len(axis) == 1 else (0, axis)
+    names = tuple(factor.name for factor in patches)
+    in_order = names in (SPATIAL, SPATIAL[1:]) and all(factor.step == 1 for factor in patches)
+    if not in_order:
+        return None
+    grid = tuple(factor.size for factor in patches)
+    return FeatureMap(Tokens(grid, prefix), shape[2], grid, shape[0])

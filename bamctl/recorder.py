@@ -1,5 +1,6 @@
 """What the modules of a network took and returned while it was traced."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bamctl.structures import tensors
+from bamctl.structures import Path, tensors
 
 Item = int | str | None
 
@@ -17,9 +18,10 @@ class ModuleCall:
     """One call of a module by its canonical name, and the values that it took and returned.
 
     `input` is its first argument, if that is a tensor, and `is_unary` tells that it is the only
-    one. `outputs` are all floating-point tensors that it returned, in whatever structure. `output`
-    is the one of them where there is no other; it is then the result itself or, if `item` is not
-    None, that item of it.
+    one; `taken` are all tensors among its arguments. `outputs` are all floating-point tensors that
+    it returned, in whatever structure. `output` is the one of them where there is no other; it is
+    then the result itself or, if `item` is not None, that item of it. `items` are those that can be
+    replaced: each stands at one place of the result, the result itself or an item of it.
     """
 
     module: str
@@ -28,6 +30,8 @@ class ModuleCall:
     item: Item = None
     outputs: tuple[int, ...] = ()
     is_unary: bool = True
+    taken: tuple[int, ...] = ()
+    items: tuple[tuple[int, Item], ...] = ()
 
 
 class Recorder:
@@ -42,7 +46,7 @@ class Recorder:
         self.graph: Any = None
         self._names = {module: name for name, module in model.named_modules()}
         self._num_marks = 0
-        self._entered: list[tuple[str | None, bool]] = []
+        self._entered: list[tuple[str | None, tuple[str, ...], bool]] = []
         for module in self._names:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
             # What the module itself returned, before other hooks make something else of it.
@@ -53,14 +57,15 @@ class Recorder:
         every = (*given, *named.values())
         first = every[0] if every else None
         mark = self._mark(first) if isinstance(first, Tensor) else None
+        taken = tuple(self._mark(tensor) for _, tensor in tensors(every))
         num_given = sum(1 for each in every if each is not None)
-        self._entered.append((mark, num_given == 1))
+        self._entered.append((mark, taken, num_given == 1))
 
     def _leave(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
         self.graph = torch._C._get_tracing_state().graph()
-        taken, is_unary = self._entered.pop()
-        returned = {self._mark(tensor): path for path, tensor in tensors(result)}
-        self.calls.append(_MarkedCall(self._names[module], taken, returned, is_unary))
+        first, taken, is_unary = self._entered.pop()
+        returned = tuple((self._mark(tensor), path) for path, tensor in tensors(result))
+        self.calls.append(_MarkedCall(self._names[module], first, taken, returned, is_unary))
 
     def _mark(self, tensor: Tensor) -> str:
         value = torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
@@ -74,21 +79,30 @@ class Recorder:
 @dataclass(frozen=True)
 class _MarkedCall:
     module: str
-    taken: str | None
-    returned: dict[str, tuple[int | str, ...]]
+    first: str | None
+    taken: tuple[str, ...]
+    returned: tuple[tuple[str, Path], ...]
     is_unary: bool
 
     def numbered(self, number: Mapping[str, int]) -> ModuleCall:
-        single = next(iter(self.returned)) if len(self.returned) == 1 else ""
-        path = self.returned.get(single, ())
+        times = Counter(name for name, _ in self.returned)
+        # Deeper in a structure than its first level, or at two places of it, a tensor cannot be
+        # put back in place.
+        items = tuple(
+            (number[name], path[0] if path else None)
+            for name, path in self.returned
+            if name in number and len(path) <= 1 and times[name] == 1
+        )
+        output, item = items[0] if len(times) == 1 and items else (None, None)
         return ModuleCall(
             module=self.module,
-            input=number.get(self.taken or ""),
-            # Deeper in a structure than its first level, a tensor cannot be put back in place.
-            output=number.get(single) if len(path) <= 1 else None,
-            item=path[0] if len(path) == 1 else None,
-            outputs=tuple(number[name] for name in self.returned if name in number),
+            input=number.get(self.first or ""),
+            output=output,
+            item=item,
+            outputs=tuple(number[name] for name in times if name in number),
             is_unary=self.is_unary,
+            taken=tuple(number[name] for name in self.taken if name in number),
+            items=items,
         )
 
 
