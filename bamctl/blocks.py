@@ -124,7 +124,7 @@ def has_kernel(module: nn.Module) -> bool:
 
 
 def listed_stages(model: nn.Module, blocks: Collection[str]) -> frozenset[str]:
-    """Containers of layers that stand in one list with blocks, or with containers of blocks.
+    """Containers of layers alone that stand in one list with blocks, or with containers of blocks.
 
     The first stages of MobileNetV4-small are single convolutions; its list of stages says that
     they are stages, and no stem.
@@ -135,7 +135,9 @@ def listed_stages(model: nn.Module, blocks: Collection[str]) -> frozenset[str]:
         for name in lists
         if type(model.get_submodule(name)) in _CONTAINERS
         for child, module in model.get_submodule(name).named_children()
-        if type(module) in _CONTAINERS and num_layers(module) >= 2
+        if f"{name}.{child}" not in lists
+        and type(module) in _CONTAINERS
+        and num_layers(module) >= 2
     )
 
 

@@ -115,7 +115,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
         analysis, recorder, num_inputs = _recorded(model, given)
     except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         let_through(error)
-        check_machine(error, f"{type(model).__name__} cannot run")
+        check_machine(error, f"{type(model).__name__} cannot run on a {inputs.text(given)} input")
         raise InputError(why_it_stopped(model, given, error, _analyze)) from error
     counted = {unquote(name): costs for name, costs in analysis.by_module_and_operator().items()}
     return Trace(

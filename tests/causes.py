@@ -191,11 +191,13 @@ class InBothLayouts(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first, self.second = Mixer(channels), Mixer(channels)
+        self.norm = nn.LayerNorm(channels)
+        self.first, self.second = (nn.Linear(channels, channels) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         shape = x.shape
-        return self.second(self.first(x).flatten(1, 2)).view(shape)
+        x = (x + self.first(self.norm(x))).flatten(1, 2)
+        return (x + self.second(x)).view(shape)
 
 
 class ChannelsLast(nn.Module):
