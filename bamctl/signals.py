@@ -28,6 +28,7 @@ _SHOW_CURSOR = b"\x1b[?25h"
 class _State:
     """What a signal finds. All but `ending` is written by the main thread only."""
 
+    caught: set[signal.Signals] = set()  # noqa: RUF012 - one state for the process
     received: int | None = None
     is_interruptible = False
     is_held = False
@@ -39,8 +40,8 @@ def catch() -> None:
     """Handle SIGINT and SIGTERM from now on. Call it once, in the main thread."""
     # What a script starts in the background ignores SIGINT, and that stays.
     caught = {number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
-    for number in caught:
-        signal.signal(number, _handle)
+    _State.caught = caught
+    catch_again()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -48,6 +49,12 @@ def catch() -> None:
     os.register_at_fork(after_in_child=_let_go)
     sys.unraisablehook = _until_received(sys.unraisablehook)
     threading.excepthook = _until_received(threading.excepthook)
+
+
+def catch_again() -> None:
+    """Handle the signals that `catch` took, after a library has put its own handlers in place."""
+    for number in _State.caught:
+        signal.signal(number, _handle)
 
 
 def exit_code() -> int | None:

@@ -1,6 +1,7 @@
 """Networks that nobody else has, to show that nothing depends on a network's name."""
 
 import os
+import subprocess
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -158,6 +159,16 @@ class Held(Tiny):
             Path("held").touch()
             while True:
                 sleep(0.01)
+        return super().forward(x)
+
+
+class Talkative(Tiny):
+    """Prints in its forward pass: by Python, by the system, and by a program that it starts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        print("printed")
+        os.write(1, b"written\n")
+        subprocess.run(["echo", "echoed"], check=True)
         return super().forward(x)
 
 

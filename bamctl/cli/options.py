@@ -13,7 +13,6 @@ from contextlib import (
     AbstractContextManager,
     contextmanager,
     nullcontext,
-    redirect_stdout,
     suppress,
 )
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -24,6 +23,7 @@ import typer
 
 from bamctl import escapes, masking
 from bamctl.cli.command_line import signed
+from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError
 from bamctl.files import check_can_write, write_text
 
@@ -333,8 +333,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     """
     gc.disable()
     try:
-        # What somebody's own network prints is no part of our result.
-        with redirect_stdout(sys.stderr), _status(what) as status:
+        with results_apart(), _status(what) as status:
             yield lambda text: status.update(_status_text(text)) if status else None
     finally:
         gc.enable()

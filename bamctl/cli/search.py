@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bamctl import signals
 from bamctl.cli.command_line import signed
 from bamctl.cli.options import (
     ModelName,
@@ -25,6 +26,7 @@ from bamctl.cli.search_options import (
     StudyOptions,
 )
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
+from bamctl.cli.streams import results_apart
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import write_text
@@ -262,7 +264,10 @@ def _ray(wanted: EngineOptions, evaluate: Any) -> "Engine":
     from bamctl.search.cluster import RayEngine, Resources
 
     resources = Resources(wanted.cpus_per_trial, wanted.gpus_per_trial or 0.0)
-    return RayEngine(evaluate, wanted.address or "auto", resources, wanted.workers)
+    engine = RayEngine(evaluate, wanted.address or "auto", resources, wanted.workers)
+    # Ray puts a handler of its own in the place of ours.
+    signals.catch_again()
+    return engine
 
 
 _ENGINES: dict[str, Callable[[EngineOptions, Any], "Engine"]] = {"local": _local, "ray": _ray}
@@ -277,7 +282,7 @@ def _run(
     from bamctl.search.run import Search
 
     config = setup.config
-    with TrialBar(config.trials) as bar:
+    with results_apart(), TrialBar(config.trials) as bar:
         Search(config, setup.space, study, engine, bar).run()
     result = write_front(gather(setup, study, folder.path))
     members = {each.name: each.codes for each in result.front if each.placement is not None}

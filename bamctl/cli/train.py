@@ -21,6 +21,7 @@ from bamctl.cli.options import (
     say,
     working,
 )
+from bamctl.cli.streams import results_apart
 from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
@@ -264,7 +265,7 @@ def _run(
 
     try:
         board = folder / "tensorboard" if with_board else None
-        with Bars(experiment.config, len(experiment.arms), board) as bars:
+        with results_apart(), Bars(experiment.config, len(experiment.arms), board) as bars:
             result = experiment.run(folder, bars, resume=is_going_on)
     except KeyboardInterrupt:
         flag = trust_flag(experiment.config.model, folder)
