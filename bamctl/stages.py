@@ -22,6 +22,8 @@ WINDOWS = frozenset(
     ).split()
 )
 
+_CONVOLUTIONS = frozenset({"aten::_convolution", "aten::_convolution_mode"})
+
 
 @dataclass(frozen=True)
 class Course:
@@ -51,26 +53,30 @@ def without_head(
 ) -> dict[int, CutPoint]:
     """The points, by their values, before the global pooling, which is no stage.
 
-    Neither is a pooling to a few parts that no block follows, nor a window that happens to cover
+    Neither is a pooling to a few parts that no block follows, nor a window or a kernel that covers
     the whole map where only layers that look at one pixel follow.
     """
     producers = {value: op for op in trace.operators for value in op.outputs}
     found = list(points.items())
-    last_block = max((i for i, (_, p) in enumerate(found) if _has_kernel(p, model)), default=-1)
     for index, (value, point) in enumerate(found):
         one_pixel = point.map.num_pixels == 1
-        is_smaller = index and drop(found[index - 1][1].map, point.map) >= STAGE_DROP
-        if not one_pixel and not (is_smaller and index > last_block):
+        shrinkage = drop(found[index - 1][1].map, point.map) if index else 1.0
+        if not one_pixel and shrinkage < STAGE_DROP:
             continue
         reducer = _reducer(value, producers, trace)
-        if reducer in GLOBAL_POOLING or (one_pixel and reducer in WINDOWS and index > last_block):
+        covers = reducer in WINDOWS or (reducer in _CONVOLUTIONS and shrinkage >= 2 * STAGE_DROP)
+        if one_pixel and reducer in GLOBAL_POOLING:
             return dict(found[:index])
+        if reducer in GLOBAL_POOLING or (one_pixel and covers):
+            following = [each for _, each in found[index:]]
+            if not any(_works_on_map(each, point, model) for each in following):
+                return dict(found[:index])
     return points
 
 
-def _has_kernel(point: CutPoint, model: nn.Module) -> bool:
-    """Whether a point ends a block that works on a map, not on the one pixel of a head."""
-    if point.block is None:
+def _works_on_map(point: CutPoint, reduced: CutPoint, model: nn.Module) -> bool:
+    """Whether a point ends a block for a map, which is not the one that has reduced the map."""
+    if point.block is None or any(name.startswith(f"{point.block}.") for name in reduced.aliases):
         return False
     return point.map.num_pixels > 1 or has_kernel(model.get_submodule(point.block))
 

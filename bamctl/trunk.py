@@ -153,8 +153,9 @@ class _Search:
         after = self._largest_after()
         for value in self._finder.returned:
             num_pixels = self._maps[value].num_pixels
-            # Nothing is taken up again from a map that no larger one follows.
-            if value in reached and value in way and after.get(value, 0) > num_pixels:
+            # Nothing is taken up again from a map that no larger one follows; a margin is none.
+            is_before_larger = after.get(value, 0) >= STAGE_DROP * num_pixels
+            if value in reached and value in way and is_before_larger:
                 by_size.setdefault(num_pixels, []).append(value)
         for _, values in sorted(by_size.items()):
             yield max(values, key=lambda value: self._num_ended(chains.chain(value)))
