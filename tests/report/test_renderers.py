@@ -72,7 +72,7 @@ def hostile() -> Report:
     )
 
 
-@pytest.mark.parametrize("format_name", RENDERERS.keys() - {"html"})
+@pytest.mark.parametrize("format_name", sorted(RENDERERS.keys() - {"html"}))
 def test_names_command_neither_the_terminal_nor_github(
     format_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
