@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from bamctl import models
+from bamctl import models, trust
 from bamctl.errors import InputError
 from bamctl.inputs import read
 
@@ -108,6 +108,7 @@ def test_an_argument_that_is_given_in_another_way_is_refused(
 
 
 def test_an_argument_of_a_factory_may_have_any_name() -> None:
+    trust.trust("torchvision.models:get_model")
     built = models.build("torchvision.models:get_model", args={"name": "resnet18"})
     assert type(built).__name__ == "ResNet"
     with pytest.raises(InputError, match="num_classes is given twice"):

@@ -81,7 +81,7 @@ def test_maps_by_epoch_of_a_training(bamctl: object, photo: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["none.png"], "none.png: there is no such file"),
+        (["none.png"], "none.png: cannot be read: No such file"),
         (["p.png", "--out", "maps.jpg"], "--out is one .png"),
         (["p.png", "--weights", ""], "--weights is empty"),
         (["p.png", "--weights", "none.pth"], "none.pth"),

@@ -84,7 +84,7 @@ FINE = {"budget": {"params": "+90 %"}}
     [
         ("Exits", "params", 2, "nets:Exits() failed: SystemExit"),
         ("ExitsLater", "params", 2, "cannot run on a 3x32x32 input"),
-        ("Forgets", "params", 2, "cannot run on a 3x32x32 input: 'nothing'"),
+        ("Forgets", "params", 2, "cannot run on a 3x32x32 input: KeyError: 'nothing'"),
         ("Locked", "weights_file", 3, "weights_file could not be taken: TypeError"),
         ("Missing", "params", 2, "no 'Missing' in nets"),
     ],

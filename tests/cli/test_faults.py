@@ -191,7 +191,7 @@ def test_a_name_that_is_too_long(arguments: list[str], fails: Callable[..., str]
 
 
 def test_arguments_that_have_an_option(fails: Callable[..., str]) -> None:
-    assert "name weights with --weights" in fails("analyze", "resnet18", "--arg", "weights=")
+    assert "use --weights" in fails("analyze", "resnet18", "--arg", "weights=")
 
 
 def test_an_empty_integer(fails: Callable[..., str], tmp_path: Path) -> None:
@@ -262,12 +262,13 @@ def test_metrics_with_damaged_lines(
         assert "metrics.jsonl:1: not a line of ours" in fails("train", "--resume", "run")
 
 
-@pytest.mark.parametrize("megabytes", [300, 900])
+@pytest.mark.parametrize("megabytes", [300])
 def test_too_little_memory_for_pytorch(megabytes: int, bamctl: object) -> None:
     limits = (megabytes << 20, megabytes << 20)
     found = bamctl(
         "analyze",
         "resnet18",
+        "--no-cache",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limits),
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
