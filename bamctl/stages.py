@@ -64,7 +64,7 @@ def without_head(
         if not one_pixel and shrinkage < STAGE_DROP:
             continue
         reducer = _reducer(value, producers, trace)
-        covers = reducer in WINDOWS or (reducer in _CONVOLUTIONS and shrinkage >= 2 * STAGE_DROP)
+        covers = reducer in WINDOWS or (reducer in _CONVOLUTIONS and shrinkage > 2 * STAGE_DROP)
         if one_pixel and reducer in GLOBAL_POOLING:
             return dict(found[:index])
         if reducer in GLOBAL_POOLING or (one_pixel and covers):

@@ -79,7 +79,9 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[Comma
             stderr=err,
             start_new_session=True,
             # Tests that run in the background of a script ignore SIGINT, and so would the command.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(  # noqa: PLW1509 - sets a handler, no more
+                signal.SIGINT, signal.SIG_DFL
+            ),
         )
     try:
         yield Command(process, folder)

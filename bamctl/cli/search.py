@@ -136,6 +136,7 @@ def _check_answers(asked: _Asked) -> None:
 
 
 def _setup(asked: _Asked) -> "Setup":
+    from bamctl.models import check_named_by
     from bamctl.search.folder import read_config
     from bamctl.search.setup import set_up
 
@@ -143,6 +144,7 @@ def _setup(asked: _Asked) -> "Setup":
         changed = {"trials": asked.goal.trials, "confirm_seeds": asked.goal.confirm_seeds}
         given = {name: value for name, value in changed.items() if value is not None}
         config = read_config(asked.study.resume)
+        check_named_by(config.training.model, asked.study.resume / "config.yaml")
         if given.get("trials", config.trials) < config.trials:
             raise InputError(
                 f"--trials {given['trials']} is fewer than the {config.trials} that are asked for"

@@ -137,6 +137,7 @@ def _prepare(
     asked: _Asked, attention: AttentionOptions, network: NetworkOptions
 ) -> "tuple[Experiment, Path, bool]":
     """The comparison, its folder, and whether it goes on in there."""
+    from bamctl.models import check_named_by
     from bamctl.training.config import TrainingConfig
     from bamctl.training.experiment import Experiment
     from bamctl.training.run_folder import read_config
@@ -144,9 +145,11 @@ def _prepare(
     wanted = asked.comparison
     if wanted.resume is not None:
         config = read_config(wanted.resume)
+        check_named_by(config.model, wanted.resume / "config.yaml")
         return Experiment(_with_seeds(config, wanted.seeds)), wanted.resume, True
     if wanted.config is not None:
         config = TrainingConfig.load(wanted.config)
+        check_named_by(config.model, wanted.config)
         experiment = Experiment(config)
     else:
         experiment = _planned(asked, attention, network)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from bamctl import masking, models, schemas, yaml_files
+from bamctl import masking, schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.search.choices import Choices
 from bamctl.search.sampler import Sampler
@@ -70,14 +70,11 @@ class SearchConfig(BaseModel):
 
         Raises:
             InputError: the file cannot be read, or does not fit the schema; names file and line.
-                Or it names a factory that `trust` does not allow.
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError(f"{path}:1: the configuration of a search is a mapping")
-        config = schemas.from_yaml(cls, file)
-        models.check_named_by(config.training.model, path)
-        return config
+        return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
         """Write it as YAML, without the password of its storage.

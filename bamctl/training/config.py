@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from bamctl import models, schemas, yaml_files
+from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
 from bamctl.placement import InputsField, Placement
@@ -165,14 +165,11 @@ class TrainingConfig(BaseModel):
 
         Raises:
             InputError: the file cannot be read, or does not fit the schema; names file and line.
-                Or it names a factory that `trust` does not allow.
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError(f"{path}:1: the configuration of a comparison is a mapping")
-        config = schemas.from_yaml(cls, file)
-        models.check_named_by(config.model, path)
-        return config
+        return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
         """Write it as YAML.

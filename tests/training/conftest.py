@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from bamctl import trust
 from bamctl.data import Data
 from bamctl.inputs import read
 from bamctl.placement import Placement
@@ -12,6 +13,8 @@ from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import load_data
 
 MODEL = "tests.networks:Tiny"
+# Programs of the tests run in folders of their own, outside of the project that holds it.
+trust.trust(MODEL)
 
 
 def small(**changes: object) -> TrainingConfig:
