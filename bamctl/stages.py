@@ -67,10 +67,13 @@ def without_head(
         covers = reducer in WINDOWS or (reducer in _CONVOLUTIONS and shrinkage > 2 * STAGE_DROP)
         if one_pixel and reducer in GLOBAL_POOLING:
             return dict(found[:index])
-        if reducer in GLOBAL_POOLING or (one_pixel and covers):
-            following = [each for _, each in found[index:]]
-            if not any(_works_on_map(each, point, model) for each in following):
-                return dict(found[:index])
+        following = [each for _, each in found[index:]]
+        if one_pixel and covers:
+            is_head = not any(_works_on_map(each, point, model) for each in following)
+        else:
+            is_head = reducer in GLOBAL_POOLING and not any(each.block for each in following)
+        if is_head:
+            return dict(found[:index])
     return points
 
 
