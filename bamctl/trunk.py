@@ -6,7 +6,6 @@ way from the input to the smallest map of the backbone, or the submodule that sh
 the most.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +52,6 @@ class _Search:
         self._model = model
         self._trace = trace
         self._maps = feature_maps(trace)
-        self._num_calls = Counter(call.module for call in trace.calls)
         self._image = self._find_image()
         self._operators = without_injections(trace, self._image, self._maps)
         self._finder = PointFinder(model, trace, self._operators, self._maps)
@@ -69,7 +67,9 @@ class _Search:
                 for each in returns
                 if each.module not in on_trunk
             },
-            num_calls={name: self._num_calls[name] for name, _ in self._model.named_modules()},
+            num_calls={
+                name: self._finder.num_calls[name] for name, _ in self._model.named_modules()
+            },
         )
 
     def _find_image(self) -> int:

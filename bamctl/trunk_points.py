@@ -50,7 +50,7 @@ class PointFinder:
         self._maps = maps
         self._num_layers = num_layers(trace.operators)
         self._producers = {value: op for op in trace.operators for value in op.outputs}
-        self._num_calls = Counter(call.module for call in trace.calls)
+        self.num_calls = Counter(call.module for call in trace.calls)
         self.returned = self._find_returned()
         self._position = {value: index for index, value in enumerate(self.returned)}
 
@@ -58,7 +58,7 @@ class PointFinder:
         """The calls of modules that run once and are the network's own."""
         for call in self._trace.calls:
             is_own = call.module and HOLDER not in call.module.split(".")
-            if is_own and self._num_calls[call.module] == 1:
+            if is_own and self.num_calls[call.module] == 1:
                 yield call
 
     def _find_returned(self) -> dict[int, list[Return]]:

@@ -1,6 +1,5 @@
 """The database of a study: opened within seconds, and waited for when it is locked or away."""
 
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +21,6 @@ _CONNECT_SECONDS = 10
 _PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
-_PASSWORD = re.compile(r"(//[^/:@]*):.*@")
 
 Result = TypeVar("Result")
 
