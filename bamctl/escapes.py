@@ -20,7 +20,10 @@ _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _AMOUNT = re.compile(r"[+-][\d.,]+ ?[%A-Za-z]*")
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#])")
-_LIST_OR_RULE = re.compile(r"^(\s*\d*)([-+=.)])", re.MULTILINE)
+# Of a list, a heading's underline or a rule; an amount such as +2 % begins none of them.
+_LIST_OR_RULE = re.compile(
+    r"^(\s*\d+(?=[.)](?:\s|$))|\s*(?=[-+](?:\s|$)|[-=][-=\s]*$))", re.MULTILINE
+)
 # GitHub looks for these after Markdown is rendered, where a backslash is gone.
 _MENTION = re.compile(r"(?<![A-Za-z0-9])@(?=\w)")
 _REFERENCE = re.compile(r"#(?=\d)")
@@ -69,7 +72,7 @@ def markdown(text: str) -> str:
     '\\`x\\` by @&#8203;someone'
     """
     text = _MARKUP.sub(r"\\\1", terminal(text))
-    text = _LIST_OR_RULE.sub(r"\1\\\2", text)
+    text = _LIST_OR_RULE.sub(r"\1\\", text)
     return _MENTION.sub("@&#8203;", _REFERENCE.sub("#&#8203;", text))
 
 

@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 PROGRAM = """
 import os
 from concurrent.futures import ProcessPoolExecutor
-from tests.conftest import REPOSITORY
+from bamctl import children
 
 def answer(number):
     import colorsys

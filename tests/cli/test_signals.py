@@ -69,15 +69,15 @@ def test_everything_ends(
 def test_an_interrupted_search_keeps_its_trials(tmp_path: Path) -> None:
     """The process that runs the trials has had the first of them when it is held in the second."""
     search = [*SEARCH, "--workers", "1"]
-    for number, arguments in ((SIGINT, search), (SIGTERM, ["search", "--resume", "run"])):
+    resume = ["search", "--resume", "run", "--trust", "tests.networks:Held"]
+    for number, arguments in ((SIGINT, search), (SIGTERM, resume)):
         with started(tmp_path, *arguments, HELD_AFTER="12") as command:
             command.wait_for(is_held)
             command.end(number)
         assert command.process.returncode == CODES[number]
-        assert "`bamctl search --resume run` goes on from here" in command.told()
+        assert f"`bamctl {' '.join(resume)}` goes on from here" in command.told()
         (tmp_path / "held").unlink()
-    resume = ["search", "--resume", "run", "--format", "json"]
-    with started(tmp_path, *resume) as command:
+    with started(tmp_path, *resume, "--format", "json") as command:
         assert command.process.wait(300) == 0, command.told()
     whole = tmp_path / "whole"
     whole.mkdir()

@@ -297,7 +297,7 @@ def test_what_is_no_page(tmp_path: Path, pages: dict[str, Path]) -> None:
     (tmp_path / "other.html").write_text("<html></html>")
     with pytest.raises(InputError, match="is no report of bamctl"):
         html.read_pages(tmp_path / "other.html")
-    with pytest.raises(InputError, match=r"report\.html: No such file"):
+    with pytest.raises(InputError, match=r"report\.html: cannot be read: No such file"):
         html.read_pages(tmp_path)
     (tmp_path / "bytes.html").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="no text"):
