@@ -2,15 +2,18 @@
 
 import subprocess
 import sys
-import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests import console
+from tests.console import SCRIPT
+
+__all__ = ["SCRIPT"]
+
 REPOSITORY = Path(__file__).parent.parent
-SCRIPT = Path(sysconfig.get_path("scripts")) / "bamctl"
 
 
 @pytest.fixture(autouse=True)
@@ -25,20 +28,24 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def bamctl(tmp_path: Path) -> Run:
-    """Runs the real console script in an empty folder."""
+    """Runs the console script in an empty folder, in a process that has imported torch already."""
 
     def run(
-        *arguments: str, cwd: Path = tmp_path, **options: object
+        *arguments: str, cwd: Path = tmp_path, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            [str(SCRIPT), *arguments],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            **options,
-        )
+        return console.run(arguments, cwd=cwd, env=env)
+
+    return run
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Run:
+    """Runs the console script in an empty folder, in an interpreter of its own."""
+
+    def run(
+        *arguments: str, cwd: Path = tmp_path, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return console.run_real(arguments, cwd=cwd, env=env)
 
     return run
 

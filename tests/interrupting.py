@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import REPOSITORY, SCRIPT
+from tests.console import Process
 
 # What is promised is 5 s; a machine that does much else takes longer.
 END_SECONDS = 15.0
 START_SECONDS = 240.0
+OUTPUTS = ("stdout", "stderr")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
 
@@ -23,7 +25,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKIL
 class Command:
     """A command that runs in a folder, with what it prints in files there."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Process"
     folder: Path
 
     def processes(self) -> list[psutil.Process]:
@@ -67,11 +69,35 @@ Event = Callable[[Command], bool]
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **environment: str) -> Iterator[Command]:
-    """Start a command; what of it still runs at the end of the block is killed."""
+def started(
+    folder: Path, *arguments: str, imports: bool = False, **environment: str
+) -> Iterator[Command]:
+    """Start a command; what of it still runs at the end of the block is killed.
+
+    With `imports`, it is an interpreter of its own, which imports torch.
+    """
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
-    with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-        process = subprocess.Popen(
+    process = (_interpreter if imports else _fork)(arguments, folder, env)
+    try:
+        yield Command(process, folder)
+    finally:
+        # The number of a session is not used again while one of its processes is there.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(END_SECONDS)
+
+
+def _fork(arguments: Sequence[str], folder: Path, env: dict[str, str]) -> Process:
+    out, err = (os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in OUTPUTS)
+    return Process(arguments, folder, env, out, err, new_session=True)
+
+
+def _interpreter(
+    arguments: Sequence[str], folder: Path, env: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    out, err = ((folder / name).open("wb") for name in OUTPUTS)
+    with out, err:
+        return subprocess.Popen(
             [str(SCRIPT), *arguments],
             cwd=folder,
             env=env,
@@ -83,13 +109,6 @@ def started(folder: Path, *arguments: str, **environment: str) -> Iterator[Comma
                 signal.SIGINT, signal.SIG_DFL
             ),
         )
-    try:
-        yield Command(process, folder)
-    finally:
-        # The number of a session is not used again while one of its processes is there.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def catches_signals(command: Command) -> bool:

@@ -2,11 +2,11 @@
 
 import re
 import shlex
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.conftest import REPOSITORY, SCRIPT
+from tests import console
+from tests.conftest import REPOSITORY
 
 README = REPOSITORY / "README.md"
 _SESSION = re.compile(r"^```console\n\$ (?P<command>.+)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
@@ -24,12 +24,10 @@ def code(language: str) -> list[str]:
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints, by the real console script, in a folder."""
+    """What a command prints, in a folder."""
     program, *arguments = shlex.split(command)
     assert program == "bamctl"
-    found = subprocess.run(
-        [str(SCRIPT), *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    found = console.run(arguments, cwd=folder)
     # A check that fails shows what the README is there to show.
     assert found.returncode in (0, 1), found.stderr
     return found.stdout

@@ -1,7 +1,6 @@
 """What the README shows is what happens."""
 
-import os
-import subprocess
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,7 @@ from PIL import Image
 
 from bamctl import Placement
 from bamctl.report.html import read_pages
-from tests import readme
-from tests.conftest import SCRIPT
+from tests import console, readme
 
 
 @pytest.mark.parametrize("session", readme.sessions(), ids=lambda found: found["command"])
@@ -28,16 +26,10 @@ def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_tour_runs_from_its_first_command_to_its_last(tmp_path: Path) -> None:
     (tour,) = readme.code("bash")
     Image.new("RGB", (300, 200)).save(tmp_path / "photo.jpg")
-    path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
-    found = subprocess.run(
-        ["bash", "-e", "-c", tour],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
+    for line in tour.splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        found = console.run(arguments, cwd=tmp_path)
+        assert (program, found.returncode) == ("bamctl", 0), found.stderr
     headings = [page.report.heading.split()[0] for page in read_pages(tmp_path / "all.html")]
     assert headings == ["resnet18", "resnet18"]
 

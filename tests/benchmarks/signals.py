@@ -12,6 +12,7 @@ import argparse
 import signal
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.interrupting import CODES, Command, catches_signals, started
@@ -46,9 +47,16 @@ def main() -> None:
             _row(name, number, options.moments, seconds, whole)
 
 
+# An interpreter of its own, so that imports are among the moments.
+_started = partial(started, imports=True)
+
+
 def _uninterrupted(arguments: list[str]) -> tuple[str, float]:
     """What a command prints, and how long it takes from its first lines on."""
-    with tempfile.TemporaryDirectory() as folder, started(Path(folder), *arguments) as command:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _started(Path(folder), *arguments) as command,
+    ):
         command.wait_for(catches_signals)
         start = time.monotonic()
         command.process.wait()
@@ -60,7 +68,7 @@ def _row(name: str, number: signal.Signals, moments: int, seconds: float, whole:
     for moment in range(moments):
         after = seconds * moment / moments
         with tempfile.TemporaryDirectory() as folder:
-            with started(Path(folder), *COMMANDS[name]) as command:
+            with _started(Path(folder), *COMMANDS[name]) as command:
                 lived = _interrupted(command, number, after)
             over += lived is None
             longest = max(longest, lived or 0.0)
@@ -84,7 +92,9 @@ def _faults(command: Command, number: signal.Signals, whole: str) -> list[str]:
         faults.append(f"exit code {code}")
     name = str(command.process.args[1])  # type: ignore[index]
     if (command.folder / "run" / "config.yaml").exists() and code:
-        with started(command.folder, name, "--resume", "run", "--format", "csv") as again:
+        with _started(
+            command.folder, name, "--resume", "run", "--format", "csv", imports=True
+        ) as again:
             again.process.wait()
         if (command.folder / "stdout").read_text() != whole:
             faults.append(f"resumed to another result ({again.told()})")

@@ -8,9 +8,9 @@ from bamctl.cli import app
 from tests.conftest import SCRIPT, assert_one_line_error
 
 
-def test_help_names_every_command(bamctl: object) -> None:
+def test_help_names_every_command(script: object) -> None:
     for arguments in ([], ["--help"]):
-        result = bamctl(*arguments)
+        result = script(*arguments)
         assert result.returncode == 0
         for command in ("models", "analyze", "insert", "schema"):
             assert f"\n  {command} " in result.stdout
@@ -37,8 +37,8 @@ def test_help_and_argument_errors_load_no_torch(arguments: list[str], python: ob
     assert python(program, *arguments).stdout.splitlines()[-1] == "[]"
 
 
-def test_version(bamctl: object) -> None:
-    assert bamctl("--version").stdout.startswith("bamctl 0.")
+def test_version(script: object) -> None:
+    assert script("--version").stdout.startswith("bamctl 0.")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,12 @@ def test_no_standard_output_is_no_bug() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
-def test_completion_of_model_names(bamctl: object) -> None:
+def test_completion_of_model_names(script: object) -> None:
     environment = {
         "_BAMCTL_COMPLETE": "complete_bash",
         "COMP_WORDS": "bamctl analyze resnet1",
         "COMP_CWORD": "2",
         "PATH": "/usr/bin:/bin",
     }
-    result = bamctl(env=environment)
+    result = script(env=environment)
     assert result.stdout.split() == ["resnet101", "resnet152", "resnet18"]

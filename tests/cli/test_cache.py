@@ -20,7 +20,7 @@ def entries(home: dict[str, str]) -> list[Path]:
 
 
 def test_a_second_analysis_is_read_and_no_torch_imported(
-    bamctl: object, home: dict[str, str]
+    bamctl: object, script: object, home: dict[str, str]
 ) -> None:
     first = bamctl(*COMMAND, env=home)
     assert first.returncode == 0
@@ -28,9 +28,9 @@ def test_a_second_analysis_is_read_and_no_torch_imported(
     # A torch that cannot be imported is missed by nobody.
     fake = entry.parent / "torch.py"
     fake.write_text("raise ImportError('torch was imported')\n")
-    again = bamctl(*COMMAND, env={**home, "PYTHONPATH": path_with(entry.parent)})
+    again = script(*COMMAND, env={**home, "PYTHONPATH": path_with(entry.parent)})
     assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
-    anew = bamctl(*COMMAND, "--no-cache", env={**home, "PYTHONPATH": path_with(entry.parent)})
+    anew = script(*COMMAND, "--no-cache", env={**home, "PYTHONPATH": path_with(entry.parent)})
     assert anew.returncode != 0
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 
 from bamctl.cli.app import run
 from bamctl.training import curves
+from tests.conftest import SCRIPT
 
 TINY = ["tests.networks:Tiny", "--input", "3x32x32"]
 FACTORIES = '''
@@ -263,12 +265,13 @@ def test_metrics_with_damaged_lines(
 
 
 @pytest.mark.parametrize("megabytes", [300])
-def test_too_little_memory_for_pytorch(megabytes: int, bamctl: object) -> None:
+def test_too_little_memory_for_pytorch(megabytes: int) -> None:
     limits = (megabytes << 20, megabytes << 20)
-    found = bamctl(
-        "analyze",
-        "resnet18",
-        "--no-cache",
+    found = subprocess.run(
+        [str(SCRIPT), "analyze", "resnet18", "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limits),
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )

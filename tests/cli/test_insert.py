@@ -21,8 +21,8 @@ def network() -> torch.nn.Module:
     return torchvision.models.resnet18(num_classes=10).eval()
 
 
-def test_before_and_after(bamctl: object) -> None:
-    result = bamctl("insert", "resnet50", "--where", "bottleneck")
+def test_before_and_after(script: object) -> None:
+    result = script("insert", "resnet50", "--where", "bottleneck")
     assert (result.returncode, result.stderr) == (0, "")
     rows = [line.split() for line in result.stdout.splitlines()]
     # Kept, in floats: the refined map of 1024 x 196, three hidden maps of 64 x 196, a vector of

@@ -58,7 +58,8 @@ WORKERS = has_children(3)
 def test_everything_ends(
     arguments: list[str], moment: Event, number: signal.Signals, tmp_path: Path
 ) -> None:
-    with started(tmp_path, *arguments, HELD_AFTER="4") as command:
+    imports = moment in (catches_signals, imports_torch)
+    with started(tmp_path, *arguments, imports=imports, HELD_AFTER="4") as command:
         command.wait_for(moment)
         command.end(number)
     assert command.process.returncode == CODES[number]

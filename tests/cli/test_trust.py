@@ -205,10 +205,10 @@ def shadows(project: Project) -> Project:
     return project
 
 
-def test_files_here_do_not_run_beside_a_factory(bamctl: object, shadows: Project) -> None:
+def test_files_here_do_not_run_beside_a_factory(script: object, shadows: Project) -> None:
     (shadows.root / "nets.py").write_text(NETS.replace("pathlib.Path", "import torchvision #"))
     arguments = ["nets:Net", "--input", "3x32x32", "--where", "wide", "--out", "net.py"]
-    result = bamctl("insert", *arguments, cwd=shadows.root)
+    result = script("insert", *arguments, cwd=shadows.root)
     assert result.returncode == 0, result.stderr
     assert not shadows.has_run
 
