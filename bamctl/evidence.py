@@ -7,6 +7,7 @@ initial weights of their common layers. What is judged is the difference within 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 from typing import Literal
 
@@ -24,25 +25,42 @@ _MOST_SEEDS = 1000
 class Evidence:
     """What the pairs of two arms say; accuracies and their differences are fractions.
 
-    `interval` is the t interval of the mean difference at `confidence`, and `bootstrap` the
-    percentile interval over the pairs beside it; `ci95` is the t interval of this comparison taken
-    alone. All are None for a single pair. `p_value` is that
-    of the two-sided paired t test. `detectable` is the smallest true difference that so many pairs
-    would have shown four times out of five, with the spread that they have. `more_seeds` is how
-    many more pairs would settle it if the difference is what it seems; None where not even a
-    thousand would, or where nothing is open.
+    `interval` is the t interval of the mean difference at `confidence`; `ci95` is the t interval of
+    this comparison taken alone. `p_value` is that of the two-sided paired t test. `spread` is the
+    standard deviation of the differences, with what rounding adds to it. All four are None for a
+    single pair.
     """
 
     deltas: tuple[float, ...]
     mean: float
     confidence: float
-    interval: tuple[float, float] | None
-    bootstrap: tuple[float, float] | None
-    ci95: tuple[float, float] | None
-    p_value: float | None
-    detectable: float | None
-    more_seeds: int | None
-    verdict: Verdict
+    verdict: Verdict = "inconclusive"
+    interval: tuple[float, float] | None = None
+    ci95: tuple[float, float] | None = None
+    p_value: float | None = None
+    spread: float | None = None
+
+    @cached_property
+    def bootstrap(self) -> tuple[float, float] | None:
+        """The percentile interval at `confidence`, by resampling the pairs."""
+        return None if self.spread is None else _bootstrap(self.deltas, self.confidence)
+
+    @cached_property
+    def detectable(self) -> float | None:
+        """The smallest true difference that so many pairs would show with a power of `POWER`."""
+        if self.spread is None:
+            return None
+        return _detectable(len(self.deltas), 1 - self.confidence) * self.spread
+
+    @cached_property
+    def more_seeds(self) -> int | None:
+        """How many more pairs would settle an open comparison if the difference is what it seems.
+
+        None where nothing is open, or where not even a thousand pairs would settle it.
+        """
+        if self.spread is None or self.verdict != "inconclusive" or not self.mean:
+            return None
+        return _more_seeds(abs(self.mean) / self.spread, len(self.deltas), 1 - self.confidence)
 
 
 def compare(
@@ -133,18 +151,7 @@ def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
 def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
     mean, pairs = float(deltas.mean()), len(deltas)
     if pairs == 1:
-        return Evidence(
-            deltas=(mean,),
-            mean=mean,
-            confidence=1 - level,
-            interval=None,
-            bootstrap=None,
-            ci95=None,
-            p_value=None,
-            detectable=None,
-            more_seeds=None,
-            verdict="inconclusive",
-        )
+        return Evidence((mean,), mean, 1 - level)
     spread, p_value = _spread(deltas, resolution), _p_value(deltas, resolution)
 
     def interval(level: float) -> tuple[float, float]:
@@ -158,17 +165,15 @@ def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
         deltas=tuple(deltas.tolist()),
         mean=mean,
         confidence=1 - level,
+        verdict=verdict,
         interval=interval(level),
-        bootstrap=_bootstrap(deltas, 1 - level),
         ci95=interval(0.05),
         p_value=p_value,
-        detectable=_detectable(pairs, level) * spread,
-        more_seeds=_more_seeds(mean, spread, pairs, level) if verdict == "inconclusive" else None,
-        verdict=verdict,
+        spread=spread,
     )
 
 
-def _bootstrap(deltas: np.ndarray, confidence: float) -> tuple[float, float]:
+def _bootstrap(deltas: Sequence[float], confidence: float) -> tuple[float, float]:
     found = stats.bootstrap(
         (deltas,),
         np.mean,
@@ -192,10 +197,7 @@ def _detectable(pairs: int, level: float) -> float:
     return float(optimize.brentq(missing, 0.0, most))
 
 
-def _more_seeds(mean: float, spread: float, pairs: int, level: float) -> int | None:
-    if not mean:
-        return None
-    effect = abs(mean) / spread
+def _more_seeds(effect: float, pairs: int, level: float) -> int | None:
     counts = range(pairs + 1, _MOST_SEEDS + 1)
     # The power grows with the pairs.
     missing = bisect_left(counts, POWER, key=lambda count: power(effect, count, level))

@@ -1,9 +1,9 @@
 """The console script without the seconds that it imports torch: each call is a fork of a server.
 
 The server has imported the libraries, and nothing of `bamctl`. A call has its own process, folder,
-environment, arguments and pipes, and runs the installed script as Python runs it. What is settled
-when an interpreter starts cannot be another one in a fork; a call that wants that gets a process
-of its own.
+environment, arguments and pipes, and runs the installed script, or another program, as Python runs
+it. What is settled when an interpreter starts cannot be another one in a fork; a call that wants
+that gets a process of its own.
 """
 
 import atexit
@@ -36,17 +36,23 @@ LIBRARIES = (
 ).split()
 AT_START = ("PYTHONHASHSEED", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONUTF8")
 TIMEOUT = 300.0
+# An argument in place of which a fork is given the number of its parent process.
+PARENT = "{parent}"
 
 
 def run(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    program: Path = SCRIPT,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the console script in a folder, and return what it printed and its exit code."""
+    """Run a program in a folder, and return what it printed and its exit code."""
     env = dict(os.environ if env is None else env)
     if any(env.get(name) != os.environ.get(name) for name in AT_START):
-        return run_real(arguments, cwd=cwd, env=env)
+        return run_real(arguments, cwd=cwd, env=env, program=program)
     out, err = _Output(), _Output()
-    process = Process(arguments, cwd, env, out.writer, err.writer)
+    process = Process([str(program), *arguments], cwd, env, out.writer, err.writer)
     try:
         code = process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
@@ -56,11 +62,15 @@ def run(
 
 
 def run_real(
-    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    program: Path = SCRIPT,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the console script in an interpreter of its own."""
+    """Run a program in an interpreter of its own."""
     return subprocess.run(
-        [str(SCRIPT), *arguments],
+        [sys.executable, str(program), *arguments],
         cwd=cwd,
         env=env,
         capture_output=True,
@@ -90,15 +100,15 @@ class _Output:
 
 
 class Process:
-    """The script in a fork of the server, with what a test uses of `subprocess.Popen`.
+    """A program in a fork of the server, with what a test uses of `subprocess.Popen`.
 
-    It closes the files that it is given to write to here. `new_session` makes it the leader of a
+    The files that it is given to write to are closed here. `new_session` makes it the leader of a
     session.
     """
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        args: Sequence[str],
         cwd: Path,
         env: Mapping[str, str],
         out: int,
@@ -106,7 +116,7 @@ class Process:
         *,
         new_session: bool = False,
     ) -> None:
-        self.args = [str(SCRIPT), *arguments]
+        self.args = list(args)
         self.returncode: int | None = None
         # Each message of this kind of socket is read alone.
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -213,7 +223,7 @@ def _wait_for_call(request: dict[str, object], client: int, out: int, err: int) 
 
 
 def _call(argv: list[str], cwd: str, env: dict[str, str], new_session: bool) -> NoReturn:
-    """Run the script here, as `python SCRIPT ARGUMENTS` would."""
+    """Run the program here, as `python PROGRAM ARGUMENTS` would."""
     if new_session:
         os.setsid()
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -223,8 +233,8 @@ def _call(argv: list[str], cwd: str, env: dict[str, str], new_session: bool) -> 
     own = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
     # The first is the folder of the program that runs.
     rest = [path for path in sys.path[1:] if path not in before]
-    sys.path[:] = [str(SCRIPT.parent), *own, *rest]
-    sys.argv[:] = argv
+    sys.path[:] = [os.path.dirname(argv[0]), *own, *rest]
+    sys.argv[:] = [str(os.getppid()) if each == PARENT else each for each in argv]
     for name in [each for each in sys.modules if each.partition(".")[0] == "tests"]:
         del sys.modules[name]
     code = 1

@@ -89,7 +89,7 @@ def started(
 
 def _fork(arguments: Sequence[str], folder: Path, env: dict[str, str]) -> Process:
     out, err = (os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in OUTPUTS)
-    return Process(arguments, folder, env, out, err, new_session=True)
+    return Process([str(SCRIPT), *arguments], folder, env, out, err, new_session=True)
 
 
 def _interpreter(

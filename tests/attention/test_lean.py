@@ -27,7 +27,7 @@ every_case = pytest.mark.parametrize("options", CASES, ids=lambda o: "-".join(o.
 
 def small(**options: str) -> BAM:
     """In double precision, with every weight and statistic random, so that none is neutral."""
-    bam = BAM(6, reduction=3, dilation=1, dilated_convs=1, **options).double()
+    bam = BAM(4, reduction=2, dilation=1, dilated_convs=1, **options).double()
     with torch.no_grad():
         for tensor in (*bam.parameters(), *bam.buffers()):
             if tensor.is_floating_point():
@@ -57,7 +57,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @every_case
 def test_first_and_second_gradients(options: dict[str, str], small_blocks: None) -> None:
-    call, given = of_parameters(small(**options).eval(), image(2, 6, 3, 2))
+    call, given = of_parameters(small(**options).eval(), image(2, 4, 3, 2))
     assert torch.autograd.gradcheck(call, given)
     assert torch.autograd.gradgradcheck(call, given)
     total = call(*given).square().sum()
@@ -70,7 +70,7 @@ def test_gradients_in_training_on_video() -> None:
     bam = small(layout=Ncdhw()).train()
     for norm in (bam.channel.norm, bam.spatial.norm):
         norm.momentum = 0.0
-    assert torch.autograd.gradcheck(bam, (image(3, 6, 2, 3, 2),))
+    assert torch.autograd.gradcheck(bam, (image(3, 4, 2, 3, 2),))
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -114,7 +114,7 @@ def test_autocast(options: dict[str, str]) -> None:
 
 
 def test_compiled_without_a_break() -> None:
-    bam, x = small(), image(2, 6, 4, 4)
+    bam, x = small(), image(2, 4, 4, 4)
     compiled = torch.compile(bam, backend="aot_eager", fullgraph=True)
     (expected,) = torch.autograd.grad(bam(x).square().sum(), x)
     (found,) = torch.autograd.grad(compiled(x).square().sum(), x)
@@ -131,7 +131,7 @@ def test_exported() -> None:
 
 def test_transforms_of_functions() -> None:
     bam = small().eval()
-    x = image(3, 6, 4, 3).detach()
+    x = image(3, 4, 4, 3).detach()
     call, given = of_parameters(bam, x)
 
     def loss(x: Tensor, *values: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def test_transforms_of_functions() -> None:
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_checkpointed(use_reentrant: bool) -> None:
-    bam, x = small().eval(), image(2, 6, 4, 3)
+    bam, x = small().eval(), image(2, 4, 4, 3)
     (expected,) = torch.autograd.grad(bam(x).square().sum(), x)
     checkpoint(bam, x, use_reentrant=use_reentrant).square().sum().backward()
     assert torch.equal(x.grad, expected)
