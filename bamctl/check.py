@@ -11,7 +11,7 @@ from bamctl.baseline import Baseline
 from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.cut_points import Trunk
-from bamctl.errors import BamctlError
+from bamctl.errors import BamctlError, InputError
 from bamctl.figures import MEASURES, Figure, Priced, Subject, figure, latency, load_subject, price
 from bamctl.targets import Target, Unchecked
 
@@ -139,8 +139,8 @@ def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchec
 def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
     if target.file is None:
         return Unchecked(target.name, str(error), error.exit_code, None)
-    about = "insertions" if str(error).startswith("insertions") else about
-    line = target.error_line(about)
+    key = error.key if isinstance(error, InputError) else None
+    line = target.error_line(key or about)
     text = f"{target.name}:{line}: {error}"
     return Unchecked(target.name, text, error.exit_code, target.name, line)
 

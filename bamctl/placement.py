@@ -169,7 +169,9 @@ class Placement(BaseModel):
             InputError: it does not fit the schema; names file and line.
         """
         if not isinstance(file.data, Mapping):
-            raise InputError(f"{file.path}:1: a placement is a mapping; begin it with 'schema: 1'")
+            raise InputError(
+                "a placement is a mapping; begin it with 'schema: 1'", path=file.path, line=1
+            )
         return schemas.from_yaml(cls, file)
 
     @classmethod

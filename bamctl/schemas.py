@@ -29,7 +29,12 @@ def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
         return schema.model_validate(file.data)
     except ValidationError as error:
         key_path, message = _explain(schema, error)
-        raise InputError(f"{file.path}:{file.line(key_path)}: {message}") from None
+        raise InputError(
+            message,
+            path=file.path,
+            line=file.line(key_path),
+            key=str(key_path[0]) if key_path else None,
+        ) from None
 
 
 def from_options(schema: type[Schema], options: Mapping[str, Any]) -> Schema:

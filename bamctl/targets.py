@@ -1,7 +1,6 @@
 """The placements that a check is made on: where they are, and which of them cannot be read."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +87,8 @@ def find_targets(paths: Iterable[Path]) -> Found:
             file = yaml_files.load(path)
             placement = Placement.from_yaml(file)
         except InputError as error:
-            found = re.match(r":(\d+): ", str(error).removeprefix(str(path)))
-            line = int(found[1]) if found else None
             name = path.as_posix()
-            unreadable.append(Unchecked(name, str(error), error.exit_code, name, line))
+            unreadable.append(Unchecked(name, str(error), error.exit_code, name, error.line))
             continue
         if placement.budget is None:
             without_budget.append(path.as_posix())

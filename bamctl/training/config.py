@@ -168,7 +168,7 @@ class TrainingConfig(BaseModel):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError(f"{path}:1: the configuration of a comparison is a mapping")
+            raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
