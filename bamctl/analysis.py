@@ -12,8 +12,9 @@ from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
 from bamctl.inputs import Inputs, InputsLike, read
-from bamctl.placement import STRATEGIES, Placement, Stages, as_pattern
+from bamctl.placement import Placement, Stages, as_pattern
 from bamctl.sites import Site, resolve
+from bamctl.strategies import STRATEGIES
 from bamctl.tracing import Trace, trace
 from bamctl.trunk import find_trunk
 from bamctl.trust import trust
@@ -24,7 +25,7 @@ class Analysis:
     """What `analyze` found, for one image of `trace.input_shape`.
 
     `point_costs` has what the attention module adds at each point of the trunk, or why it cannot
-    be there; `strategies` has what the paper's two ways of placing it add.
+    be there; `strategies` has what placing it by each of `STRATEGIES` adds.
     """
 
     model: str

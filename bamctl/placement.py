@@ -16,12 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from bamctl import inputs, schemas, yaml_files
+from bamctl import inputs, schemas, strategies, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
 from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention, PositiveInt
-
-STRATEGIES = ("bottleneck", "block")
+from bamctl.strategies import DEFAULT_STRATEGY, STRATEGIES
 
 
 def _written(given: inputs.Inputs) -> str | list[str]:
@@ -38,7 +37,8 @@ def _patterns(value: Any) -> Any:
     listed = value if isinstance(value, list | tuple) else [value]
     if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
         raise ValueError(
-            f"should be bottleneck, block, a module name, a glob, or a list of those, not {value!r}"
+            f"should be {strategies.named()}, a module name, a glob, or a list of those, "
+            f"not {value!r}"
         )
     return value if isinstance(value, str) else list(listed)
 
@@ -87,7 +87,8 @@ class Placement(BaseModel):
     stages: Stages = Field(default=3, description="bottlenecks, counted from the deepest, or all")
     attention: Attention = Attention()
     where: Where | None = Field(
-        default=None, description="bottleneck, block, a module name, a glob, or a list of them"
+        default=None,
+        description=f"{strategies.named()}, a module name, a glob, or a list of them",
     )
     insertions: dict[str, Attention] = Field(
         default_factory=dict, description="module name -> hyperparameters of that site"
@@ -113,7 +114,7 @@ class Placement(BaseModel):
     def patterns(self) -> tuple[str, ...]:
         """The strategies, module names and globs to place at, in order."""
         if self.where is None:
-            return tuple(self.insertions) or ("bottleneck",)
+            return tuple(self.insertions) or (DEFAULT_STRATEGY,)
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def with_overrides(self, overrides: "Placement") -> "Placement":

@@ -9,6 +9,7 @@ from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
+from bamctl.strategies import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,8 @@ def _of_insertions(message: str) -> InputError:
 
 
 def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoint]:
-    if pattern == "bottleneck":
-        yield from trunk.bottlenecks(placement.stages)
-    elif pattern == "block":
-        yield from trunk.blocks
+    if pattern in STRATEGIES:
+        yield from STRATEGIES[pattern].points(trunk, placement.stages)
     elif any(character in pattern for character in "*?["):
         matching = [p for p in trunk.points if any(fnmatchcase(a, pattern) for a in p.aliases)]
         if not matching:

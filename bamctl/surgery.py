@@ -21,6 +21,7 @@ from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import Placement
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site, resolve
+from bamctl.strategies import STRATEGIES
 from bamctl.structures import tensors
 from bamctl.tracing import trace
 from bamctl.trunk import find_trunk
@@ -98,7 +99,7 @@ def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
         InputError: it is wrapped, compiled or converted; says what to do instead.
     """
     wrappers.refuse(model, "insert into")
-    if not set(placement.patterns()).isdisjoint(placements.STRATEGIES):
+    if not set(placement.patterns()).isdisjoint(STRATEGIES):
         wrappers.refuse_graph(model)
 
 

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Annotated
 
+from bamctl import strategies
 from bamctl.cli.options import (
     AttentionOptions,
     NetworkOptions,
@@ -34,7 +35,9 @@ class SensitivityOptions:
     where: Annotated[
         list[str] | None,
         option(
-            "The full placement: bottleneck, block, a module or a glob. [bottleneck]", "Sensitivity"
+            f"The full placement: {strategies.named()}, a module or a glob. "
+            f"[{strategies.DEFAULT_STRATEGY}]",
+            "Sensitivity",
         ),
     ] = None
     data: Annotated[
@@ -92,8 +95,7 @@ def take_apart(
         training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
         subject = load_subject(about(training))
         check_classifies(training, subject.trace)
-        where = wanted.where or ["bottleneck"]
-        placed = given_placement(NetworkOptions(), attention, where, **stages)
+        placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
         sites = resolve(placed, subject.trunk)
         engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
         try:

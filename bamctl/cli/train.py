@@ -26,6 +26,7 @@ from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptio
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import write_text
+from bamctl.strategies import DEFAULT_STRATEGY
 
 if TYPE_CHECKING:
     from bamctl.placement import Placement
@@ -226,7 +227,8 @@ def _placements(
     from bamctl.models import check_named_by
     from bamctl.placement import Placement, find
 
-    bases = [(pattern, Placement(where=[pattern])) for pattern in asked.where]
+    patterns = asked.where or ([] if asked.placement else [DEFAULT_STRATEGY])
+    bases = [(pattern, Placement(where=[pattern])) for pattern in patterns]
     for file in asked.placement:
         own = find(file)
         if not asked.model:
@@ -234,7 +236,7 @@ def _placements(
         bases.append((Path(file).stem, own))
     given = given_placement(network, attention)
     found: dict[str, Placement] = {}
-    for name, base in bases or [("bottleneck", Placement(where=["bottleneck"]))]:
+    for name, base in bases:
         if name in found or name == "baseline":
             raise InputError(f"two arms would be called {name!r}; rename the placement file")
         found[name] = base.with_overrides(given)
