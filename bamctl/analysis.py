@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from bamctl import models
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
@@ -71,20 +70,20 @@ def analyze(
     23669
     """
     placement = Placement.from_options(
-        {"attention": attention or {}, "stages": stages, "input": input_shape}
+        {
+            "attention": attention or {},
+            "stages": stages,
+            "input": input_shape,
+            "num_classes": num_classes,
+            "stem": stem,
+        }
     )
     if isinstance(model, str):
         trust(model)
-        given = placement.input or models.default_inputs(models.check_name(model))
-        network = models.build(
-            model,
-            inputs=given,
-            num_classes=num_classes,
-            stem=stem,
-            args=args,
-            initialize=False,
-        )
-        return analyze_network(model, network, placement, given)
+        # Unlike in a file, an argument may be anything here, such as a class of layers.
+        placement = placement.model_copy(update={"model": model, "args": dict(args or {})})
+        network = placement.build(initialize=False)
+        return analyze_network(model, network, placement, placement.inputs)
     if num_classes is not None or stem is not None or args:
         raise InputError("num_classes, stem and args are for builders; it is built already")
     given = placement.input or read((3, 224, 224))

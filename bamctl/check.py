@@ -121,13 +121,13 @@ def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchec
     """Each placement on its network; those of one network follow each other."""
     subject: Subject | None = None
     key = None
-    for target in sorted(targets, key=_network):
+    for target in sorted(targets, key=lambda each: each.placement.key):
         about = "model"
         try:
             target.check_factory()
-            if subject is None or key != _network(target):
+            if subject is None or key != target.placement.key:
                 # Let go of the last network before the next one is built.
-                subject, key = None, _network(target)
+                subject, key = None, target.placement.key
                 subject = load_subject(target.placement)
             about = "where"
             priced: Priced | Unchecked = price(subject, target.placement)
@@ -143,11 +143,6 @@ def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
     line = target.error_line(key or about)
     text = f"{target.name}:{line}: {error}"
     return Unchecked(target.name, text, error.exit_code, target.name, line)
-
-
-def _network(target: Target) -> str:
-    own = target.placement
-    return repr((own.model, own.input, own.num_classes, own.stem, own.args))
 
 
 def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:

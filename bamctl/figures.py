@@ -7,13 +7,13 @@ from functools import cached_property
 
 from torch import nn
 
-from bamctl import checkpoints, models, units
+from bamctl import checkpoints, units
 from bamctl.budget import LatencyAllowance, Metric
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
-from bamctl.errors import BamctlError, InputError, described, let_through
-from bamctl.inputs import Inputs
+from bamctl.errors import BamctlError, described, let_through
 from bamctl.memory import kept_for_backward, on_meta
+from bamctl.network_spec import NetworkSpec
 from bamctl.placement import Placement
 from bamctl.sites import Site, resolve
 from bamctl.surgery import insert_sites
@@ -56,45 +56,19 @@ class Priced:
     placed: PlacementCost
 
 
-def load_subject(placement: Placement, *, initialize: bool = False) -> Subject:
-    """Build and trace the network that a placement is for.
+def load_subject(spec: NetworkSpec, *, initialize: bool = False) -> Subject:
+    """Build and trace a network.
 
     Args:
-        placement: what it is for.
-        initialize: whether its weights matter; `models.build` says more.
+        spec: which network.
+        initialize: whether its weights matter; `NetworkSpec.build` says more.
 
     Raises:
-        InputError: the placement names no network, or one that cannot be built or traced.
+        InputError: it has no name, or cannot be built or traced.
     """
-    network = build(placement, initialize=initialize)
-    traced = trace(network, _inputs(placement))
+    network = spec.build(initialize=initialize)
+    traced = trace(network, spec.inputs)
     return Subject(network, traced, find_trunk(network, traced))
-
-
-def build(placement: Placement, *, initialize: bool) -> nn.Module:
-    """Build the network that a placement is for; `models.build` says what `initialize` does.
-
-    Raises:
-        InputError: the placement names no network, or one that cannot be built.
-    """
-    return models.build(
-        _model_name(placement),
-        inputs=_inputs(placement),
-        num_classes=placement.num_classes,
-        stem=placement.stem,
-        args=placement.args,
-        initialize=initialize,
-    )
-
-
-def _model_name(placement: Placement) -> str:
-    if placement.model is None:
-        raise InputError("no model: add `model: resnet50` to the placement, or give --model")
-    return models.check_name(placement.model)
-
-
-def _inputs(placement: Placement) -> Inputs:
-    return placement.input or models.default_inputs(_model_name(placement))
 
 
 def price(subject: Subject, placement: Placement) -> Priced:
@@ -179,9 +153,9 @@ def _measured(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
 
     # Of weights that are all zero, a device might make short work.
     found = measure_placed(
-        build(on.placement, initialize=True),
+        on.placement.build(),
         on.placed.sites,
-        _inputs(on.placement),
+        on.placement.inputs,
         setup=Setup(device=allowance.device),
         batch_size=allowance.batch_size,
     )

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bamctl import models, official
+from bamctl import official
 from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
-from bamctl.errors import InputError
 from bamctl.inputs import InputsLike
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
@@ -58,20 +57,10 @@ def build_and_insert(
         InputError: the network cannot be built, or the placement or the weights do not fit it.
         BamctlError: the network does not work any more.
     """
-    if placement.model is None:
-        raise InputError("the placement names no model")
     # The new weights are random, but one command gives one result.
     torch.manual_seed(0)
-    given = placement.input or models.default_inputs(placement.model)
-    network = models.build(
-        placement.model,
-        inputs=given,
-        num_classes=placement.num_classes,
-        stem=placement.stem,
-        args=placement.args,
-        weights=weights,
-    )
-    return network, insert_and_prove(placement.model, network, placement, given, state)
+    network = placement.build(weights=weights)
+    return network, insert_and_prove(placement.name, network, placement, placement.inputs, state)
 
 
 def insert_and_prove(

@@ -2,29 +2,18 @@
 
 import glob
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
-from bamctl import inputs, schemas, strategies, yaml_files
+from bamctl import schemas, strategies, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
-from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention, PositiveInt
+from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention
+from bamctl.network_spec import NetworkSpec
 from bamctl.strategies import DEFAULT_STRATEGY, STRATEGIES
-
-
-def _written(given: inputs.Inputs) -> str | list[str]:
-    return str(given[0]) if len(given) == 1 else list(map(str, given))
 
 
 def _stages(value: Any) -> Any:
@@ -43,16 +32,11 @@ def _patterns(value: Any) -> Any:
     return value if isinstance(value, str) else list(listed)
 
 
-InputsField = Annotated[
-    inputs.Inputs,
-    BeforeValidator(inputs.read, json_schema_input_type=str | list[int] | list[str]),
-    PlainSerializer(_written, return_type=str | list[str]),
-]
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
 
 
-class Placement(BaseModel):
+class Placement(NetworkSpec, schemas.Versioned):
     """Which cut points of a network get which attention module.
 
     `where` is a strategy (`bottleneck`, `block`), a module name, a glob over the cut points, or a
@@ -63,27 +47,6 @@ class Placement(BaseModel):
     8
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
-    model: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None,
-        description="a torchvision model, such as resnet50; timm:NAME; or package.module:factory",
-    )
-    args: dict[str, JsonValue] = Field(
-        default_factory=dict, description="keyword arguments for what builds the network"
-    )
-    input: InputsField | None = Field(
-        default=None, description="channels x height x width, or a list with one for each argument"
-    )
-    num_classes: PositiveInt | None = Field(
-        default=None, description="classes of the network's head"
-    )
-    stem: Literal["small"] | None = Field(
-        default=None, description="3x3 stride-1 stem without pooling"
-    )
     stages: Stages = Field(default=3, description="bottlenecks, counted from the deepest, or all")
     attention: Attention = Attention()
     where: Where | None = Field(
@@ -135,9 +98,15 @@ class Placement(BaseModel):
             given.setdefault("insertions", {})
         return self.model_copy(update=given)
 
-    def without(self, fields: Collection[str]) -> "Placement":
-        """This placement with some fields left out; what was set stays set, and nothing more."""
-        return Placement(**{name: v for name, v in self._set().items() if name not in fields})
+    def with_network(self, network: NetworkSpec) -> "Placement":
+        """This placement on another network."""
+        names = NetworkSpec.model_fields
+        return self.model_copy(update={name: getattr(network, name) for name in names})
+
+    def without_network(self) -> "Placement":
+        """This placement on any network, and without a budget; what was set stays set."""
+        left_out = {*NetworkSpec.model_fields, "budget"}
+        return Placement(**{name: v for name, v in self._set().items() if name not in left_out})
 
     def _set(self) -> dict[str, Any]:
         names = (name for name in Placement.model_fields if name in self.model_fields_set)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bamctl import yaml_files
 from bamctl.errors import InputError, did_you_mean
@@ -17,6 +17,14 @@ def _version(value: Any) -> Any:
 
 
 Version = Annotated[Literal[1], BeforeValidator(_version)]
+
+
+class Versioned(BaseModel):
+    """The outermost mapping of a file, which says in which version of its format it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Version = Field(default=1, alias="schema", description="version of this format")
 
 
 def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:

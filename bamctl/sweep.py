@@ -10,11 +10,10 @@ from functools import partial
 
 import torch
 
-from bamctl import models, torchvision_models
+from bamctl import torchvision_models
 from bamctl.analysis import analyze_network
 from bamctl.cost import Cost
 from bamctl.errors import BamctlError, described
-from bamctl.figures import build
 from bamctl.inputs import Inputs
 from bamctl.memory import give_back_at_once
 from bamctl.placement import Placement
@@ -96,8 +95,8 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     family = torchvision_models.families()[name]
     own = wanted.model_copy(update={"model": name})
     try:
-        given = own.input or models.default_inputs(name)
-        found = analyze_network(name, build(own, initialize=False), own, given)
+        given = own.inputs
+        found = analyze_network(name, own.build(initialize=False), own, given)
     except BamctlError as error:
         return NotSwept(name, family, " ".join(str(error).split()))
     except Exception as error:  # a bug with one network, which is no reason to lose the others

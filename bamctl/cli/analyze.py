@@ -55,7 +55,7 @@ def analyze(
     out: OutputOptions,
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
-    from bamctl.models import check_name, default_inputs, names
+    from bamctl.models import check_name, names
 
     out.check()
     allow_named(model)
@@ -82,15 +82,13 @@ def analyze(
             return 0
     with working(f"tracing {model}"):
         from bamctl.analysis import analyze_network
-        from bamctl.figures import build
         from bamctl.memory import give_back_at_once
         from bamctl.report.analysis_view import analysis_report
 
         if not latency:
             give_back_at_once()
-        built = build(wanted, initialize=latency)
-        given = wanted.input or default_inputs(model)
-        found = analyze_network(model, built, wanted, given)
+        built = wanted.build(initialize=latency)
+        found = analyze_network(model, built, wanted, wanted.inputs)
         added = _added(found, built, device, batch_size or 1) if latency else None
         report = analysis_report(found, explain=explain, latency=added)
     if entry is not None:

@@ -83,7 +83,6 @@ def take_apart(
     from bamctl.search import sensitivity
     from bamctl.search.engines import LocalEngine
     from bamctl.search.objective import Objective
-    from bamctl.search.setup import about
     from bamctl.sites import resolve
     from bamctl.training.arms import check_classifies
 
@@ -93,7 +92,7 @@ def take_apart(
     runs = RunOptions(steps=wanted.steps)
     with working(f"training {model} with and without each site"):
         training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
-        subject = load_subject(about(training))
+        subject = load_subject(training)
         check_classifies(training, subject.trace)
         placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
         sites = resolve(placed, subject.trunk)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from bamctl import masking, schemas, yaml_files
 from bamctl.errors import InputError
@@ -14,7 +14,7 @@ from bamctl.training.config import TrainingConfig
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(schemas.Versioned):
     """A whole search; nothing else is needed to repeat it.
 
     `training` says how each candidate is trained, with all its seeds; its placements are those
@@ -22,11 +22,6 @@ class SearchConfig(BaseModel):
     1 where every trial takes them all.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
     training: TrainingConfig
     space: Choices = Choices()
     budget: dict[str, str] = Field(default_factory=dict, description="the most of each figure")

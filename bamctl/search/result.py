@@ -17,7 +17,7 @@ from bamctl.search.config import SearchConfig
 from bamctl.search.front import hypervolume, is_front
 from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import candidate
-from bamctl.search.setup import Setup, about
+from bamctl.search.setup import Setup
 from bamctl.search.study import RACES, REASON, Study
 from bamctl.training.arms import BASELINE
 
@@ -154,7 +154,7 @@ def _placement(codes: tuple[int, ...], setup: Setup) -> Placement:
         figure = parse_figure(name)
         device = {"max": limit, "device": figure.device}
         budget.setdefault(figure.metric, limit if figure.device is None else device)
-    own = about(setup.config.training).with_overrides(setup.space.placement(codes))
+    own = setup.space.placement(codes).with_network(setup.config.training)
     return own.with_overrides(Placement.from_options({"budget": budget})) if budget else own
 
 

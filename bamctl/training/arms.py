@@ -11,7 +11,7 @@ from typing import Literal
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from bamctl import checkpoints, models, widening
+from bamctl import checkpoints, widening
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
@@ -72,13 +72,7 @@ class Networks:
         """
         config = self._config
         set_seed(seed_for(seed, "weights"))
-        network = models.build(
-            config.model,
-            inputs=config.input,
-            num_classes=config.num_classes,
-            stem=config.stem,
-            args=config.args,
-        )
+        network = config.build()
         if self._state is not None:
             fitting = _without_head(self._state, network, config.num_classes)
             checkpoints.load_state(network, fitting)
@@ -226,14 +220,9 @@ def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:
         return checkpoints.read(Path(config.weights)).state
     if Path(config.weights).suffix:
         raise InputError(f"there is no file {config.weights}")
-    published = models.build(
-        config.model,
-        inputs=config.input,
-        stem=config.stem,
-        args=config.args,
-        weights=config.weights,
-    )
-    return published.state_dict()
+    # Published weights have classes of their own.
+    published = config.spec.model_copy(update={"num_classes": None})
+    return published.build(weights=config.weights).state_dict()
 
 
 def _without_head(

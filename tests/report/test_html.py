@@ -18,6 +18,7 @@ from bamctl.figures import load_subject, price
 from bamctl.insertion import build_and_insert
 from bamctl.latency.placed import Estimator, measure_placed
 from bamctl.latency.profiles import find
+from bamctl.network_spec import NetworkSpec
 from bamctl.report import html
 from bamctl.report.analysis_view import analysis_report
 from bamctl.report.attend_view import attend_report
@@ -98,7 +99,7 @@ def attended(folder: Path) -> Report:
 
 
 def training(folder: Path) -> Report:
-    digits = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
+    digits = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
     config = small(recipe={"steps": 6, "eval_every": 2})
     return training_report(Experiment(config, digits).run(folder / "run", Nobody()))
 
