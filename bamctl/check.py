@@ -12,8 +12,9 @@ from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.cut_points import Trunk
 from bamctl.errors import BamctlError, InputError
-from bamctl.figures import MEASURES, Figure, Priced, Subject, figure, latency, load_subject, price
+from bamctl.figures import MEASURES, Figure, Priced, figure, latency, price
 from bamctl.targets import Target, Unchecked
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
 
 def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
     """Each placement on its network; those of one network follow each other."""
-    subject: Subject | None = None
+    subject: TracedNetwork | None = None
     key = None
     for target in sorted(targets, key=lambda each: each.placement.key):
         about = "model"
@@ -128,7 +129,7 @@ def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchec
             if subject is None or key != target.placement.key:
                 # Let go of the last network before the next one is built.
                 subject, key = None, target.placement.key
-                subject = load_subject(target.placement)
+                subject = TracedNetwork.load(target.placement)
             about = "where"
             priced: Priced | Unchecked = price(subject, target.placement)
         except BamctlError as error:

@@ -18,6 +18,7 @@ from bamctl.inputs import Inputs
 from bamctl.memory import give_back_at_once
 from bamctl.placement import Placement
 from bamctl.processes import Pool
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     family = torchvision_models.families()[name]
     own = wanted.model_copy(update={"model": name})
     try:
-        given = own.inputs
-        found = analyze_network(name, own.build(initialize=False), own, given)
+        found = analyze_network(name, TracedNetwork.load(own), own)
     except BamctlError as error:
         return NotSwept(name, family, " ".join(str(error).split()))
     except Exception as error:  # a bug with one network, which is no reason to lose the others
@@ -104,7 +104,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     return Swept(
         model=name,
         family=family,
-        given=given,
+        given=found.trace.given,
         params=found.trace.params,
         macs=found.trace.macs[""],
         elementwise_ops=found.trace.elementwise_ops[""],

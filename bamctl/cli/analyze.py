@@ -20,10 +20,9 @@ from bamctl.cli.trust import allow_named
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bamctl.analysis import Analysis
     from bamctl.latency.placed import AddedLatency
+    from bamctl.traced_network import TracedNetwork
 
 
 def analyze(
@@ -84,12 +83,13 @@ def analyze(
         from bamctl.analysis import analyze_network
         from bamctl.memory import give_back_at_once
         from bamctl.report.analysis_view import analysis_report
+        from bamctl.traced_network import TracedNetwork
 
         if not latency:
             give_back_at_once()
-        built = wanted.build(initialize=latency)
-        found = analyze_network(model, built, wanted, wanted.inputs)
-        added = _added(found, built, device, batch_size or 1) if latency else None
+        traced = TracedNetwork.load(wanted, initialize=latency)
+        found = analyze_network(model, traced, wanted)
+        added = _added(found, traced, device, batch_size or 1) if latency else None
         report = analysis_report(found, explain=explain, latency=added)
     if entry is not None:
         cache.write(entry, report)
@@ -98,7 +98,7 @@ def analyze(
 
 
 def _added(
-    found: "Analysis", network: "nn.Module", device: str | None, batch_size: int
+    found: "Analysis", traced: "TracedNetwork", device: str | None, batch_size: int
 ) -> "AddedLatency":
     from bamctl.analysis import shown_sites
     from bamctl.latency.placed import estimated_added, measured_added
@@ -107,6 +107,6 @@ def _added(
 
     sites = shown_sites(found)
     if device is not None and not is_measurable(device):
-        return estimated_added(network, found.trace, sites, find(device), batch_size)
+        return estimated_added(traced.network, traced.trace, sites, find(device), batch_size)
     setup = Setup(device=device or default_device())
-    return measured_added(network, found.trace.given, sites, setup, batch_size)
+    return measured_added(traced.network, traced.trace.given, sites, setup, batch_size)

@@ -78,12 +78,12 @@ def take_apart(
     out: OutputOptions,
 ) -> int:
     """Train each site alone and all but each, and say what that shows."""
-    from bamctl.figures import load_subject
     from bamctl.report.sensitivity_view import sensitivity_report
     from bamctl.search import sensitivity
     from bamctl.search.engines import LocalEngine
     from bamctl.search.objective import Objective
     from bamctl.sites import resolve
+    from bamctl.traced_network import TracedNetwork
     from bamctl.training.arms import check_classifies
 
     images = ImageOptions(data=wanted.data, data_root=wanted.data_root)
@@ -92,10 +92,10 @@ def take_apart(
     runs = RunOptions(steps=wanted.steps)
     with working(f"training {model} with and without each site"):
         training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
-        subject = load_subject(training)
-        check_classifies(training, subject.trace)
+        traced = TracedNetwork.load(training)
+        check_classifies(training, traced.trace)
         placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
-        sites = resolve(placed, subject.trunk)
+        sites = resolve(placed, traced.trunk)
         engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
         try:
             found = sensitivity.take_apart(

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from bamctl.budget import parse_limit
 from bamctl.data import Data
-from bamctl.figures import Subject, load_subject
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.space import Space
+from bamctl.traced_network import TracedNetwork
 from bamctl.training.arms import check_classifies
 from bamctl.training.experiment import check_data, load_data
 
@@ -22,7 +22,7 @@ class Setup:
 
     config: SearchConfig
     data: Data
-    subject: Subject
+    subject: TracedNetwork
     space: Space
     costs: Costs
 
@@ -40,7 +40,7 @@ def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
     limits = {figure: parse_limit(figure.metric, text) for figure, text in budgets.items()}
     data = data or load_data(training, training.data, device=training.device)
     training = check_data(training, data)
-    subject = load_subject(training)
+    subject = TracedNetwork.load(training)
     check_classifies(training, subject.trace)
     space = Space(config.space, subject.trunk)
     costs = Costs(subject, space, figures, limits)
