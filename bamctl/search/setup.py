@@ -17,7 +17,7 @@ ALWAYS_SHOWN = ("params", "macs")
 
 
 @dataclass(frozen=True)
-class Setup:
+class SearchSetup:
     """A search before its first trial."""
 
     config: SearchConfig
@@ -27,7 +27,7 @@ class Setup:
     costs: Costs
 
 
-def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
+def set_up(config: SearchConfig, data: Data | None = None) -> SearchSetup:
     """Trace the network, and price every candidate; the data are read where they are left out.
 
     Raises:
@@ -45,4 +45,6 @@ def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
     space = Space(config.space, subject.trunk)
     costs = Costs(subject, space, figures, limits)
     costs.check_feasible()
-    return Setup(config.model_copy(update={"training": training}), data, subject, space, costs)
+    return SearchSetup(
+        config.model_copy(update={"training": training}), data, subject, space, costs
+    )
