@@ -80,8 +80,5 @@ class SearchConfig(schemas.Versioned):
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         if storage := self.without_password().storage:
             data["storage"] = storage.get_secret_value()
-        data["training"]["placements"] = {
-            name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
-            for name, each in self.training.placements.items()
-        }
+        data["training"] = self.training.as_written()
         yaml_files.dump(path, data)

@@ -164,12 +164,20 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         Raises:
             InputError: the file cannot be written.
         """
-        data = self.model_dump(by_alias=True, exclude_none=True)
-        data["placements"] = {
-            name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
-            for name, each in self.placements.items()
-        }
-        yaml_files.dump(path, {key: value for key, value in data.items() if value != {}})
+        yaml_files.dump(path, self.as_written())
+
+    def as_written(self) -> dict[str, Any]:
+        """The configuration in plain values for a file; in an arm, what was not set stays unset."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["placements"] = {name: _arm(each) for name, each in self.placements.items()}
+        return {key: value for key, value in data.items() if value != {}}
+
+
+def _arm(placement: Placement) -> dict[str, Any]:
+    # Left out, `stages` means the three deepest bottlenecks in any version.
+    left_out = {"schema"} if "stages" in placement.model_fields_set else {"schema", "stages"}
+    written = placement.as_written().items()
+    return {key: value for key, value in written if key not in left_out}
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> str | None:
