@@ -169,8 +169,8 @@ class Placement(NetworkSpec, schemas.Versioned):
         return cls.from_options(data)
 
     def to_json(self) -> str:
-        """The placement as one line of JSON."""
-        return json.dumps(self.as_dict())
+        """The placement as one line of JSON, `as_written`."""
+        return json.dumps(self.as_written())
 
     def as_dict(self) -> dict[str, Any]:
         """The placement in plain values, with every hyperparameter, so that defaults seem set."""

@@ -1,5 +1,6 @@
 """The placements that a check is made on: where they are, and which of them cannot be read."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Target:
     def key(self) -> str:
         """The path of the file from here, however it was given, or all that the options said."""
         if self.file is None:
-            return self.placement.model_copy(update={"budget": None}).to_json()
+            return json.dumps(self.placement.model_copy(update={"budget": None}).as_dict())
         path = self.file.path.absolute()
         here = Path.cwd()
         return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
