@@ -6,16 +6,16 @@ from typing import Any
 
 from torch import nn
 
-from bamctl import models
-from bamctl.cost import Cost, PlacementCost, placement_cost
+from bamctl.cost import Cost, PlacementCost, place
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
-from bamctl.inputs import Inputs, InputsLike, read
-from bamctl.placement import STRATEGIES, Placement, Stages, as_pattern
+from bamctl.inputs import InputsLike
+from bamctl.placement import Placement, Stages, as_pattern
 from bamctl.sites import Site, resolve
-from bamctl.tracing import Trace, trace
-from bamctl.trunk import find_trunk
+from bamctl.strategies import STRATEGIES
+from bamctl.traced_network import TracedNetwork
+from bamctl.tracing import Trace
 from bamctl.trust import trust
 
 
@@ -24,7 +24,7 @@ class Analysis:
     """What `analyze` found, for one image of `trace.input_shape`.
 
     `point_costs` has what the attention module adds at each point of the trunk, or why it cannot
-    be there; `strategies` has what the paper's two ways of placing it add.
+    be there; `strategies` has what placing it by each of `STRATEGIES` adds.
     """
 
     model: str
@@ -70,44 +70,37 @@ def analyze(
     23669
     """
     placement = Placement.from_options(
-        {"attention": attention or {}, "stages": stages, "input": input_shape}
+        {
+            "attention": attention or {},
+            "stages": stages,
+            "input": input_shape,
+            "num_classes": num_classes,
+            "stem": stem,
+        }
     )
     if isinstance(model, str):
         trust(model)
-        given = placement.input or models.default_inputs(models.check_name(model))
-        network = models.build(
-            model,
-            inputs=given,
-            num_classes=num_classes,
-            stem=stem,
-            args=args,
-            initialize=False,
-        )
-        return analyze_network(model, network, placement, given)
+        # Unlike in a file, an argument may be anything here, such as a class of layers.
+        placement = placement.model_copy(update={"model": model, "args": dict(args or {})})
+        return analyze_network(model, TracedNetwork.load(placement), placement)
     if num_classes is not None or stem is not None or args:
         raise InputError("num_classes, stem and args are for builders; it is built already")
-    given = placement.input or read((3, 224, 224))
-    return analyze_network(type(model).__name__, model, placement, given)
+    traced = TracedNetwork.of(model, placement.input or (3, 224, 224))
+    return analyze_network(type(model).__name__, traced, placement)
 
 
-def analyze_network(name: str, model: nn.Module, placement: Placement, given: Inputs) -> Analysis:
-    """Analyse a network that is built already; `analyze` says what comes back."""
-    traced = trace(model, given)
-    trunk = find_trunk(model, traced)
+def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
+    """Analyse a network that is traced already; `analyze` says what comes back."""
     return Analysis(
         model=name,
-        trace=traced,
-        trunk=trunk,
+        trace=traced.trace,
+        trunk=traced.trunk,
         attention=placement.attention,
         stages=placement.stages,
         point_costs={
-            point.module: _point_cost(point, placement, trunk, model, traced)
-            for point in trunk.points
+            point.module: _point_cost(point, placement, traced) for point in traced.trunk.points
         },
-        strategies={
-            strategy: _strategy_cost(strategy, placement, trunk, model, traced)
-            for strategy in STRATEGIES
-        },
+        strategies={name: _placed(name, placement, traced) for name in STRATEGIES},
     )
 
 
@@ -122,18 +115,13 @@ def shown_sites(analysis: Analysis) -> tuple[Site, ...]:
     return resolve(Placement(attention=analysis.attention, where=where), analysis.trunk)
 
 
-def _strategy_cost(
-    strategy: str, placement: Placement, trunk: Trunk, model: nn.Module, traced: Trace
-) -> PlacementCost:
+def _placed(where: str, placement: Placement, traced: TracedNetwork) -> PlacementCost:
     try:
-        sites = resolve(placement.model_copy(update={"where": strategy}), trunk)
+        return place(placement.model_copy(update={"where": where}), traced)
     except InputError as error:
         return PlacementCost((), (), unavailable=str(error))
-    return placement_cost(sites, model, traced)
 
 
-def _point_cost(
-    point: CutPoint, placement: Placement, trunk: Trunk, model: nn.Module, traced: Trace
-) -> Cost | str:
-    found = _strategy_cost(as_pattern(point.module), placement, trunk, model, traced)
+def _point_cost(point: CutPoint, placement: Placement, traced: TracedNetwork) -> Cost | str:
+    found = _placed(as_pattern(point.module), placement, traced)
     return found.unavailable or found.total

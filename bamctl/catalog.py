@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bamctl import models, torchvision_models
+from bamctl import torchvision_models
 from bamctl.errors import InputError, did_you_mean
 from bamctl.inputs import Inputs
-from bamctl.tracing import trace
-from bamctl.trunk import find_trunk
+from bamctl.network_spec import NetworkSpec
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def entries(names: tuple[str, ...], *, count: bool) -> Iterator[ModelEntry]:
     for name in names:
         published = torchvision_models.published(name)
         inputs = torchvision_models.default_inputs(name)
-        bottlenecks, blocks = _count(name, inputs) if count else (None, None)
+        bottlenecks, blocks = _count(name) if count else (None, None)
         yield ModelEntry(
             name=name,
             family=torchvision_models.families()[name],
@@ -64,7 +64,6 @@ def entries(names: tuple[str, ...], *, count: bool) -> Iterator[ModelEntry]:
         )
 
 
-def _count(name: str, inputs: Inputs) -> tuple[int, int]:
-    network = models.build(name, inputs=inputs, initialize=False)
-    trunk = find_trunk(network, trace(network, inputs))
+def _count(name: str) -> tuple[int, int]:
+    trunk = TracedNetwork.load(NetworkSpec(model=name)).trunk
     return len(trunk.bottlenecks("all")), len(trunk.blocks)

@@ -11,9 +11,10 @@ from bamctl.baseline import Baseline
 from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.cut_points import Trunk
-from bamctl.errors import BamctlError
-from bamctl.figures import MEASURES, Figure, Priced, Subject, figure, latency, load_subject, price
+from bamctl.errors import BamctlError, InputError
+from bamctl.figures import MEASURES, Figure, Priced, figure, latency, price
 from bamctl.targets import Target, Unchecked
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,16 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
 
 def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
     """Each placement on its network; those of one network follow each other."""
-    subject: Subject | None = None
+    subject: TracedNetwork | None = None
     key = None
-    for target in sorted(targets, key=_network):
+    for target in sorted(targets, key=lambda each: each.placement.key):
         about = "model"
         try:
             target.check_factory()
-            if subject is None or key != _network(target):
+            if subject is None or key != target.placement.key:
                 # Let go of the last network before the next one is built.
-                subject, key = None, _network(target)
-                subject = load_subject(target.placement)
+                subject, key = None, target.placement.key
+                subject = TracedNetwork.load(target.placement)
             about = "where"
             priced: Priced | Unchecked = price(subject, target.placement)
         except BamctlError as error:
@@ -139,15 +140,10 @@ def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchec
 def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
     if target.file is None:
         return Unchecked(target.name, str(error), error.exit_code, None)
-    about = "insertions" if str(error).startswith("insertions") else about
-    line = target.error_line(about)
+    key = error.key if isinstance(error, InputError) else None
+    line = target.error_line(key or about)
     text = f"{target.name}:{line}: {error}"
     return Unchecked(target.name, text, error.exit_code, target.name, line)
-
-
-def _network(target: Target) -> str:
-    own = target.placement
-    return repr((own.model, own.input, own.num_classes, own.stem, own.args))
 
 
 def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:

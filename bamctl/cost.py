@@ -10,7 +10,9 @@ from torch import nn
 from bamctl.attention.extra_block import ExtraBlock
 from bamctl.feature_maps import FeatureMap
 from bamctl.memory import kept_for_backward, on_meta
-from bamctl.sites import Site
+from bamctl.placement import Placement
+from bamctl.sites import Site, resolve
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import Trace
 
 
@@ -65,14 +67,23 @@ class PlacementCost:
         return [site.point.module for site in self.sites]
 
 
-def site_cost(site: Site, model: nn.Module, trace: Trace) -> Cost:
+def site_cost(site: Site, traced: TracedNetwork) -> Cost:
     """What one insertion adds to a traced network."""
-    return COSTS[site.attention.module](site, model, trace)
+    return COSTS[site.attention.module](site, traced.network, traced.trace)
 
 
-def placement_cost(sites: tuple[Site, ...], model: nn.Module, trace: Trace) -> PlacementCost:
+def placement_cost(sites: tuple[Site, ...], traced: TracedNetwork) -> PlacementCost:
     """What the sites of a placement add to a traced network."""
-    return PlacementCost(sites, tuple(site_cost(site, model, trace) for site in sites))
+    return PlacementCost(sites, tuple(site_cost(site, traced) for site in sites))
+
+
+def place(placement: Placement, traced: TracedNetwork) -> PlacementCost:
+    """Find the sites of a placement in a traced network, and what they add to it.
+
+    Raises:
+        InputError: the placement does not fit the network; `sites.resolve` says why.
+    """
+    return placement_cost(resolve(placement, traced.trunk), traced)
 
 
 def bam_cost(

@@ -41,9 +41,28 @@ class BamctlError(Exception):
 
 
 class InputError(BamctlError, ValueError):
-    """What was asked for is wrong: usage, configuration, an unknown name, an unreadable file."""
+    """What was asked for is wrong: usage, configuration, an unknown name, an unreadable file.
+
+    Args:
+        message: what is wrong, and what would be right, in one line.
+        path: the file that holds it; begins the text of the error, as in `x.yaml:3: message`.
+        line: the line in that file, counted from 1.
+        key: the outermost key of the configuration that it is under, such as `insertions`.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        line: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        place = ":".join(str(each) for each in (path, line) if each is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.path, self.line, self.key = path, line, key
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
@@ -181,4 +200,6 @@ def appended(advice: str) -> Iterator[None]:
     try:
         yield
     except BamctlError as error:
-        raise type(error)("; ".join(filter(None, (str(error), advice)))) from error
+        longer = type(error)("; ".join(filter(None, (str(error), advice))))
+        vars(longer).update(vars(error))
+        raise longer from error

@@ -1,24 +1,17 @@
 """The figures of a network that a budget can limit, without and with its attention modules."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
-from torch import nn
-
-from bamctl import checkpoints, models, units
+from bamctl import checkpoints, units
 from bamctl.budget import LatencyAllowance, Metric
-from bamctl.cost import PlacementCost, placement_cost
-from bamctl.cut_points import Trunk
-from bamctl.errors import BamctlError, InputError, described, let_through
-from bamctl.inputs import Inputs
-from bamctl.memory import kept_for_backward, on_meta
+from bamctl.cost import PlacementCost, place, placement_cost
+from bamctl.errors import BamctlError, described, let_through
+from bamctl.memory import on_meta
 from bamctl.placement import Placement
-from bamctl.sites import Site, resolve
+from bamctl.sites import Site
 from bamctl.surgery import insert_sites
-from bamctl.tracing import Trace, trace
-from bamctl.trunk import find_trunk
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -30,85 +23,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network, traced once for all the placements on it."""
-
-    network: nn.Module
-    trace: Trace
-    trunk: Trunk
-
-    @cached_property
-    def memory_bytes(self) -> int:
-        """What training the unmodified network keeps for the backward pass, for one image."""
-        try:
-            return kept_for_backward(on_meta(self.network), self.trace.given)
-        except (RuntimeError, NotImplementedError):
-            # It reads numbers off its tensors, or makes some on a device of its own choice.
-            return kept_for_backward(copy.deepcopy(self.network), self.trace.given)
-
-
-@dataclass(frozen=True)
 class Priced:
     """A placement on its network, with its sites and what they cost."""
 
-    subject: Subject
+    subject: TracedNetwork
     placement: Placement
     placed: PlacementCost
 
 
-def load_subject(placement: Placement, *, initialize: bool = False) -> Subject:
-    """Build and trace the network that a placement is for.
-
-    Args:
-        placement: what it is for.
-        initialize: whether its weights matter; `models.build` says more.
-
-    Raises:
-        InputError: the placement names no network, or one that cannot be built or traced.
-    """
-    network = build(placement, initialize=initialize)
-    traced = trace(network, _inputs(placement))
-    return Subject(network, traced, find_trunk(network, traced))
-
-
-def build(placement: Placement, *, initialize: bool) -> nn.Module:
-    """Build the network that a placement is for; `models.build` says what `initialize` does.
-
-    Raises:
-        InputError: the placement names no network, or one that cannot be built.
-    """
-    return models.build(
-        _model_name(placement),
-        inputs=_inputs(placement),
-        num_classes=placement.num_classes,
-        stem=placement.stem,
-        args=placement.args,
-        initialize=initialize,
-    )
-
-
-def _model_name(placement: Placement) -> str:
-    if placement.model is None:
-        raise InputError("no model: add `model: resnet50` to the placement, or give --model")
-    return models.check_name(placement.model)
-
-
-def _inputs(placement: Placement) -> Inputs:
-    return placement.input or models.default_inputs(_model_name(placement))
-
-
-def price(subject: Subject, placement: Placement) -> Priced:
+def price(subject: TracedNetwork, placement: Placement) -> Priced:
     """Find the sites of a placement in a network, and what they cost.
 
     Raises:
         InputError: the placement does not fit the network.
     """
-    return price_sites(subject, placement, resolve(placement, subject.trunk))
+    return Priced(subject, placement, place(placement, subject))
 
 
-def price_sites(subject: Subject, placement: Placement, sites: tuple[Site, ...]) -> Priced:
+def price_sites(subject: TracedNetwork, placement: Placement, sites: tuple[Site, ...]) -> Priced:
     """What other sites than those of the placement cost."""
-    return Priced(subject, placement, placement_cost(sites, subject.network, subject.trace))
+    return Priced(subject, placement, placement_cost(sites, subject))
 
 
 def figure(metric: Metric, on: Priced) -> Figure:
@@ -179,9 +113,9 @@ def _measured(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
 
     # Of weights that are all zero, a device might make short work.
     found = measure_placed(
-        build(on.placement, initialize=True),
+        on.placement.build(),
         on.placed.sites,
-        _inputs(on.placement),
+        on.placement.inputs,
         setup=Setup(device=allowance.device),
         batch_size=allowance.batch_size,
     )

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bamctl import models, official
+from bamctl import official
 from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
-from bamctl.cost import PlacementCost, placement_cost
+from bamctl.cost import PlacementCost, place
 from bamctl.cut_points import Trunk
-from bamctl.errors import InputError
 from bamctl.inputs import InputsLike
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
-from bamctl.sites import named, resolve
+from bamctl.sites import named
 from bamctl.surgery import insert_sites, refuse_wrapped
-from bamctl.tracing import Trace, trace
-from bamctl.trunk import find_trunk
+from bamctl.traced_network import TracedNetwork
+from bamctl.tracing import Trace
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,10 @@ def build_and_insert(
         InputError: the network cannot be built, or the placement or the weights do not fit it.
         BamctlError: the network does not work any more.
     """
-    if placement.model is None:
-        raise InputError("the placement names no model")
     # The new weights are random, but one command gives one result.
     torch.manual_seed(0)
-    given = placement.input or models.default_inputs(placement.model)
-    network = models.build(
-        placement.model,
-        inputs=given,
-        num_classes=placement.num_classes,
-        stem=placement.stem,
-        args=placement.args,
-        weights=weights,
-    )
-    return network, insert_and_prove(placement.model, network, placement, given, state)
+    network = placement.build(weights=weights)
+    return network, insert_and_prove(placement.name, network, placement, placement.inputs, state)
 
 
 def insert_and_prove(
@@ -95,12 +84,10 @@ def insert_and_prove(
         BamctlError: the network does not work any more.
     """
     refuse_wrapped(model, placement)
-    traced = trace(model, given)
-    trunk = find_trunk(model, traced)
-    sites = resolve(placement, trunk)
-    placed = placement_cost(sites, model, traced)
-    if sites:
-        insert_sites(model, sites)
+    traced = TracedNetwork.of(model, given)
+    placed = place(placement, traced)
+    if placed.sites:
+        insert_sites(model, placed.sites)
     has_attention = False
     if state is not None:
         if official.is_official(state):
@@ -108,5 +95,12 @@ def insert_and_prove(
         # A plain backbone's weights have none of the attention modules', never some of them.
         has_attention = any(name.startswith(f"{HOLDER}.") for name in state)
         load_state(model, state, partial=not has_attention)
-    proof = prove(model, given) if sites else None
-    return Insertion(name, traced, trunk, named(placement, sites), placed, proof, has_attention)
+    return Insertion(
+        model=name,
+        trace=traced.trace,
+        trunk=traced.trunk,
+        placement=named(placement, placed.sites),
+        placed=placed,
+        proof=prove(model, given) if placed.sites else None,
+        weights_have_attention=has_attention,
+    )

@@ -67,7 +67,7 @@ def default_inputs(name: str) -> Inputs:
         return timm_models.default_inputs(name)
     if factories.is_factory(name):
         return (Input((3, 224, 224)),)
-    return torchvision_models.default_inputs(name)
+    return torchvision_models.default_inputs(check_name(name))
 
 
 def build(

@@ -2,30 +2,18 @@
 
 import glob
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
-from bamctl import inputs, schemas, yaml_files
+from bamctl import schemas, strategies, yaml_files
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
-from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention, PositiveInt
-
-STRATEGIES = ("bottleneck", "block")
-
-
-def _written(given: inputs.Inputs) -> str | list[str]:
-    return str(given[0]) if len(given) == 1 else list(map(str, given))
+from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention
+from bamctl.network_spec import NetworkSpec
+from bamctl.strategies import DEFAULT_STRATEGY, STRATEGIES
 
 
 def _stages(value: Any) -> Any:
@@ -38,21 +26,17 @@ def _patterns(value: Any) -> Any:
     listed = value if isinstance(value, list | tuple) else [value]
     if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
         raise ValueError(
-            f"should be bottleneck, block, a module name, a glob, or a list of those, not {value!r}"
+            f"should be {strategies.named()}, a module name, a glob, or a list of those, "
+            f"not {value!r}"
         )
     return value if isinstance(value, str) else list(listed)
 
 
-InputsField = Annotated[
-    inputs.Inputs,
-    BeforeValidator(inputs.read, json_schema_input_type=str | list[int] | list[str]),
-    PlainSerializer(_written, return_type=str | list[str]),
-]
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
 
 
-class Placement(BaseModel):
+class Placement(NetworkSpec, schemas.Versioned):
     """Which cut points of a network get which attention module.
 
     `where` is a strategy (`bottleneck`, `block`), a module name, a glob over the cut points, or a
@@ -63,31 +47,11 @@ class Placement(BaseModel):
     8
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
-    model: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None,
-        description="a torchvision model, such as resnet50; timm:NAME; or package.module:factory",
-    )
-    args: dict[str, JsonValue] = Field(
-        default_factory=dict, description="keyword arguments for what builds the network"
-    )
-    input: InputsField | None = Field(
-        default=None, description="channels x height x width, or a list with one for each argument"
-    )
-    num_classes: PositiveInt | None = Field(
-        default=None, description="classes of the network's head"
-    )
-    stem: Literal["small"] | None = Field(
-        default=None, description="3x3 stride-1 stem without pooling"
-    )
     stages: Stages = Field(default=3, description="bottlenecks, counted from the deepest, or all")
     attention: Attention = Attention()
     where: Where | None = Field(
-        default=None, description="bottleneck, block, a module name, a glob, or a list of them"
+        default=None,
+        description=f"{strategies.named()}, a module name, a glob, or a list of them",
     )
     insertions: dict[str, Attention] = Field(
         default_factory=dict, description="module name -> hyperparameters of that site"
@@ -113,7 +77,7 @@ class Placement(BaseModel):
     def patterns(self) -> tuple[str, ...]:
         """The strategies, module names and globs to place at, in order."""
         if self.where is None:
-            return tuple(self.insertions) or ("bottleneck",)
+            return tuple(self.insertions) or (DEFAULT_STRATEGY,)
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def with_overrides(self, overrides: "Placement") -> "Placement":
@@ -134,9 +98,15 @@ class Placement(BaseModel):
             given.setdefault("insertions", {})
         return self.model_copy(update=given)
 
-    def without(self, fields: Collection[str]) -> "Placement":
-        """This placement with some fields left out; what was set stays set, and nothing more."""
-        return Placement(**{name: v for name, v in self._set().items() if name not in fields})
+    def with_network(self, network: NetworkSpec) -> "Placement":
+        """This placement on another network."""
+        names = NetworkSpec.model_fields
+        return self.model_copy(update={name: getattr(network, name) for name in names})
+
+    def without_network(self) -> "Placement":
+        """This placement on any network, and without a budget; what was set stays set."""
+        left_out = {*NetworkSpec.model_fields, "budget"}
+        return Placement(**{name: v for name, v in self._set().items() if name not in left_out})
 
     def _set(self) -> dict[str, Any]:
         names = (name for name in Placement.model_fields if name in self.model_fields_set)
@@ -169,7 +139,9 @@ class Placement(BaseModel):
             InputError: it does not fit the schema; names file and line.
         """
         if not isinstance(file.data, Mapping):
-            raise InputError(f"{file.path}:1: a placement is a mapping; begin it with 'schema: 1'")
+            raise InputError(
+                "a placement is a mapping; begin it with 'schema: 1'", path=file.path, line=1
+            )
         return schemas.from_yaml(cls, file)
 
     @classmethod
@@ -197,8 +169,8 @@ class Placement(BaseModel):
         return cls.from_options(data)
 
     def to_json(self) -> str:
-        """The placement as one line of JSON."""
-        return json.dumps(self.as_dict())
+        """The placement as one line of JSON, `as_written`."""
+        return json.dumps(self.as_written())
 
     def as_dict(self) -> dict[str, Any]:
         """The placement in plain values, with every hyperparameter, so that defaults seem set."""

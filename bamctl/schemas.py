@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bamctl import yaml_files
 from bamctl.errors import InputError, did_you_mean
@@ -19,6 +19,14 @@ def _version(value: Any) -> Any:
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 
 
+class Versioned(BaseModel):
+    """The outermost mapping of a file, which says in which version of its format it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Version = Field(default=1, alias="schema", description="version of this format")
+
+
 def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
     """What a YAML file holds, as its schema has it.
 
@@ -29,7 +37,12 @@ def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
         return schema.model_validate(file.data)
     except ValidationError as error:
         key_path, message = _explain(schema, error)
-        raise InputError(f"{file.path}:{file.line(key_path)}: {message}") from None
+        raise InputError(
+            message,
+            path=file.path,
+            line=file.line(key_path),
+            key=str(key_path[0]) if key_path else None,
+        ) from None
 
 
 def from_options(schema: type[Schema], options: Mapping[str, Any]) -> Schema:

@@ -9,6 +9,7 @@ from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
+from bamctl.strategies import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
     for name, own in placement.insertions.items():
         module = trunk.point(name).module
         if module in overrides:
-            raise InputError(f"insertions: {name!r} is another name of a site that is there too")
+            raise _of_insertions(f"{name!r} is another name of a site that is there too")
         overrides[module] = own
     for module in sorted(overrides.keys() - selected.keys()):
-        raise InputError(f"insertions: {module!r} is not selected by 'where'; add it there")
+        raise _of_insertions(f"{module!r} is not selected by 'where'; add it there")
     points = sorted(selected.values(), key=lambda point: point.position)
     return tuple(
         _site(point, _attention(placement, overrides.get(point.module)), trunk) for point in points
@@ -60,14 +61,16 @@ def _attention(placement: Placement, own: Attention | None) -> Attention:
     try:
         return placement.attention.overridden(own) if own else placement.attention
     except InputError as error:
-        raise InputError(f"insertions: {error}") from error
+        raise _of_insertions(str(error)) from error
+
+
+def _of_insertions(message: str) -> InputError:
+    return InputError(f"insertions: {message}", key="insertions")
 
 
 def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoint]:
-    if pattern == "bottleneck":
-        yield from trunk.bottlenecks(placement.stages)
-    elif pattern == "block":
-        yield from trunk.blocks
+    if pattern in STRATEGIES:
+        yield from STRATEGIES[pattern].points(trunk, placement.stages)
     elif any(character in pattern for character in "*?["):
         matching = [p for p in trunk.points if any(fnmatchcase(a, pattern) for a in p.aliases)]
         if not matching:

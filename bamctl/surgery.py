@@ -21,9 +21,9 @@ from bamctl.inputs import Inputs, InputsLike, read
 from bamctl.placement import Placement
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site, resolve
+from bamctl.strategies import STRATEGIES
 from bamctl.structures import tensors
-from bamctl.tracing import trace
-from bamctl.trunk import find_trunk
+from bamctl.traced_network import TracedNetwork
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -98,7 +98,7 @@ def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
         InputError: it is wrapped, compiled or converted; says what to do instead.
     """
     wrappers.refuse(model, "insert into")
-    if not set(placement.patterns()).isdisjoint(placements.STRATEGIES):
+    if not set(placement.patterns()).isdisjoint(STRATEGIES):
         wrappers.refuse_graph(model)
 
 
@@ -127,16 +127,15 @@ def _trunk(model: nn.Module, given: Inputs) -> Trunk:
     with detached(model):
         _refuse_own_holder(model)
         with _empty_holder(model):
-            traced = trace(model, given)
-            trunk = find_trunk(model, traced)
-        runs_children = any(call.module == HOLDER for call in traced.calls)
+            traced = TracedNetwork.of(model, given)
+        runs_children = any(call.module == HOLDER for call in traced.trace.calls)
         if runs_children and not _same_with_holder(model, given):
             raise InputError(
                 f"{type(model).__name__} runs over its own children, and returns something else "
                 "for one child more; put it into another module, as nn.Sequential(model), and "
                 "insert into that"
             )
-    return trunk
+    return traced.trunk
 
 
 @contextmanager

@@ -10,15 +10,15 @@ from functools import partial
 
 import torch
 
-from bamctl import models, torchvision_models
+from bamctl import torchvision_models
 from bamctl.analysis import analyze_network
 from bamctl.cost import Cost
 from bamctl.errors import BamctlError, described
-from bamctl.figures import build
 from bamctl.inputs import Inputs
 from bamctl.memory import give_back_at_once
 from bamctl.placement import Placement
 from bamctl.processes import Pool
+from bamctl.traced_network import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     family = torchvision_models.families()[name]
     own = wanted.model_copy(update={"model": name})
     try:
-        given = own.input or models.default_inputs(name)
-        found = analyze_network(name, build(own, initialize=False), own, given)
+        found = analyze_network(name, TracedNetwork.load(own), own)
     except BamctlError as error:
         return NotSwept(name, family, " ".join(str(error).split()))
     except Exception as error:  # a bug with one network, which is no reason to lose the others
@@ -105,7 +104,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
     return Swept(
         model=name,
         family=family,
-        given=given,
+        given=found.trace.given,
         params=found.trace.params,
         macs=found.trace.macs[""],
         elementwise_ops=found.trace.elementwise_ops[""],

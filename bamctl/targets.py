@@ -1,7 +1,7 @@
 """The placements that a check is made on: where they are, and which of them cannot be read."""
 
+import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class Target:
     def key(self) -> str:
         """The path of the file from here, however it was given, or all that the options said."""
         if self.file is None:
-            return self.placement.model_copy(update={"budget": None}).to_json()
+            return json.dumps(self.placement.model_copy(update={"budget": None}).as_dict())
         path = self.file.path.absolute()
         here = Path.cwd()
         return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
@@ -88,10 +88,8 @@ def find_targets(paths: Iterable[Path]) -> Found:
             file = yaml_files.load(path)
             placement = Placement.from_yaml(file)
         except InputError as error:
-            found = re.match(r":(\d+): ", str(error).removeprefix(str(path)))
-            line = int(found[1]) if found else None
             name = path.as_posix()
-            unreadable.append(Unchecked(name, str(error), error.exit_code, name, line))
+            unreadable.append(Unchecked(name, str(error), error.exit_code, name, error.line))
             continue
         if placement.budget is None:
             without_budget.append(path.as_posix())

@@ -82,11 +82,13 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(f"{path}:1: larger than {MAX_BYTES // 1000:,} kB; not a placement")
+            raise InputError(
+                f"larger than {MAX_BYTES // 1000:,} kB; not a placement", path=path, line=1
+            )
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+        raise InputError("not UTF-8 text; save the file as UTF-8", path=path, line=line) from error
     except OSError as error:
         raise blame(error, f"{path}: cannot be read") from error
 
@@ -117,20 +119,21 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+        raise InputError(f"not valid YAML: {error.problem}", path=path, line=line) from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}:1: not valid YAML: {reason}") from error
+        raise InputError(f"not valid YAML: {reason}", path=path, line=1) from error
     except RecursionError as error:
-        raise InputError(f"{path}:1: nested too deeply; flatten it") from error
+        raise InputError("nested too deeply; flatten it", path=path, line=1) from error
 
 
 def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int]) -> Any:
     lines.setdefault(key_path, node.start_mark.line + 1)
     if node.tag not in _PLAIN_TAGS:
         raise InputError(
-            f"{path}:{node.start_mark.line + 1}: the tag {node.tag} is not allowed; "
-            "write a plain value"
+            f"the tag {node.tag} is not allowed; write a plain value",
+            path=path,
+            line=node.start_mark.line + 1,
         )
     if isinstance(node, yaml.SequenceNode):
         return [_plain(path, n, (*key_path, i), lines) for i, n in enumerate(node.value)]
@@ -140,7 +143,7 @@ def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, 
         return yaml.SafeLoader("").construct_object(node)
     except Exception as error:  # a tag such as !!int meets a text that its reader did not expect
         raise InputError(
-            f"{path}:{node.start_mark.line + 1}: {node.value!r} cannot be read as a value"
+            f"{node.value!r} cannot be read as a value", path=path, line=node.start_mark.line + 1
         ) from error
 
 
@@ -151,11 +154,13 @@ def _mapping(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
-            raise InputError(f"{path}:{line}: a key must be a plain word")
+            raise InputError("a key must be a plain word", path=path, line=line)
         key = str(key_node.value)
         if key in data:
             first = lines[(*key_path, key)]
-            raise InputError(f"{path}:{line}: the key {key!r} stands twice, first on line {first}")
+            raise InputError(
+                f"the key {key!r} stands twice, first on line {first}", path=path, line=line
+            )
         lines[(*key_path, key)] = line
         data[key] = _plain(path, value_node, (*key_path, key), lines)
     return data

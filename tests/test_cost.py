@@ -7,13 +7,12 @@ import torch
 
 from bamctl import BAM, Placement, analyze, models
 from bamctl.attention.layouts import Layout, Nchw, Nhwc, Tokens
-from bamctl.cost import bam_cost, placement_cost
+from bamctl.cost import bam_cost, place
 from bamctl.feature_maps import FeatureMap
 from bamctl.memory import kept_for_backward, on_meta
-from bamctl.sites import resolve
 from bamctl.surgery import insert_sites
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import trace
-from bamctl.trunk import find_trunk
 from tests.networks import ChannelsLastTrunk, Unseen
 
 PAPER = {
@@ -65,14 +64,14 @@ def test_every_variant_costs_what_a_retrace_counts(
     model: type, attention: dict[str, object]
 ) -> None:
     network, shape = model(), (3, 32, 24)
-    before = trace(network, shape)
-    trunk = find_trunk(network, before)
+    traced = TracedNetwork.of(network, shape)
+    before, trunk = traced.trace, traced.trunk
     for init in ("kaiming", "identity"):
         placement = Placement(where=trunk.blocks[-1].module, attention=attention | {"init": init})
-        sites = resolve(placement, trunk)
-        added = placement_cost(sites, network, before).total
+        placed = place(placement, traced)
+        added = placed.total
         changed = model()
-        insert_sites(changed, sites)
+        insert_sites(changed, placed.sites)
         after = trace(changed, shape)
         assert after.params - before.params == added.params
         assert after.macs[""] - before.macs[""] == added.macs
@@ -93,13 +92,13 @@ def test_every_variant_costs_what_a_retrace_counts(
 def test_memory_is_what_the_whole_network_keeps_more(name: str, module: str) -> None:
     """Saved by autograd with the modules in their network, less without them."""
     model, shape = models.build(name, initialize=False), (3, 64, 64)
-    before = trace(model, shape)
     placement = Placement(where="bottleneck", attention={"module": module})
-    sites = resolve(placement, find_trunk(model, before))
-    added = placement_cost(sites, model, before).total.memory_bytes
+    traced = TracedNetwork.of(model, shape)
+    placed = place(placement, traced)
     plain = kept_for_backward(on_meta(model), shape)
-    insert_sites(model, sites)
-    assert kept_for_backward(on_meta(model), shape) - plain == added
+    assert traced.memory_bytes == plain
+    insert_sites(model, placed.sites)
+    assert kept_for_backward(on_meta(model), shape) - plain == placed.total.memory_bytes
 
 
 def test_memory_follows_the_precision() -> None:

@@ -1,6 +1,8 @@
 """What the machine lacked is told from what the input is."""
 
 import errno
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +63,23 @@ def test_advice_keeps_the_kind_of_an_error() -> None:
             raise kind("a")
     with pytest.raises(InputError, match=r"^a$"), appended(""):
         raise InputError("a")
+
+
+def test_an_error_knows_where_it_is() -> None:
+    error = InputError("'lr' is missing", path="runs/a.yaml", line=3, key="recipe")
+    assert str(error) == "runs/a.yaml:3: 'lr' is missing"
+    assert (error.path, error.line, error.key) == ("runs/a.yaml", 3, "recipe")
+    plain = InputError("'lr' is missing")
+    assert (str(plain), plain.path, plain.line, plain.key) == ("'lr' is missing", None, None, None)
+    assert str(InputError("empty", path=Path("a.yaml"))) == "a.yaml: empty"
+
+
+def test_where_an_error_is_survives_a_process_boundary_and_advice() -> None:
+    error = InputError("wrong", path="a.yaml", line=3, key="where")
+    copied = pickle.loads(pickle.dumps(error))
+    with pytest.raises(InputError) as advised, appended("the rest is kept"):
+        raise error
+    assert str(copied) == "a.yaml:3: wrong"
+    assert str(advised.value) == "a.yaml:3: wrong; the rest is kept"
+    for each in (copied, advised.value):
+        assert (each.path, each.line, each.key) == ("a.yaml", 3, "where")

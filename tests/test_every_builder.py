@@ -13,8 +13,8 @@ from bamctl.inputs import Inputs
 from bamctl.sites import resolve
 from bamctl.structures import tensors
 from bamctl.surgery import insert_sites
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import Trace, trace
-from bamctl.trunk import find_trunk
 from tests.builders import CLASSIFICATION, FAMILIES, NAMES, build, small_inputs
 
 
@@ -46,9 +46,9 @@ def test_figures_are_the_published_ones(name: str) -> None:
 def test_insert_and_remove(name: str) -> None:
     """Costs in closed form equal a retrace; forward, backward and the way back work."""
     model, inputs = build(name), small_inputs(name)
-    before = trace(model, inputs)
+    traced = TracedNetwork.of(model, inputs)
+    before = traced.trace
     assert before.params - FREED.get(name, 0) == published_params(name)
-    trunk = find_trunk(model, before)
     weights = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     expected = answer(model, inputs)
     tried = 0
@@ -56,13 +56,13 @@ def test_insert_and_remove(name: str) -> None:
         if tried and FAMILIES[name] != "classification":
             # The default strategy is enough for those that take long.
             continue
-        sites = resolve(Placement(where=where), trunk)
+        sites = resolve(Placement(where=where), traced.trunk)
         if not sites:
             # Vision Transformers never downsample; AlexNet and VGG have no blocks.
             assert name.startswith({"bottleneck": "vit_", "block": ("alexnet", "vgg")}[where])
             continue
         insert_sites(model, sites)
-        assert_costs_what_was_said(model, before, placement_cost(sites, model, before))
+        assert_costs_what_was_said(model, before, placement_cost(sites, traced))
         assert_trains(model, inputs)
         remove(model)
         assert_same_state(model.state_dict(), weights)

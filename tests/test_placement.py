@@ -210,9 +210,9 @@ def test_a_file_says_how_weights_start_only_where_that_was_chosen(
     for start in ({}, {"init": "kaiming"}, {"init": "identity"}):
         written = Placement(model="resnet18", attention={"module": module, **start})
         written.save(path)
-        loaded = Placement.load(path)
-        assert loaded == written
-        assert ("init" in loaded.attention.model_fields_set) == bool(start)
+        for loaded in (Placement.load(path), Placement.from_json(written.to_json())):
+            assert loaded == written
+            assert ("init" in loaded.attention.model_fields_set) == bool(start)
 
 
 def test_a_site_with_its_variants_own_combine_keeps_it(tmp_path: Path) -> None:

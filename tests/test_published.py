@@ -2,11 +2,9 @@
 
 import pytest
 
-from bamctl import Placement, analyze, models, placement
-from bamctl.cost import PlacementCost, placement_cost
-from bamctl.sites import resolve
-from bamctl.tracing import trace
-from bamctl.trunk import find_trunk
+from bamctl import Placement, analyze, placement
+from bamctl.cost import PlacementCost, place
+from bamctl.traced_network import TracedNetwork
 
 # Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, table 3: ImageNet, in millions.
 IMAGENET_PARAMS = {
@@ -66,16 +64,8 @@ def millions(count: int) -> float:
 
 
 def price(name: str, where: Placement) -> tuple[int, PlacementCost]:
-    network = models.build(
-        name,
-        inputs=where.input,
-        num_classes=where.num_classes,
-        stem=where.stem,
-        initialize=False,
-    )
-    traced = trace(network, where.input or (3, 224, 224))
-    sites = resolve(where, find_trunk(network, traced))
-    return traced.params, placement_cost(sites, network, traced)
+    traced = TracedNetwork.load(where.model_copy(update={"model": name}))
+    return traced.trace.params, place(where, traced)
 
 
 @pytest.mark.parametrize("name", IMAGENET_PARAMS)

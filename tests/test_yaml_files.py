@@ -54,7 +54,10 @@ def test_what_is_refused(name: str, tmp_path: Path) -> None:
         load(tmp_path, text)
     assert time.monotonic() - start < 5
     assert message in str(error.value)
-    assert str(tmp_path / "file.yaml") in str(error.value)
+    path, line = error.value.path, error.value.line
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert path == tmp_path / "file.yaml"
+    assert not message.startswith(":") or line == int(message.split(":")[1])
     assert "\n" not in str(error.value)
 
 

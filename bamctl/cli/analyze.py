@@ -20,10 +20,9 @@ from bamctl.cli.trust import allow_named
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bamctl.analysis import Analysis
     from bamctl.latency.placed import AddedLatency
+    from bamctl.traced_network import TracedNetwork
 
 
 def analyze(
@@ -55,7 +54,7 @@ def analyze(
     out: OutputOptions,
 ) -> int:
     """Show a network's stages and bottlenecks, and what attention would cost there."""
-    from bamctl.models import check_name, default_inputs, names
+    from bamctl.models import check_name, names
 
     out.check()
     allow_named(model)
@@ -82,16 +81,15 @@ def analyze(
             return 0
     with working(f"tracing {model}"):
         from bamctl.analysis import analyze_network
-        from bamctl.figures import build
         from bamctl.memory import give_back_at_once
         from bamctl.report.analysis_view import analysis_report
+        from bamctl.traced_network import TracedNetwork
 
         if not latency:
             give_back_at_once()
-        built = build(wanted, initialize=latency)
-        given = wanted.input or default_inputs(model)
-        found = analyze_network(model, built, wanted, given)
-        added = _added(found, built, device, batch_size or 1) if latency else None
+        traced = TracedNetwork.load(wanted, initialize=latency)
+        found = analyze_network(model, traced, wanted)
+        added = _added(found, traced, device, batch_size or 1) if latency else None
         report = analysis_report(found, explain=explain, latency=added)
     if entry is not None:
         cache.write(entry, report)
@@ -100,7 +98,7 @@ def analyze(
 
 
 def _added(
-    found: "Analysis", network: "nn.Module", device: str | None, batch_size: int
+    found: "Analysis", traced: "TracedNetwork", device: str | None, batch_size: int
 ) -> "AddedLatency":
     from bamctl.analysis import shown_sites
     from bamctl.latency.placed import estimated_added, measured_added
@@ -109,6 +107,6 @@ def _added(
 
     sites = shown_sites(found)
     if device is not None and not is_measurable(device):
-        return estimated_added(network, found.trace, sites, find(device), batch_size)
+        return estimated_added(traced.network, traced.trace, sites, find(device), batch_size)
     setup = Setup(device=device or default_device())
-    return measured_added(network, found.trace.given, sites, setup, batch_size)
+    return measured_added(traced.network, traced.trace.given, sites, setup, batch_size)

@@ -270,11 +270,12 @@ def _init(placement: "Placement", output: Path | None) -> int:
     else:
         check_can_write(path)
     with working(f"tracing {name}"):
-        from bamctl.figures import load_subject, price
+        from bamctl.figures import price
         from bamctl.files import write_text
         from bamctl.starter import CI_STEP, starter
+        from bamctl.traced_network import TracedNetwork
 
-        text = starter(price(load_subject(placement), placement))
+        text = starter(price(TracedNetwork.load(placement), placement))
         path.parent.mkdir(exist_ok=True)
         write_text(path, text)
     say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")

@@ -127,13 +127,14 @@ def latency(
 def _estimate(
     wanted: "Placement", profile: "Profile", sizes: list[int], per_site: bool
 ) -> "Report":
-    from bamctl.figures import load_subject, price
+    from bamctl.figures import price
     from bamctl.latency.placed import Estimator
     from bamctl.report.latency_view import estimate_report
+    from bamctl.traced_network import TracedNetwork
 
-    subject = load_subject(wanted)
-    priced = price(subject, wanted)
-    estimator = Estimator(subject.network, subject.trace, profile)
+    traced = TracedNetwork.load(wanted)
+    priced = price(traced, wanted)
+    estimator = Estimator(traced.network, traced.trace, profile)
     estimates = [estimator.estimate(priced.placed.sites, size) for size in sizes]
     return estimate_report(priced, estimates, per_site=per_site)
 
@@ -151,25 +152,26 @@ def _measure(
     Raises:
         BamctlError: not even the smallest batch can be timed.
     """
-    from bamctl.figures import load_subject, price
+    from bamctl.figures import price
     from bamctl.latency.placed import measure_placed
     from bamctl.latency.setup import default_device
     from bamctl.report.latency_view import latency_report
+    from bamctl.traced_network import TracedNetwork
 
     setup = measuring.setup(device or default_device())
     setup.check()
     # Of weights that are all zero, a device might make short work.
-    subject = load_subject(wanted, initialize=True)
-    priced = price(subject, wanted)
+    traced = TracedNetwork.load(wanted, initialize=True)
+    priced = price(traced, wanted)
     found: list[Latency] = []
     failure = None
     for size in sizes:
         told(f"timing {wanted.model}, batch {size}")
         try:
             each = measure_placed(
-                subject.network,
+                traced.network,
                 priced.placed.sites,
-                subject.trace.given,
+                traced.trace.given,
                 setup=setup,
                 batch_size=size,
                 min_seconds=measuring.min_seconds or DEFAULT_SECONDS,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bamctl import escapes, masking
+from bamctl import escapes, masking, strategies
 from bamctl.cli.command_line import signed
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError
@@ -48,9 +48,12 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WHERE",
-        help="bottleneck, block, a module name or a glob over the cut points; repeat for several.",
+        help=f"{strategies.named()}, a module name or a glob over the cut points; repeat for "
+        "several.",
         autocompletion=lambda incomplete: [
-            name for name in ("bottleneck", "block") if name.startswith(incomplete)
+            (name, each.help)
+            for name, each in strategies.STRATEGIES.items()
+            if name.startswith(incomplete)
         ],
     ),
 ]

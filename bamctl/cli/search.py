@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bamctl.search.engines import Engine
     from bamctl.search.folder import SearchFolder
     from bamctl.search.result import SearchResult
-    from bamctl.search.setup import Setup
+    from bamctl.search.setup import SearchSetup
     from bamctl.search.study import Study
 
 _TRIALS, _RUNGS = 24, 3
@@ -135,7 +135,7 @@ def _check_answers(asked: _Asked) -> None:
         check_answers(asked.engine.address or "auto")
 
 
-def _setup(asked: _Asked) -> "Setup":
+def _setup(asked: _Asked) -> "SearchSetup":
     from bamctl.models import check_named_by
     from bamctl.search.folder import read_config
     from bamctl.search.setup import set_up
@@ -164,7 +164,7 @@ def _setup(asked: _Asked) -> "Setup":
     return replace(setup, config=config)
 
 
-def _planned(asked: _Asked) -> "Setup":
+def _planned(asked: _Asked) -> "SearchSetup":
     """A new search."""
     from bamctl import schemas
     from bamctl.search.choices import Choices
@@ -208,7 +208,7 @@ def _planned(asked: _Asked) -> "Setup":
     return set_up(config, data)
 
 
-def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
+def _searched(asked: _Asked, setup: "SearchSetup") -> "SearchResult":
     from bamctl import masking
     from bamctl.models import trust_flag
     from bamctl.report import RENDERERS
@@ -238,7 +238,7 @@ def _searched(asked: _Asked, setup: "Setup") -> "SearchResult":
         folder.close()
 
 
-def _folder(asked: _Asked, setup: "Setup") -> "SearchFolder":
+def _folder(asked: _Asked, setup: "SearchSetup") -> "SearchFolder":
     from bamctl.search import folder
 
     if asked.study.resume is not None:
@@ -248,7 +248,7 @@ def _folder(asked: _Asked, setup: "Setup") -> "SearchFolder":
     return folder.create(asked.study.out or usual, setup.config)
 
 
-def _engine(wanted: EngineOptions, setup: "Setup") -> "Engine":
+def _engine(wanted: EngineOptions, setup: "SearchSetup") -> "Engine":
     from bamctl.search.objective import Objective
 
     evaluate = Objective(setup.config.training, setup.data, wanted.cpus_per_trial)
@@ -276,7 +276,7 @@ _ENGINES: dict[str, Callable[[EngineOptions, Any], "Engine"]] = {"local": _local
 
 
 def _run(
-    setup: "Setup", study: "Study", engine: "Engine", folder: "SearchFolder"
+    setup: "SearchSetup", study: "Study", engine: "Engine", folder: "SearchFolder"
 ) -> "SearchResult":
     from bamctl.cli.progress import TrialBar
     from bamctl.search.confirm import confirm

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bamctl import strategies
 from bamctl.cli.options import flag, option
 
 Choices = "What is chosen from"
@@ -20,8 +21,8 @@ class SpaceOptions:
     candidates: Annotated[
         list[str] | None,
         option(
-            "bottleneck, block, all, a module or a glob over the cut points; repeat for several. "
-            "[block]",
+            f"{strategies.named()}, all, a module or a glob over the cut points; repeat for "
+            "several. [block]",
             Choices,
         ),
     ] = None

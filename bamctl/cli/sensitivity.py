@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Annotated
 
+from bamctl import strategies
 from bamctl.cli.options import (
     AttentionOptions,
     NetworkOptions,
@@ -34,7 +35,9 @@ class SensitivityOptions:
     where: Annotated[
         list[str] | None,
         option(
-            "The full placement: bottleneck, block, a module or a glob. [bottleneck]", "Sensitivity"
+            f"The full placement: {strategies.named()}, a module or a glob. "
+            f"[{strategies.DEFAULT_STRATEGY}]",
+            "Sensitivity",
         ),
     ] = None
     data: Annotated[
@@ -75,13 +78,12 @@ def take_apart(
     out: OutputOptions,
 ) -> int:
     """Train each site alone and all but each, and say what that shows."""
-    from bamctl.figures import load_subject
     from bamctl.report.sensitivity_view import sensitivity_report
     from bamctl.search import sensitivity
     from bamctl.search.engines import LocalEngine
     from bamctl.search.objective import Objective
-    from bamctl.search.setup import about
     from bamctl.sites import resolve
+    from bamctl.traced_network import TracedNetwork
     from bamctl.training.arms import check_classifies
 
     images = ImageOptions(data=wanted.data, data_root=wanted.data_root)
@@ -90,11 +92,10 @@ def take_apart(
     runs = RunOptions(steps=wanted.steps)
     with working(f"training {model} with and without each site"):
         training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
-        subject = load_subject(about(training))
-        check_classifies(training, subject.trace)
-        where = wanted.where or ["bottleneck"]
-        placed = given_placement(NetworkOptions(), attention, where, **stages)
-        sites = resolve(placed, subject.trunk)
+        traced = TracedNetwork.load(training)
+        check_classifies(training, traced.trace)
+        placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
+        sites = resolve(placed, traced.trunk)
         engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
         try:
             found = sensitivity.take_apart(

@@ -72,26 +72,18 @@ def short_runs(
     from bamctl import schemas
     from bamctl.inputs import Input
     from bamctl.models import check_name
-    from bamctl.placement import Placement
+    from bamctl.network_spec import NetworkSpec
     from bamctl.training import plan
     from bamctl.training.config import DataConfig, TrainingConfig
     from bamctl.training.experiment import load_data
 
-    about = Placement.from_options({"model": check_name(model), **network})
+    about = schemas.from_options(NetworkSpec, {"model": check_name(model), **network})
     data_config = schemas.from_options(DataConfig, images.given())
-    data = load_data(
-        model,
-        data_config,
-        num_classes=about.num_classes,
-        input_shape=about.input[0].shape if about.input else None,
-        device=device,
-    )
+    data = load_data(about, data_config, device=device)
     given = {
-        "model": about.model,
-        "args": about.args,
-        "stem": about.stem,
-        "num_classes": about.num_classes or len(data.classes),
-        "input": about.input or (Input(data.input_shape),),
+        "num_classes": len(data.classes),
+        "input": (Input(data.input_shape),),
+        **about.given(),
         "data": data_config,
         "recipe": plan.recipe(run.given(), data, steps=run.steps or _STEPS),
         "seeds": list(range(seeds)),

@@ -26,8 +26,10 @@ from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptio
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import write_text
+from bamctl.strategies import DEFAULT_STRATEGY
 
 if TYPE_CHECKING:
+    from bamctl.network_spec import NetworkSpec
     from bamctl.placement import Placement
     from bamctl.training.config import TrainingConfig
     from bamctl.training.experiment import Experiment
@@ -173,21 +175,14 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
     from bamctl import schemas
     from bamctl.inputs import Input
     from bamctl.training import plan
-    from bamctl.training.config import DataConfig, TrainingConfig, without_network
+    from bamctl.training.config import DataConfig, TrainingConfig
     from bamctl.training.experiment import Experiment, load_data
 
     wanted = asked.comparison
     placements = _placements(asked, attention, network)
     about = _network(asked.model, placements)
     data_config = schemas.from_options(DataConfig, asked.data.given())
-    given = about.get("input")
-    data = load_data(
-        about["model"],
-        data_config,
-        num_classes=about.get("num_classes"),
-        input_shape=given[0].shape if given else None,
-        device=wanted.device or "auto",
-    )
+    data = load_data(about, data_config, device=wanted.device or "auto")
     weights = "DEFAULT" if wanted.pretrained else wanted.weights
     recipe = plan.recipe(
         asked.recipe.given(),
@@ -202,7 +197,7 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
         {
             "num_classes": len(data.classes),
             "input": (Input(data.input_shape),),
-            **about,
+            **about.given(),
             "weights": weights,
             "data": data_config,
             "recipe": recipe,
@@ -210,7 +205,7 @@ def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions
             "control": wanted.control,
             "snapshots": wanted.snapshots,
             "device": wanted.device or "auto",
-            "placements": {name: without_network(each) for name, each in placements.items()},
+            "placements": {name: each.without_network() for name, each in placements.items()},
         },
     )
     experiment = Experiment(config, data)
@@ -226,7 +221,8 @@ def _placements(
     from bamctl.models import check_named_by
     from bamctl.placement import Placement, find
 
-    bases = [(pattern, Placement(where=[pattern])) for pattern in asked.where]
+    patterns = asked.where or ([] if asked.placement else [DEFAULT_STRATEGY])
+    bases = [(pattern, Placement(where=[pattern])) for pattern in patterns]
     for file in asked.placement:
         own = find(file)
         if not asked.model:
@@ -234,30 +230,29 @@ def _placements(
         bases.append((Path(file).stem, own))
     given = given_placement(network, attention)
     found: dict[str, Placement] = {}
-    for name, base in bases or [("bottleneck", Placement(where=["bottleneck"]))]:
+    for name, base in bases:
         if name in found or name == "baseline":
             raise InputError(f"two arms would be called {name!r}; rename the placement file")
         found[name] = base.with_overrides(given)
     return found
 
 
-def _network(model: str, placements: "dict[str, Placement]") -> dict[str, Any]:
+def _network(model: str, placements: "dict[str, Placement]") -> "NetworkSpec":
     """What the placements say of the network, on which they must agree."""
     from bamctl.models import check_name
-    from bamctl.training.config import NETWORK_FIELDS
+    from bamctl.network_spec import NetworkSpec
 
     about: dict[str, Any] = {"model": model} if model else {}
     for name, placement in placements.items():
-        for field in NETWORK_FIELDS:
-            value = getattr(placement, field)
-            if value in (None, {}) or (field == "model" and model):
+        for field, value in placement.given().items():
+            if field == "model" and model:
                 continue
             if about.setdefault(field, value) != value:
                 raise InputError(f"{name} is for another {field} than the placement before it")
     if "model" not in about:
         raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
     check_name(about["model"])
-    return about
+    return NetworkSpec(**about)
 
 
 def _run(

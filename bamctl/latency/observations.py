@@ -66,7 +66,7 @@ def _row(path: Path, line: int, row: Mapping[Any, Any]) -> Observation:
             raise InputError("more cells than there are columns")
         return schemas.from_options(Observation, given)
     except InputError as error:
-        raise InputError(f"{path}:{line}: {error}") from error
+        raise InputError(str(error), path=path, line=line) from error
 
 
 def _check_alike(path: Path, rows: list[Observation]) -> None:

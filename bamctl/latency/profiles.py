@@ -68,14 +68,9 @@ class HeldOut(BaseModel):
     families: dict[str, _Fraction] = Field(description="mean error of each family left out")
 
 
-class Profile(BaseModel):
+class Profile(schemas.Versioned):
     """A device for which latency can be estimated, and how well that works."""
 
-    model_config = _STRICT
-
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
     name: Annotated[str, Field(min_length=1, max_length=100)]
     precision: Precision
     memory_format: MemoryFormat

@@ -205,10 +205,11 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 
 def _remarks(analysis: Analysis) -> Iterable[str]:
     """What the tables cannot say: why a strategy is empty, and what to do instead."""
-    bottleneck, block = (analysis.strategies[name] for name in ("bottleneck", "block"))
-    if bottleneck.unavailable or block.unavailable:
-        yield f"Not possible: {bottleneck.unavailable or block.unavailable}."
-    elif not bottleneck.sites or not block.sites:
+    placed = analysis.strategies.values()
+    unavailable = next((each.unavailable for each in placed if each.unavailable), None)
+    if unavailable:
+        yield f"Not possible: {unavailable}."
+    elif not all(each.sites for each in placed):
         yield nothing_to_place(analysis.model, analysis.trunk)
     parts = [part.module for part in analysis.trunk.parts if part.module]
     if parts:

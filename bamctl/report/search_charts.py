@@ -33,7 +33,7 @@ def placements(result: SearchResult) -> list[Attachment]:
 def _network(member: Candidate, result: SearchResult) -> NetworkSketch:
     setup = result.setup
     sites, on = setup.space.sites(member.codes), setup.subject
-    placed = placement_cost(sites, on.network, on.trace)
+    placed = placement_cost(sites, on)
     return network_sketch(on.trunk, placed, f"Where attention is in {member.name}")
 
 

@@ -12,14 +12,14 @@ from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_i
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.result import Candidate, SearchResult
-from bamctl.search.setup import Setup
+from bamctl.search.setup import SearchSetup
 from bamctl.sites import Site
 from bamctl.training.curves import sparkline
 
 _MOST_IMPORTANT = 8
 
 
-def plan_report(setup: Setup) -> Report:
+def plan_report(setup: SearchSetup) -> Report:
     """How many candidates there are, and the cheapest of so many sites, before any training."""
     figures = [str(figure) for figure in setup.costs.figures]
     rows = setup.costs.cheapest([parse_figure(each) for each in setup.config.objectives])
@@ -45,7 +45,7 @@ def plan_report(setup: Setup) -> Report:
     return Report(_heading(setup), [text, table, CONVENTION], _plan_data(setup, front))
 
 
-def _heading(setup: Setup) -> str:
+def _heading(setup: SearchSetup) -> str:
     training = setup.config.training
     return f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
 
@@ -89,7 +89,7 @@ def _figure_columns(name: str) -> list[Column]:
     return [Column(titles.get(name, name), "right"), Column("", "right")]
 
 
-def _figures(added: dict[str, int], setup: Setup) -> list[str]:
+def _figures(added: dict[str, int], setup: SearchSetup) -> list[str]:
     cells = []
     for figure, base in zip(setup.costs.figures, setup.costs.base.tolist(), strict=True):
         own = added[str(figure)]
@@ -99,7 +99,7 @@ def _figures(added: dict[str, int], setup: Setup) -> list[str]:
 
 
 def _plan_data(
-    setup: Setup, front: Sequence[tuple[tuple[Site, ...], dict[str, int]]]
+    setup: SearchSetup, front: Sequence[tuple[tuple[Site, ...], dict[str, int]]]
 ) -> dict[str, Any]:
     return {
         **_common_data(setup),
@@ -110,7 +110,7 @@ def _plan_data(
     }
 
 
-def _common_data(setup: Setup) -> dict[str, Any]:
+def _common_data(setup: SearchSetup) -> dict[str, Any]:
     config, within = setup.config, setup.costs.within
     return {
         "schema": SCHEMA,

@@ -5,9 +5,9 @@ from typing import Any
 
 from bamctl import inputs, units
 from bamctl.hyperparameters import Attention
-from bamctl.placement import STRATEGIES
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, attention_data, fraction, settings
+from bamctl.strategies import STRATEGIES
 from bamctl.sweep import NotSwept, Swept
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from bamctl import masking, schemas, yaml_files
 from bamctl.errors import InputError
@@ -14,7 +14,7 @@ from bamctl.training.config import TrainingConfig
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(schemas.Versioned):
     """A whole search; nothing else is needed to repeat it.
 
     `training` says how each candidate is trained, with all its seeds; its placements are those
@@ -22,11 +22,6 @@ class SearchConfig(BaseModel):
     1 where every trial takes them all.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
     training: TrainingConfig
     space: Choices = Choices()
     budget: dict[str, str] = Field(default_factory=dict, description="the most of each figure")
@@ -73,7 +68,7 @@ class SearchConfig(BaseModel):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError(f"{path}:1: the configuration of a search is a mapping")
+            raise InputError("the configuration of a search is a mapping", path=path, line=1)
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
@@ -85,8 +80,5 @@ class SearchConfig(BaseModel):
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         if storage := self.without_password().storage:
             data["storage"] = storage.get_secret_value()
-        data["training"]["placements"] = {
-            name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
-            for name, each in self.training.placements.items()
-        }
+        data["training"] = self.training.as_written()
         yaml_files.dump(path, data)

@@ -11,10 +11,10 @@ import numpy as np
 from bamctl.budget import Limit
 from bamctl.cost import Cost, site_cost
 from bamctl.errors import InputError
-from bamctl.figures import Subject
 from bamctl.search.front import is_front
 from bamctl.search.goals import Figure
 from bamctl.search.space import Codes, Space
+from bamctl.traced_network import TracedNetwork
 
 # As many candidates are written out; beyond that they are drawn.
 MOST_ENUMERATED = 500_000
@@ -45,7 +45,7 @@ class Costs:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: TracedNetwork,
         space: Space,
         figures: Sequence[Figure],
         budgets: Mapping[Figure, Limit],
@@ -192,7 +192,7 @@ def _with_each(rows: Codes, site: int, codes: Sequence[int]) -> Codes:
     return longer
 
 
-def _column(subject: Subject, space: Space, figure: Figure) -> tuple[int, Iterator[int]]:
+def _column(subject: TracedNetwork, space: Space, figure: Figure) -> tuple[int, Iterator[int]]:
     """A figure of the bare network, and what each option of each place adds, in their order."""
     if figure.device is not None:
         return _latency(subject, space, figure.device)
@@ -201,11 +201,7 @@ def _column(subject: Subject, space: Space, figure: Figure) -> tuple[int, Iterat
         "macs": lambda: subject.trace.macs[""],
         "memory": lambda: subject.memory_bytes,
     }[figure.metric]()
-    costs = (
-        site_cost(site, subject.network, subject.trace)
-        for place in space.places
-        for site in place.options
-    )
+    costs = (site_cost(site, subject) for place in space.places for site in place.options)
     return base, (_of(cost, figure) for cost in costs)
 
 
@@ -218,7 +214,7 @@ def _of(cost: Cost, figure: Figure) -> int:
     return fields[figure.metric]
 
 
-def _latency(subject: Subject, space: Space, device: str) -> tuple[int, Iterator[int]]:
+def _latency(subject: TracedNetwork, space: Space, device: str) -> tuple[int, Iterator[int]]:
     from bamctl.latency.placed import Estimator
     from bamctl.latency.profiles import find
 

@@ -17,7 +17,7 @@ from bamctl.search.config import SearchConfig
 from bamctl.search.front import hypervolume, is_front
 from bamctl.search.goals import parse_figure
 from bamctl.search.sampler import candidate
-from bamctl.search.setup import Setup, about
+from bamctl.search.setup import SearchSetup
 from bamctl.search.study import RACES, REASON, Study
 from bamctl.training.arms import BASELINE
 
@@ -51,7 +51,7 @@ class SearchResult:
     confirmed on the fresh `seeds`; their files are in `files`.
     """
 
-    setup: Setup
+    setup: SearchSetup
     folder: Path
     trials: tuple[Candidate, ...]
     front: tuple[Candidate, ...]
@@ -73,7 +73,7 @@ class SearchResult:
         return next(trial for trial in self.trials if trial.name == BASELINE)
 
 
-def gather(setup: Setup, study: Study, folder: Path) -> SearchResult:
+def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
     """Read the trials that have ended, and find the front among them."""
     trials = study.trials()
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
@@ -132,7 +132,7 @@ def _name(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get("name", f"trial {trial.number}"))
 
 
-def _candidate(trial: FrozenTrial, setup: Setup) -> Candidate:
+def _candidate(trial: FrozenTrial, setup: SearchSetup) -> Candidate:
     codes = candidate(trial, setup.space)
     assert codes is not None
     added = setup.costs.added(np.array([codes]))[0]
@@ -147,18 +147,18 @@ def _candidate(trial: FrozenTrial, setup: Setup) -> Candidate:
     )
 
 
-def _placement(codes: tuple[int, ...], setup: Setup) -> Placement:
+def _placement(codes: tuple[int, ...], setup: SearchSetup) -> Placement:
     """A candidate with its network and its budgets, as a file for the other commands."""
     budget: dict[str, Any] = {}
     for name, limit in setup.config.budget.items():
         figure = parse_figure(name)
         device = {"max": limit, "device": figure.device}
         budget.setdefault(figure.metric, limit if figure.device is None else device)
-    own = about(setup.config.training).with_overrides(setup.space.placement(codes))
+    own = setup.space.placement(codes).with_network(setup.config.training)
     return own.with_overrides(Placement.from_options({"budget": budget})) if budget else own
 
 
-def _values(candidates: list[Candidate], setup: Setup) -> np.ndarray:
+def _values(candidates: list[Candidate], setup: SearchSetup) -> np.ndarray:
     """One minus the accuracy and each objective, with shape (N, M), all to be small."""
     names = setup.config.objectives
     rows = [[1 - each.accuracy, *(each.added[name] for name in names)] for each in candidates]

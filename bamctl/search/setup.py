@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 from bamctl.budget import parse_limit
 from bamctl.data import Data
-from bamctl.figures import Subject, load_subject
-from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
 from bamctl.search.goals import parse_figure
 from bamctl.search.space import Space
+from bamctl.traced_network import TracedNetwork
 from bamctl.training.arms import check_classifies
-from bamctl.training.config import NETWORK_FIELDS, TrainingConfig
 from bamctl.training.experiment import check_data, load_data
 
 # What every report has, whatever is sought.
@@ -19,17 +17,17 @@ ALWAYS_SHOWN = ("params", "macs")
 
 
 @dataclass(frozen=True)
-class Setup:
+class SearchSetup:
     """A search before its first trial."""
 
     config: SearchConfig
     data: Data
-    subject: Subject
+    subject: TracedNetwork
     space: Space
     costs: Costs
 
 
-def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
+def set_up(config: SearchConfig, data: Data | None = None) -> SearchSetup:
     """Trace the network, and price every candidate; the data are read where they are left out.
 
     Raises:
@@ -40,22 +38,13 @@ def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
     figures = [parse_figure(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
     budgets = {parse_figure(name): limit for name, limit in config.budget.items()}
     limits = {figure: parse_limit(figure.metric, text) for figure, text in budgets.items()}
-    data = data or load_data(
-        training.model,
-        training.data,
-        num_classes=training.num_classes,
-        input_shape=training.input[0].shape,
-        device=training.device,
-    )
+    data = data or load_data(training, training.data, device=training.device)
     training = check_data(training, data)
-    subject = load_subject(about(training))
+    subject = TracedNetwork.load(training)
     check_classifies(training, subject.trace)
     space = Space(config.space, subject.trunk)
     costs = Costs(subject, space, figures, limits)
     costs.check_feasible()
-    return Setup(config.model_copy(update={"training": training}), data, subject, space, costs)
-
-
-def about(training: TrainingConfig) -> Placement:
-    """The network of a configuration, as a placement says it."""
-    return Placement(**{field: getattr(training, field) for field in NETWORK_FIELDS})
+    return SearchSetup(
+        config.model_copy(update={"training": training}), data, subject, space, costs
+    )

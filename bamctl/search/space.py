@@ -15,9 +15,9 @@ from bamctl.placement import Placement
 from bamctl.search.choices import HYPERPARAMETERS, Choices
 from bamctl.search.places import NONE, Place, find_place
 from bamctl.sites import Site, named, resolve
+from bamctl.strategies import STRATEGIES
 
 Codes = np.ndarray
-STRATEGIES = ("bottleneck", "block")
 
 
 class Space:
@@ -36,16 +36,16 @@ class Space:
         self.settings = config.settings()
         points = _candidates(config, trunk)
         searched = {point.module for point in points}
-        others = {p.module: p for name in STRATEGIES for p in _strategy(name, config, trunk)}
+        named = {n: each.points(trunk, config.stages) for n, each in STRATEGIES.items()}
+        others = {point.module: point for found in named.values() for point in found}
         every = {point.module: point for point in points} | others
         ordered = sorted(every.values(), key=lambda point: point.position)
         self.places = tuple(find_place(point, config, self.settings, trunk) for point in ordered)
         self.searched = tuple(i for i, place in enumerate(self.places) if place.name in searched)
         self.references = {"baseline": self._reference(())}
-        for name in STRATEGIES:
-            chosen = [point.module for point in _strategy(name, config, trunk)]
-            if chosen:
-                self.references[name] = self._reference(chosen)
+        for name, found in named.items():
+            if found:
+                self.references[name] = self._reference([point.module for point in found])
 
     def _reference(self, chosen: Collection[str]) -> tuple[int, ...]:
         return tuple(
@@ -194,10 +194,6 @@ class Space:
         if not sites:
             raise ValueError("the baseline is no placement")
         return named(Placement(attention=sites[0].attention), sites)
-
-
-def _strategy(name: str, config: Choices, trunk: Trunk) -> tuple[CutPoint, ...]:
-    return trunk.bottlenecks(config.stages) if name == "bottleneck" else trunk.blocks
 
 
 def _candidates(config: Choices, trunk: Trunk) -> list[CutPoint]:

@@ -11,18 +11,18 @@ from typing import Literal
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from bamctl import checkpoints, models, widening
-from bamctl.cost import Cost, PlacementCost, placement_cost
+from bamctl import checkpoints, widening
+from bamctl.cost import Cost, PlacementCost, place
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
-from bamctl.sites import Site, named, resolve
+from bamctl.sites import Site, named
 from bamctl.surgery import insert_sites
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import Trace, trace
 from bamctl.training.config import TrainingConfig
 from bamctl.training.state import checksum
-from bamctl.trunk import find_trunk
 
 Kind = Literal["baseline", "placement", "extra-block", "wider"]
 
@@ -72,13 +72,7 @@ class Networks:
         """
         config = self._config
         set_seed(seed_for(seed, "weights"))
-        network = models.build(
-            config.model,
-            inputs=config.input,
-            num_classes=config.num_classes,
-            stem=config.stem,
-            args=config.args,
-        )
+        network = config.build()
         if self._state is not None:
             fitting = _without_head(self._state, network, config.num_classes)
             checkpoints.load_state(network, fitting)
@@ -122,29 +116,21 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
         InputError: the network does not classify, or a placement does not fit it or selects
             nothing there.
     """
-    traced = trace(network, config.input)
-    check_classifies(config, traced)
-    trunk = find_trunk(network, traced)
+    traced = TracedNetwork.of(network, config.input)
+    check_classifies(config, traced.trace)
     arms = [Arm(BASELINE, "baseline", _nothing, Cost())]
     missing: list[str] = []
     for name, placement in config.placements.items():
-        sites = resolve(placement, trunk)
-        if not sites:
+        arm = _inserted(name, "placement", placement, traced)
+        if not arm.placed or not arm.placed.sites:
             raise InputError(f"{name} selects no cut point of {config.model}; see `bamctl analyze`")
-        placed = placement_cost(sites, network, traced)
-        added, pinned = placed.total, named(placement, sites)
-        change = partial(_insert, sites)
-        arms.append(Arm(name, "placement", change, added, pinned, placed=placed))
-        if not config.control:
-            continue
-        for kind, make in _CONTROLS.items():
+        arms.append(arm)
+        for kind, make in _CONTROLS.items() if config.control else ():
             try:
-                control = make(name, added, placement, network, traced)
+                arms.append(make(arm, placement, traced))
             except InputError as error:
                 missing.append(f"no {kind} control of {name}: {error}")
-            else:
-                arms.append(control)
-    return Arms(traced, trunk, tuple(arms), tuple(missing))
+    return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing))
 
 
 def check_classifies(config: TrainingConfig, traced: Trace) -> None:
@@ -169,31 +155,33 @@ def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
     insert_sites(network, sites)
 
 
-def _extra_block(
-    name: str, added: Cost, placement: Placement, network: nn.Module, traced: Trace
+def _inserted(
+    name: str, kind: Kind, placement: Placement, traced: TracedNetwork, of: str | None = None
 ) -> Arm:
+    """An arm that is the baseline with what a placement inserts."""
+    placed = place(placement, traced)
+    pinned = named(placement, placed.sites)
+    return Arm(name, kind, partial(_insert, placed.sites), placed.total, pinned, of, placed)
+
+
+def _extra_block(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """One more of the network's own blocks at each site, as in the paper's table 1."""
     attention = Attention(module="extra-block", init=placement.attention.init)
     other = placement.model_copy(update={"attention": attention, "insertions": {}})
     if placement.where is None:
         other = other.model_copy(update={"where": list(placement.patterns())})
-    trunk = find_trunk(network, traced)
-    sites = resolve(other, trunk)
-    placed = placement_cost(sites, network, traced)
-    change, pinned = partial(_insert, sites), named(other, sites)
-    return Arm(f"{name}:extra-block", "extra-block", change, placed.total, pinned, name, placed)
+    return _inserted(f"{arm.name}:extra-block", "extra-block", other, traced, of=arm.name)
 
 
-def _wider(name: str, added: Cost, placement: Placement, network: nn.Module, traced: Trace) -> Arm:
+def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """The network itself, with as many parameters as the placement gives it."""
-    hidden = widening.find_hidden(network, traced)
+    hidden = widening.find_hidden(traced.network, traced.trace)
     if not hidden:
         raise InputError("no channels of the network run from one layer to just one other")
-    counts = widening.plan(hidden, added.params)
+    counts = widening.plan(hidden, arm.added.params)
     keeps = placement.attention.init == "identity"
     change = partial(_widen, hidden, counts, keeps)
-    grown = _grown(network, change, traced)
-    return Arm(f"{name}:wider", "wider", change, grown, of=name)
+    return Arm(f"{arm.name}:wider", "wider", change, _grown(traced, change), of=arm.name)
 
 
 def _widen(
@@ -205,9 +193,9 @@ def _widen(
     widening.widen(network, hidden, counts, keep_outputs=keep_outputs)
 
 
-def _grown(network: nn.Module, change: Callable[[nn.Module], None], before: Trace) -> Cost:
+def _grown(traced: TracedNetwork, change: Callable[[nn.Module], None]) -> Cost:
     """What a change of the network adds, by a second trace."""
-    changed = copy.deepcopy(network)
+    changed, before = copy.deepcopy(traced.network), traced.trace
     change(changed)
     after = trace(changed, before.given)
     return Cost(
@@ -226,14 +214,9 @@ def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:
         return checkpoints.read(Path(config.weights)).state
     if Path(config.weights).suffix:
         raise InputError(f"there is no file {config.weights}")
-    published = models.build(
-        config.model,
-        inputs=config.input,
-        stem=config.stem,
-        args=config.args,
-        weights=config.weights,
-    )
-    return published.state_dict()
+    # Published weights have classes of their own.
+    published = config.spec.model_copy(update={"num_classes": None})
+    return published.build(weights=config.weights).state_dict()
 
 
 def _without_head(

@@ -8,7 +8,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -17,24 +16,16 @@ from pydantic import (
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
 from bamctl.hyperparameters import Attention
-from bamctl.placement import InputsField, Placement
+from bamctl.network_spec import InputsField, NetworkSpec
+from bamctl.placement import Placement
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]
 BadImages = Literal["refuse", "skip"]
 Device = Literal["auto", "cpu"]
 
-# What a placement says of the network; in a comparison it stands once for all arms.
-NETWORK_FIELDS = ("model", "args", "input", "num_classes", "stem")
-
-
 # In a network that starts from weights, attention starts without changing its outputs.
 _UNCHANGED = Placement(attention=Attention(init="identity"))
-
-
-def without_network(placement: Placement) -> Placement:
-    """A placement without what it says of the network and of its budget."""
-    return placement.without((*NETWORK_FIELDS, "budget"))
 
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -99,19 +90,15 @@ class Recipe(BaseModel):
         return self.lr * (1 + cos(pi * done)) / 2
 
 
-class TrainingConfig(BaseModel):
-    """A whole comparison; nothing else is needed to repeat it."""
+class TrainingConfig(NetworkSpec, schemas.Versioned):
+    """A whole comparison; nothing else is needed to repeat it.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    The network stands once for all arms, with its input and classes written out.
+    """
 
-    schema_version: schemas.Version = Field(
-        default=1, alias="schema", description="version of this format"
-    )
     model: Annotated[str, Field(min_length=1)]
-    args: dict[str, JsonValue] = Field(default_factory=dict)
     input: InputsField
     num_classes: _Count
-    stem: Literal["small"] | None = None
     weights: str | None = Field(
         default=None,
         description="published weights or a checkpoint to start from; init is identity then",
@@ -145,7 +132,7 @@ class TrainingConfig(BaseModel):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one stands twice")
         for name, placement in self.placements.items():
-            said = sorted(placement.model_fields_set.intersection(NETWORK_FIELDS))
+            said = sorted(placement.model_fields_set.intersection(NetworkSpec.model_fields))
             if said:
                 raise ValueError(
                     f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
@@ -168,7 +155,7 @@ class TrainingConfig(BaseModel):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError(f"{path}:1: the configuration of a comparison is a mapping")
+            raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
@@ -177,12 +164,20 @@ class TrainingConfig(BaseModel):
         Raises:
             InputError: the file cannot be written.
         """
-        data = self.model_dump(by_alias=True, exclude_none=True)
-        data["placements"] = {
-            name: {k: v for k, v in each.as_dict().items() if k not in ("schema", "stages")}
-            for name, each in self.placements.items()
-        }
-        yaml_files.dump(path, {key: value for key, value in data.items() if value != {}})
+        yaml_files.dump(path, self.as_written())
+
+    def as_written(self) -> dict[str, Any]:
+        """The configuration in plain values for a file; in an arm, what was not set stays unset."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        data["placements"] = {name: _arm(each) for name, each in self.placements.items()}
+        return {key: value for key, value in data.items() if value != {}}
+
+
+def _arm(placement: Placement) -> dict[str, Any]:
+    # Left out, `stages` means the three deepest bottlenecks in any version.
+    left_out = {"schema"} if "stages" in placement.model_fields_set else {"schema", "stages"}
+    written = placement.as_written().items()
+    return {key: value for key, value in written if key not in left_out}
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> str | None:

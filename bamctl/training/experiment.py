@@ -1,6 +1,6 @@
 """A comparison from start to end: every arm with every seed, and what that says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from bamctl import models
 from bamctl.data import Data
 from bamctl.data.images import left_out
 from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.network_spec import NetworkSpec
 from bamctl.placement import Placement
 from bamctl.training import run_folder
 from bamctl.training import state as states
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
-from bamctl.training.config import NETWORK_FIELDS, DataConfig, TrainingConfig, without_network
+from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
@@ -26,32 +27,27 @@ from bamctl.training.state import State
 from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
 
 
-def load_data(
-    model: str,
-    config: DataConfig,
-    *,
-    num_classes: int | None = None,
-    input_shape: Sequence[int] | None = None,
-    device: str = "auto",
-) -> Data:
+def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto") -> Data:
     """The images of a configuration, at the size that a network takes.
 
     Raises:
         InputError: they are not there, cannot be read, or do not fit the network.
     """
-    (usual, *more) = models.default_inputs(model)
+    (usual, *more) = models.default_inputs(network.name)
     if more or len(usual.shape) != 3:
-        raise InputError(f"{model} takes more than an image; train takes networks that classify")
+        raise InputError(
+            f"{network.name} takes more than an image; train takes networks that classify"
+        )
     # What one process of several downloads is there for the others.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
         return datasets.load(
             config.name,
             usual_shape=usual.shape,
-            input_shape=input_shape,
+            input_shape=network.input[0].shape if network.input else None,
             root=Path(config.root),
             download=config.download,
             bad_images=config.bad_images,
-            num_classes=num_classes,
+            num_classes=network.num_classes,
             with_test=config.test,
         )
 
@@ -68,13 +64,7 @@ class Experiment:
     """
 
     def __init__(self, config: TrainingConfig, data: Data | None = None) -> None:
-        self.data = data or load_data(
-            config.model,
-            config.data,
-            num_classes=config.num_classes,
-            input_shape=config.input[0].shape,
-            device=config.device,
-        )
+        self.data = data or load_data(config, config.data, device=config.device)
         if not config.placements:
             raise InputError("placements: there is none to compare with the baseline")
         config = check_data(config, self.data)
@@ -83,7 +73,7 @@ class Experiment:
         run_folder.check_names(arm.name for arm in self.arms)
         # With its sites written out it means the same in any version.
         pinned = {
-            arm.name: without_network(arm.placement)
+            arm.name: arm.placement.without_network()
             for arm in self.arms
             if arm.kind == "placement" and arm.placement
         }
@@ -193,8 +183,7 @@ class Experiment:
 
     def _placement(self, arm: Arm) -> Placement | None:
         """An arm's placement together with its network, for `bamctl insert`."""
-        about = {field: getattr(self.config, field) for field in NETWORK_FIELDS}
-        return arm.placement and arm.placement.model_copy(update=about)
+        return arm.placement and arm.placement.with_network(self.config)
 
 
 @dataclass(frozen=True)

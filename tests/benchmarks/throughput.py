@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from bamctl.data import Data
 from bamctl.inputs import read
+from bamctl.network_spec import NetworkSpec
 from bamctl.placement import Placement
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
-    data = load_data("resnet18", DataConfig())
+    data = load_data(NetworkSpec(model="resnet18"), DataConfig())
     config = TrainingConfig(
         model="resnet18",
         input=read(data.input_shape),

@@ -5,12 +5,13 @@ import pytest
 from scipy.stats import spearmanr
 
 from bamctl import Placement, models
-from bamctl.figures import load_subject, price
+from bamctl.figures import price
 from bamctl.inputs import read
 from bamctl.latency.estimate import KernelTable
 from bamctl.latency.kernels import Kernel
 from bamctl.latency.placed import Estimator
 from bamctl.latency.profiles import Coefficients, Hardware, find, shipped_names
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import trace
 
 # 10^12 multiply-adds a second in products, half of that elsewhere, and hardly any cache.
@@ -88,7 +89,7 @@ def test_weights_are_read_once_for_a_batch() -> None:
 @pytest.fixture(scope="module")
 def priced() -> object:
     placement = Placement(model="resnet50", where="bottleneck")
-    return price(load_subject(placement), placement)
+    return price(TracedNetwork.load(placement), placement)
 
 
 @pytest.mark.parametrize("device", shipped_names())

@@ -14,10 +14,11 @@ from bamctl import Placement, analyze
 from bamctl.attend import attend, open_image
 from bamctl.check import check
 from bamctl.errors import InputError
-from bamctl.figures import load_subject, price
+from bamctl.figures import price
 from bamctl.insertion import build_and_insert
 from bamctl.latency.placed import Estimator, measure_placed
 from bamctl.latency.profiles import find
+from bamctl.network_spec import NetworkSpec
 from bamctl.report import html
 from bamctl.report.analysis_view import analysis_report
 from bamctl.report.attend_view import attend_report
@@ -41,6 +42,7 @@ from bamctl.report.search_view import search_report
 from bamctl.report.training_view import training_report
 from bamctl.search.result import SearchResult
 from bamctl.targets import Target
+from bamctl.traced_network import TracedNetwork
 from bamctl.training.config import DataConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.watching import Nobody
@@ -58,7 +60,7 @@ def analysis() -> Report:
 
 def latency() -> Report:
     placement = Placement(model="resnet18", where="bottleneck", input="3x64x64")
-    priced = price(load_subject(placement, initialize=True), placement)
+    priced = price(TracedNetwork.load(placement, initialize=True), placement)
     subject, sites = priced.subject, priced.placed.sites
     found = measure_placed(
         subject.network, sites, subject.trace.given, min_seconds=0.2, per_site=True
@@ -68,7 +70,7 @@ def latency() -> Report:
 
 def estimate() -> Report:
     placement = Placement(model="resnet18", where="bottleneck")
-    priced = price(load_subject(placement), placement)
+    priced = price(TracedNetwork.load(placement), placement)
     estimator = Estimator(priced.subject.network, priced.subject.trace, find("rtx4090"))
     found = [estimator.estimate(priced.placed.sites, size) for size in (1, 64)]
     return estimate_report(priced, found, per_site=True)
@@ -98,7 +100,7 @@ def attended(folder: Path) -> Report:
 
 
 def training(folder: Path) -> Report:
-    digits = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
+    digits = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
     config = small(recipe={"steps": 6, "eval_every": 2})
     return training_report(Experiment(config, digits).run(folder / "run", Nobody()))
 

@@ -7,6 +7,7 @@ import pytest
 
 from bamctl.data import Data
 from bamctl.evidence import compare
+from bamctl.network_spec import NetworkSpec
 from bamctl.report import RENDERERS
 from bamctl.report.training_view import training_report
 from bamctl.training.config import DataConfig
@@ -18,7 +19,7 @@ from tests.training.conftest import MODEL, small
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    digits: Data = load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
+    digits: Data = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
     config = small(recipe={"steps": 2, "eval_every": 1})
     return Experiment(config, digits).run(tmp_path_factory.mktemp("run") / "run", Nobody())
 

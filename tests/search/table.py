@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bamctl.budget import parse_limit
-from bamctl.figures import Subject, load_subject
 from bamctl.inputs import read
-from bamctl.placement import Placement
+from bamctl.network_spec import NetworkSpec
 from bamctl.search.choices import Choices
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
@@ -22,6 +21,7 @@ from bamctl.search.goals import parse_figure
 from bamctl.search.space import Space
 from bamctl.search.storage import open_storage
 from bamctl.search.study import Study
+from bamctl.traced_network import TracedNetwork
 from bamctl.training.config import Recipe, TrainingConfig
 
 MODEL, INPUT = "tests.networks:Unseen", "3x32x32"
@@ -72,8 +72,8 @@ def accuracy(job: Job, seed: int) -> float:
 
 
 @cache
-def subject() -> Subject:
-    return load_subject(Placement(model=MODEL, input=read(INPUT)))
+def subject() -> TracedNetwork:
+    return TracedNetwork.load(NetworkSpec(model=MODEL, input=read(INPUT)))
 
 
 @dataclass

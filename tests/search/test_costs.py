@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from bamctl.errors import InputError
-from bamctl.figures import load_subject
 from bamctl.inputs import read
 from bamctl.latency.placed import Estimator
 from bamctl.latency.profiles import find
-from bamctl.placement import Placement
+from bamctl.network_spec import NetworkSpec
 from bamctl.search.choices import Choices
 from bamctl.search.costs import Costs
 from bamctl.search.front import is_front
 from bamctl.search.goals import parse_figure
 from bamctl.search.space import Space
 from bamctl.surgery import insert_sites
+from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import trace
 from tests.search.table import SMALL, Searched, subject
 
@@ -66,7 +66,9 @@ def test_enumeration_is_every_candidate_within_the_budgets() -> None:
 
 
 def test_a_large_space_is_not_written_out() -> None:
-    network = load_subject(Placement(model="resnet50", num_classes=10, input=read("3x64x64")))
+    network = TracedNetwork.load(
+        NetworkSpec(model="resnet50", num_classes=10, input=read("3x64x64"))
+    )
     space = Space(Choices(per_site=True), network.trunk)
     costs = Costs(network, space, [parse_figure("params")], {})
     assert space.count() > 10**20

@@ -11,7 +11,7 @@ from bamctl.search.confirm import confirm
 from bamctl.search.engines import Job, Outcome
 from bamctl.search.front import is_front
 from bamctl.search.result import SearchResult, gather, write_front
-from bamctl.search.setup import Setup
+from bamctl.search.setup import SearchSetup
 from bamctl.search.space import Space
 from bamctl.sites import resolve
 from tests.search.table import Searched, Table, accuracy, subject
@@ -25,7 +25,7 @@ def search_of_a_table(folder: Path) -> SearchResult:
     with local(Table(), 1) as engine:
         run(searched, study, engine)
     no_data: Data = None  # type: ignore[assignment]
-    setup = Setup(searched.config, no_data, subject(), searched.space, searched.costs)
+    setup = SearchSetup(searched.config, no_data, subject(), searched.space, searched.costs)
     return write_front(gather(setup, study, folder))
 
 

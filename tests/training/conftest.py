@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from bamctl import trust
 from bamctl.data import Data
 from bamctl.inputs import read
+from bamctl.network_spec import NetworkSpec
 from bamctl.placement import Placement
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import load_data
@@ -35,7 +36,7 @@ def small(**changes: object) -> TrainingConfig:
 @pytest.fixture(scope="session")
 def digits() -> Data:
     """The digits at 32x32."""
-    return load_data(MODEL, DataConfig(), input_shape=(3, 32, 32))
+    return load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
 
 
 def weights(folder: Path) -> dict[str, bytes]:
