@@ -8,7 +8,7 @@ from bamctl.figures import Subject, load_subject
 from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.space import Space
 from bamctl.training.arms import check_classifies
 from bamctl.training.config import NETWORK_FIELDS, TrainingConfig
@@ -37,9 +37,9 @@ def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
             the budgets.
     """
     training = config.training
-    figures = [parse_figure(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
-    budgets = {parse_figure(name): limit for name, limit in config.budget.items()}
-    limits = {figure: parse_limit(figure.metric, text) for figure, text in budgets.items()}
+    goals = [parse_goal(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
+    budgets = {parse_goal(name): limit for name, limit in config.budget.items()}
+    limits = {goal: parse_limit(goal.name, text) for goal, text in budgets.items()}
     data = data or load_data(
         training.model,
         training.data,
@@ -51,7 +51,7 @@ def set_up(config: SearchConfig, data: Data | None = None) -> Setup:
     subject = load_subject(about(training))
     check_classifies(training, subject.trace)
     space = Space(config.space, subject.trunk)
-    costs = Costs(subject, space, figures, limits)
+    costs = Costs(subject, space, goals, limits)
     costs.check_feasible()
     return Setup(config.model_copy(update={"training": training}), data, subject, space, costs)
 

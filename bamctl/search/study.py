@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from bamctl.errors import InputError
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.sampler import QUEUED, Proposals, candidate
 from bamctl.search.storage import BEAT_SECONDS, patiently
 from bamctl.training.config import difference
@@ -77,7 +77,7 @@ class Study:
         self._ids: dict[int, int] = {}
         self._unheard: dict[int, float] = {}
         self._last_beat = 0.0
-        self._objectives = [costs.figures.index(parse_figure(each)) for each in config.objectives]
+        self._objectives = [costs.goals.index(parse_goal(each)) for each in config.objectives]
         self.optuna = patiently(self._opened)
         patiently(self._queue_references)
 
