@@ -43,10 +43,12 @@ def register_operator(
         InputError: there is no operator of that name, bamctl counts it already, or neither
             function is given.
 
+    >>> from math import prod
     >>> import bamctl
     >>> bamctl.register_operator(
-    ...     "aten::_cdist_forward",
-    ...     elementwise=lambda inputs, outputs: 2 * inputs[0][-1] * outputs[0][-2] * outputs[0][-1],
+    ...     "aten::cdist",
+    ...     # A difference, its square and a sum for each coordinate of each pair of points.
+    ...     elementwise=lambda inputs, outputs: 3 * prod(outputs[0]) * inputs[0][-1],
     ... )
     """
     _check_name(name)

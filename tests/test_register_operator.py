@@ -66,7 +66,7 @@ def test_what_was_registered_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bamctltest::scam", "there is no operator 'bamctltest::scam'; did you mean"),
+        ("bamctltest::scam", "there is no operator 'bamctltest::scam' .did you mean"),
         ("nobody", "there is no operator 'nobody'; write it as it is listed"),
         ("aten::relu", "aten::relu is counted already"),
         ("aten::relu_", "aten::relu_ is counted already"),
