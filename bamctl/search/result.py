@@ -17,9 +17,9 @@ from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
 from bamctl.search.front import hypervolume, is_front
 from bamctl.search.goals import parse_goal
-from bamctl.search.sampler import candidate
 from bamctl.search.setup import Setup, about
-from bamctl.search.study import RACES, REASON, Study
+from bamctl.search.study import Study
+from bamctl.search.trials import RACES, REASON, candidate
 from bamctl.training.arms import BASELINE
 
 _TREES_SEED = 0
