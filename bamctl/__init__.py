@@ -1,7 +1,7 @@
 """Where an attention module goes in a network, what it costs there, and whether it helps.
 
-Six names are the whole public interface: `analyze`, `insert`, `remove`, `fuse`, `BAM` and
-`Placement`.
+Seven names are the whole public interface: `analyze`, `insert`, `remove`, `fuse`, `BAM`,
+`Placement` and `register_operator`.
 Importing `bamctl` does not import torch; the first use of a name does.
 """
 
@@ -12,10 +12,20 @@ if TYPE_CHECKING:
     from bamctl.analysis import analyze
     from bamctl.attention.bam import BAM
     from bamctl.fusion import fuse
+    from bamctl.operator_costs import register_operator
     from bamctl.placement import Placement
     from bamctl.surgery import insert, remove
 
-__all__ = ["BAM", "Placement", "__version__", "analyze", "fuse", "insert", "remove"]
+__all__ = [
+    "BAM",
+    "Placement",
+    "__version__",
+    "analyze",
+    "fuse",
+    "insert",
+    "register_operator",
+    "remove",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -24,6 +34,7 @@ _HOMES = {
     "Placement": "bamctl.placement",
     "fuse": "bamctl.fusion",
     "insert": "bamctl.surgery",
+    "register_operator": "bamctl.operator_costs",
     "remove": "bamctl.surgery",
 }
 

@@ -4,17 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from bamctl.budget import Metric
-from bamctl.figures import Figure, Priced, figure, price_sites
+from bamctl.figures import Figure, Priced, figure, price_sites, spent
+from bamctl.metrics import METRICS, Amount
 from bamctl.sites import Site
-
-# By what of its cost a change is ranked, for each metric that a limit may be set for.
-_ADDED: dict[Metric, str] = {
-    "params": "params",
-    "macs": "macs",
-    "memory": "memory_bytes",
-    "weights_file": "params",
-}
 
 
 @dataclass(frozen=True)
@@ -22,10 +14,10 @@ class Advice:
     """A change of the placement, and the figures that it would have."""
 
     change: str
-    figures: dict[Metric, Figure]
+    figures: dict[str, Figure]
 
 
-def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
+def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
     """The change that meets all limits and keeps the most of what exceeds them, if there is one.
 
     The changes are to drop one site or the most expensive ones, and to double the reduction
@@ -43,9 +35,7 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
         return None
 
     def kept(option: tuple[str, Priced]) -> float:
-        added = option[1].placed.total
-        shares = [getattr(added, _ADDED[metric]) / (limits[metric] or 1) for metric in exceeded]
-        return float(sum(shares))
+        return sum(_ranking(option[1], metric) / float(limits[metric] or 1) for metric in exceeded)
 
     options = [
         (change, price_sites(priced.subject, priced.placement, sites))
@@ -58,12 +48,17 @@ def advise(priced: Priced, limits: Mapping[Metric, Fraction]) -> Advice | None:
     return None
 
 
+def _ranking(priced: Priced, metric: str) -> Amount:
+    """What a placement adds to a metric, or to the one that it follows from."""
+    return METRICS[METRICS[metric].follows or metric].added(priced)
+
+
 def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
     sites = priced.placed.sites
     for site in sites if len(sites) > 1 else ():
         yield f"drop {site.point.module}", tuple(other for other in sites if other != site)
-    for by in dict.fromkeys(_ADDED.values()):
-        yield from _without_the_dearest(priced, by)
+    for costs in spent(priced).values():
+        yield from _without_the_dearest(sites, costs)
     for site in sites:
         for raised in _raised(site):
             text = f"raise r at {site.point.module} to {raised.attention.reduction}"
@@ -75,10 +70,11 @@ def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
         before, factor = after, 2 * factor
 
 
-def _without_the_dearest(priced: Priced, by: str) -> Iterator[tuple[str, tuple[Site, ...]]]:
-    sites = priced.placed.sites
-    costs = dict(zip(sites, (getattr(cost, by) for cost in priced.placed.costs), strict=True))
-    dearest = sorted(sites, key=costs.__getitem__, reverse=True)
+def _without_the_dearest(
+    sites: tuple[Site, ...], costs: tuple[Amount, ...]
+) -> Iterator[tuple[str, tuple[Site, ...]]]:
+    cost = dict(zip(sites, costs, strict=True))
+    dearest = sorted(sites, key=cost.__getitem__, reverse=True)
     for number in range(2, len(sites)):
         kept = tuple(site for site in sites if site not in dearest[:number])
         names = ", ".join(site.point.module for site in sites if site not in kept)

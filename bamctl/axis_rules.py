@@ -25,36 +25,6 @@ from bamctl.axes import (
 )
 from bamctl.tracing import Operator, Shape
 
-
-def _names(*groups: str) -> frozenset[str]:
-    return frozenset(f"aten::{kind}" for group in groups for kind in group.split())
-
-
-_TRANSPOSING = _names("transpose transpose_ swapaxes swapdims t mT numpy_T")
-_RESHAPING = _names(
-    "view reshape flatten unflatten squeeze unsqueeze squeeze_ unsqueeze_ view_as reshape_as "
-    "_unsafe_view _reshape_alias"
-)
-_REDUCING = _names("mean sum amax amin max min logsumexp norm linalg_vector_norm var std prod")
-SPLITTING = _names("chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unbind")
-_JOINING = _names("cat concat concatenate")
-_CONVOLUTIONS = _names("_convolution _convolution_mode conv2d conv3d conv_transpose2d")
-ON_MAPS = _CONVOLUTIONS | _names(
-    "max_pool2d max_pool2d_with_indices avg_pool2d max_pool3d max_pool3d_with_indices avg_pool3d "
-    "adaptive_avg_pool2d adaptive_max_pool2d adaptive_avg_pool3d adaptive_max_pool3d "
-    "pixel_shuffle pixel_unshuffle channel_shuffle im2col upsample_nearest2d upsample_bilinear2d "
-    "upsample_bicubic2d upsample_nearest3d upsample_trilinear3d"
-)
-_LINEAR = _names("linear addmm")
-_PRODUCTS = _names("matmul bmm baddbmm mm")
-_ATTENTION = _names("scaled_dot_product_attention")
-_PICKING = _names(
-    "index index_select gather take take_along_dim sort argsort topk masked_select scatter "
-    "index_put index_put_"
-)
-_WITHOUT_RULE = _names("einsum")
-
-
 Given = Sequence[tuple[Shape, Axes]]
 Rule = Callable[[Operator, Given, Shape], Axes]
 
@@ -235,23 +205,25 @@ def _folded(_: Operator, given: Given, shape: Shape) -> Axes:
     return (given[0][1][0], (Factor(OTHER, shape[1]),), *extents)
 
 
+# The rule of each operator is in `operators`; `split` makes lists, which have no axes.
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_TRANSPOSING, _transposed),
-    **dict.fromkeys(_RESHAPING, _reshaped),
-    **dict.fromkeys(_REDUCING, _reduced),
-    **dict.fromkeys(_JOINING, _joined),
-    **dict.fromkeys(_CONVOLUTIONS, _convolved),
-    **dict.fromkeys(_LINEAR, _linear),
-    **dict.fromkeys(_PRODUCTS, _multiplied),
-    **dict.fromkeys(_ATTENTION, _attended),
-    **dict.fromkeys(_PICKING, _picked),
-    **dict.fromkeys(_WITHOUT_RULE, lambda operator, given, shape: unknown(shape)),
-    "aten::permute": _permuted,
-    "aten::movedim": _moved,
-    "aten::select": _selected,
-    "aten::stack": _stacked,
-    "aten::im2col": _unfolded,
-    "aten::col2im": _folded,
+    "kept": kept,
+    "transposed": _transposed,
+    "permuted": _permuted,
+    "moved": _moved,
+    "reshaped": _reshaped,
+    "reduced": _reduced,
+    "selected": _selected,
+    "joined": _joined,
+    "stacked": _stacked,
+    "convolved": _convolved,
+    "linear": _linear,
+    "multiplied": _multiplied,
+    "attended": _attended,
+    "picked": _picked,
+    "unfolded": _unfolded,
+    "folded": _folded,
+    "unknown": lambda operator, given, shape: unknown(shape),
 }
 
 

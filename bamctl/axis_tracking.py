@@ -1,5 +1,6 @@
 """The axes of every value of a trace, followed from the input through all operators."""
 
+from bamctl import operators
 from bamctl.axes import (
     OTHER,
     SHUFFLED,
@@ -11,7 +12,7 @@ from bamctl.axes import (
     restepped,
     spatial_names,
 )
-from bamctl.axis_rules import ON_MAPS, RULES, SPLITTING, kept, named_dims, unknown, without
+from bamctl.axis_rules import RULES, named_dims, unknown, without
 from bamctl.tracing import Operator, Shape, Trace
 
 
@@ -33,10 +34,11 @@ class _Tracker:
             self._follow(operator)
 
     def _follow(self, operator: Operator) -> None:
-        if operator.kind in SPLITTING:
+        kind = operators.of(operator.kind)
+        if kind.axes == "split":
             self._split(operator)
             return
-        if operator.kind in ON_MAPS:
+        if kind.on_maps:
             self._name_extents(operator.inputs[0])
         for value in operator.outputs:
             shape = self._shapes.get(value)
@@ -70,7 +72,7 @@ class _Tracker:
         given = [self._operand(value) for value in operator.inputs if self._is_computed(value)]
         if not any(value in self.axes or value in self._cut for value in operator.inputs):
             return None
-        rule = RULES.get(operator.kind, kept)
+        rule = RULES[operators.of(operator.kind).axes]
         return rule(operator, given, shape)
 
     def _is_computed(self, value: int) -> bool:

@@ -8,24 +8,37 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bamctl.budget import Metric, parse_limit
+from bamctl.budget import parse_limit
 from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.figures import Figure
 from bamctl.files import check_can_read, write_text
+from bamctl.metrics import METRICS
 
 SCHEMA = 1
 _LIBRARIES = ("torch", "torchvision", "fvcore")
 
 
 class Pair(BaseModel):
-    """A figure without and with the attention modules."""
+    """A figure without and with the attention modules, in the resolution of its metric."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: Annotated[int, Field(ge=0)]
     value: Annotated[int, Field(ge=0)]
+
+    @classmethod
+    def of(cls, metric: str, figure: Figure) -> "Pair":
+        """A figure as a baseline keeps it: counts, bytes, nanoseconds."""
+        in_steps = METRICS[metric].in_steps
+        return cls(base=in_steps(figure.base), value=in_steps(figure.value))
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"there is no metric {metric!r}")
+    return metric
 
 
 class Baseline(BaseModel):
@@ -39,42 +52,44 @@ class Baseline(BaseModel):
     schema_version: int = Field(alias="schema")
     tolerance: str
     versions: dict[str, str]
-    figures: dict[str, dict[Metric, Pair]]
+    figures: dict[str, dict[Annotated[str, AfterValidator(_known)], Pair]]
 
-    def limit(self, name: str, metric: Metric) -> Fraction | None:
+    def limit(self, name: str, metric: str) -> Fraction | None:
         """The most that a figure may be, or None where the baseline does not have it."""
         accepted = self.figures.get(name, {}).get(metric)
         if accepted is None:
             return None
-        return parse_limit(metric, self.tolerance).above(accepted.value)
+        value = METRICS[metric].from_steps(accepted.value)
+        return parse_limit(metric, self.tolerance).above(value)
 
-    def renamed(self, figures: Mapping[Metric, Figure]) -> str | None:
+    def renamed(self, figures: Mapping[str, Figure]) -> str | None:
         """The entry that a placement may have had under another name, if there is one.
 
         It is of the same unmodified network, and of no file that is still there; where there are
         several, the one with the most figures in common.
         """
-        bases = {metric: own.base for metric, own in figures.items()}
+        own = {metric: Pair.of(metric, figure) for metric, figure in figures.items()}
+        bases = {metric: pair.base for metric, pair in own.items()}
         found: dict[str, int] = {}
         for name, pairs in self.figures.items():
             # The name of a check without a file is what its options said, as JSON.
             is_gone = not name.startswith("{") and not os.path.exists(name)
             if is_gone and bases and bases == {m: pairs[m].base for m in bases if m in pairs}:
-                found[name] = sum(pairs[m].value == own.value for m, own in figures.items())
+                found[name] = sum(pairs[m] == pair for m, pair in own.items())
         return max(found, key=found.__getitem__, default=None)
 
-    def cause(self, name: str, metric: Metric, figure: Figure) -> str:
+    def cause(self, name: str, metric: str, figure: Figure) -> str:
         """Why a figure moved, where it is the unmodified network that did, or nothing."""
-        accepted = self.figures[name][metric]
-        if accepted.base == figure.base:
+        accepted, now = self.figures[name][metric], Pair.of(metric, figure)
+        if accepted.base == now.base:
             return ""
         moved = [
-            f"{library} {self.versions.get(library, 'unknown')} -> {now}"
-            for library, now in installed_versions().items()
-            if self.versions.get(library) != now
+            f"{library} {self.versions.get(library, 'unknown')} -> {installed}"
+            for library, installed in installed_versions().items()
+            if self.versions.get(library) != installed
         ]
         because = f" with {', '.join(moved)}" if moved else ""
-        return f"the unmodified network went from {accepted.base:,} to {figure.base:,}{because}"
+        return f"the unmodified network went from {accepted.base:,} to {now.base:,}{because}"
 
 
 def installed_versions() -> dict[str, str]:
@@ -107,7 +122,7 @@ def load(path: Path) -> Baseline:
     return baseline
 
 
-def save(path: Path, figures: Mapping[str, Mapping[Metric, Figure]], tolerance: str) -> None:
+def save(path: Path, figures: Mapping[str, Mapping[str, Figure]], tolerance: str) -> None:
     """Write a baseline, in the same bytes for the same figures.
 
     Raises:
@@ -118,7 +133,7 @@ def save(path: Path, figures: Mapping[str, Mapping[Metric, Figure]], tolerance: 
         "tolerance": check_tolerance(tolerance),
         "versions": installed_versions(),
         "figures": {
-            name: {metric: vars(figure) for metric, figure in figures[name].items()}
+            name: {m: Pair.of(m, figure).model_dump() for m, figure in figures[name].items()}
             for name in sorted(figures)
         },
     }

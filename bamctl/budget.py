@@ -12,37 +12,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    create_model,
     model_serializer,
     model_validator,
 )
 
 from bamctl.errors import InputError
+from bamctl.metrics import METRICS, Amount, Metric
 
-Metric = Literal["params", "macs", "memory", "weights_file", "latency"]
 Level = Literal["error", "warn"]
 
-_COUNTS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-# How much one of each unit is, in the metric's own: parameters, multiply-adds, bytes, nanoseconds.
-UNITS: dict[Metric, dict[str, int]] = {
-    "params": {
-        **{prefix: scale for prefix, scale in _COUNTS.items() if prefix},
-        **{f"{prefix} params".strip(): scale for prefix, scale in _COUNTS.items()},
-    },
-    "macs": {f"{prefix}MACs": scale for prefix, scale in (_COUNTS | {"T": 10**12}).items()},
-    "memory": _BYTES,
-    "weights_file": _BYTES,
-    "latency": {"us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9},
-}
-_EXAMPLES: dict[Metric, str] = {
-    "params": "26 M",
-    "macs": "4.2 GMACs",
-    "memory": "110 MB",
-    "weights_file": "110 MB",
-    "latency": "3 ms",
-}
 _NUMBER = r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,18}(?:\.\d{1,9})?)"
 _RELATIVE = re.compile(rf"\+ ?{_NUMBER} ?%", re.ASCII)
 _ABSOLUTE = re.compile(rf"{_NUMBER} ?(?P<unit>[A-Za-zµ]+(?: [A-Za-z]+)?)", re.ASCII)
@@ -56,13 +35,13 @@ class Limit:
     amount: Fraction
     is_relative: bool
 
-    def above(self, base: int) -> Fraction:
+    def above(self, base: Amount | Fraction) -> Fraction:
         """The limit for a network whose own figure is `base`, exactly, in the metric's unit."""
-        return base * (1 + self.amount) if self.is_relative else self.amount
+        return Fraction(base) * (1 + self.amount) if self.is_relative else self.amount
 
 
-def parse_limit(metric: Metric, value: Any) -> Limit:
-    """Read a limit such as `26 M`, `4.2 GMACs`, `110 MB` or `+2 %`.
+def parse_limit(metric: str, value: Any) -> Limit:
+    """Read a limit of a metric, such as `26 M`, `4.2 GMACs`, `110 MB` or `+2 %`.
 
     Raises:
         InputError: it is none; says which units fit.
@@ -75,10 +54,10 @@ def parse_limit(metric: Metric, value: Any) -> Limit:
     text = " ".join(value.split()) if isinstance(value, str) else str(value)
     if found := _RELATIVE.fullmatch(text):
         return Limit(text, _fraction(found["number"]) / 100, is_relative=True)
-    found = _ABSOLUTE.fullmatch(text)
-    if found and found["unit"] in UNITS[metric]:
-        return Limit(text, _fraction(found["number"]) * UNITS[metric][found["unit"]], False)
-    raise InputError(f"{_problem(text, found)}; {_cure(metric, text)}")
+    found, units = _ABSOLUTE.fullmatch(text), METRICS[metric].units
+    if found and found["unit"] in units:
+        return Limit(text, _fraction(found["number"]) * units[found["unit"]], False)
+    raise InputError(f"{_problem(text, found)}; {_cure(METRICS[metric], text)}")
 
 
 def _fraction(number: str) -> Fraction:
@@ -96,8 +75,8 @@ def _problem(text: str, found: re.Match[str] | None) -> str:
 def _cure(metric: Metric, text: str) -> str:
     if text.endswith("%"):
         return "write +2 % for two percent above the unmodified network"
-    units = ", ".join(UNITS[metric])
-    return f"write it like {_EXAMPLES[metric]!r} (units: {units}) or '+2 %'"
+    units = ", ".join(metric.units)
+    return f"write it like {metric.example!r} (units: {units}) or '+2 %'"
 
 
 class Allowance(BaseModel):
@@ -113,8 +92,8 @@ class Allowance(BaseModel):
         return self.max if self.level == "error" else {"max": self.max, "level": self.level}
 
 
-class LatencyAllowance(Allowance):
-    """The limit of the time for one batch, and what it is measured on."""
+class DeviceAllowance(Allowance):
+    """The limit of a figure that depends on a device, such as the time for one batch."""
 
     device: str = Field(default="cpu", description="cpu, cuda, cuda:1 or mps")
     batch_size: Annotated[int, Field(ge=1, le=100_000, strict=True)] = Field(
@@ -131,7 +110,7 @@ class LatencyAllowance(Allowance):
         }
 
 
-def _allowance(metric: Metric, value: Any) -> Any:
+def _allowance(metric: str, value: Any) -> Any:
     """A mapping from what may be written as a mere limit, once its limit is known to be one."""
     written = dict(value) if isinstance(value, Mapping) else {"max": value}
     if "max" in written:
@@ -140,38 +119,21 @@ def _allowance(metric: Metric, value: Any) -> Any:
     return written
 
 
-_Written = str | Allowance
+def _field(metric: Metric) -> Any:
+    """The key of a metric in a budget: its type, and its default with the description."""
+    kind = DeviceAllowance if metric.needs_device else Allowance
+    read = BeforeValidator(partial(_allowance, metric.name), json_schema_input_type=str | kind)
+    description = f"{metric.meaning}, such as {metric.example!r} or '+2 %'"
+    return Annotated[kind, read] | None, Field(default=None, description=description)
 
 
-def _field(metric: Metric, meaning: str) -> Any:
-    return Field(default=None, description=f"{meaning}, such as {_EXAMPLES[metric]!r} or '+2 %'")
+_Limits: Any = create_model("_Limits", **{name: _field(each) for name, each in METRICS.items()})
 
 
-_Params = BeforeValidator(partial(_allowance, "params"), json_schema_input_type=_Written)
-_Macs = BeforeValidator(partial(_allowance, "macs"), json_schema_input_type=_Written)
-_Memory = BeforeValidator(partial(_allowance, "memory"), json_schema_input_type=_Written)
-_WeightsFile = BeforeValidator(partial(_allowance, "weights_file"), json_schema_input_type=_Written)
-_Latency = BeforeValidator(
-    partial(_allowance, "latency"), json_schema_input_type=str | LatencyAllowance
-)
-
-
-class Budget(BaseModel):
+class Budget(_Limits):  # type: ignore[misc]  # a key for each of METRICS
     """What a network may cost with its attention modules; what is left out is not limited."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    params: Annotated[Allowance, _Params] | None = _field("params", "parameters")
-    macs: Annotated[Allowance, _Macs] | None = _field("macs", "multiply-adds for one image")
-    memory: Annotated[Allowance, _Memory] | None = _field(
-        "memory", "bytes that training keeps for the backward pass, for one image"
-    )
-    weights_file: Annotated[Allowance, _WeightsFile] | None = _field(
-        "weights_file", "bytes of the weights as a safetensors file, without the placement in it"
-    )
-    latency: Annotated[LatencyAllowance, _Latency] | None = _field(
-        "latency", "time of the forward pass for one batch, measured"
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -180,11 +142,11 @@ class Budget(BaseModel):
             if not data:
                 raise ValueError("has no limit; add one, such as `params: +2 %`, or drop it")
             for metric, value in data.items():
-                if value is None and metric in UNITS:
+                if value is None and metric in METRICS:
                     raise ValueError(f"{metric} has no limit; add one, or drop it")
         return data
 
-    def allowances(self) -> dict[Metric, Allowance]:
-        """The metrics that are limited, in a fixed order."""
-        found: dict[Metric, Allowance | None] = {metric: getattr(self, metric) for metric in UNITS}
-        return {metric: allowance for metric, allowance in found.items() if allowance}
+    def allowances(self) -> dict[str, Allowance]:
+        """The limits, by the names of their metrics, in the order of `METRICS`."""
+        found: dict[str, Allowance | None] = {name: getattr(self, name) for name in METRICS}
+        return {name: allowance for name, allowance in found.items() if allowance}

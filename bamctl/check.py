@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import attrgetter
 
 from bamctl.advice import Advice, advise
 from bamctl.baseline import Baseline
-from bamctl.budget import LatencyAllowance, Level, Metric, parse_limit
+from bamctl.budget import DeviceAllowance, Level, parse_limit
 from bamctl.cost import PlacementCost
 from bamctl.cut_points import Trunk
 from bamctl.errors import BamctlError, InputError
-from bamctl.figures import MEASURES, Figure, Priced, figure, latency, price
+from bamctl.figures import Figure, Priced, figure, figure_on, price, spent
+from bamctl.metrics import Amount, static
 from bamctl.targets import Target, Unchecked
 from bamctl.traced_network import TracedNetwork
 
@@ -21,11 +22,12 @@ from bamctl.traced_network import TracedNetwork
 class Check:
     """A figure against its limit, which is in the metric's own unit and exact.
 
-    `text` says where the limit comes from, and `note` what else is to be said of it. `figure` and
-    `limit` are None where there is nothing to compare; the note then says why.
+    `metric` is a key of `METRICS`. `text` says where the limit comes from, and `note` what else is
+    to be said of it. `figure` and `limit` are None where there is nothing to compare; the note then
+    says why.
     """
 
-    metric: Metric
+    metric: str
     figure: Figure | None
     limit: Fraction | None
     text: str
@@ -43,7 +45,7 @@ class Check:
         """What is left up to the limit, negative where it is exceeded."""
         if self.limit is None or self.figure is None:
             return None
-        return self.limit - self.figure.value
+        return self.limit - Fraction(self.figure.value)
 
     @property
     def exit_code(self) -> int:
@@ -57,8 +59,9 @@ class Check:
 class Checked:
     """A placement with its sites, what they cost, and how that compares with its limits.
 
-    `uncounted` lists the network's operators that are in no figure, and `advice` is for a placement
-    over its limits, when it was asked for and there is one.
+    `uncounted` lists the network's operators that are in no figure. When it was asked why, `spent`
+    has what each site adds to each metric, and `advice` is for a placement over its limits, if
+    there is one.
     """
 
     target: Target
@@ -66,6 +69,7 @@ class Checked:
     placed: PlacementCost
     checks: tuple[Check, ...]
     uncounted: dict[str, int]
+    spent: dict[str, tuple[Amount, ...]] = field(default_factory=dict)
     advice: Advice | None = None
 
     @property
@@ -101,18 +105,18 @@ def check(
     return sorted(results, key=attrgetter("name"))
 
 
-def figures(targets: Sequence[Target]) -> dict[str, dict[Metric, Figure]]:
+def figures(targets: Sequence[Target]) -> dict[str, dict[str, Figure]]:
     """Every figure of every placement, by its key, for a baseline.
 
     Raises:
         BamctlError: one of them cannot be measured.
     """
-    found: dict[str, dict[Metric, Figure]] = {}
+    found: dict[str, dict[str, Figure]] = {}
     for target, priced in _priced(targets):
         if isinstance(priced, Unchecked):
             raise BamctlError(priced.reason)
         try:
-            found[target.key] = {metric: figure(metric, priced) for metric in MEASURES}
+            found[target.key] = {metric: figure(metric, priced) for metric in static()}
         except BamctlError as error:
             raise BamctlError(f"{target.name}: {error}") from error
     return found
@@ -150,17 +154,19 @@ def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: boo
     checks = [*_against_budget(target, priced)]
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
-    advice = advise(priced, _static_limits(checks)) if why else None
-    subject = priced.subject
-    uncounted = subject.trace.uncounted
-    return Checked(target, subject.trunk, priced.placed, tuple(checks), uncounted, advice)
+    found = Checked(
+        target, priced.subject.trunk, priced.placed, tuple(checks), priced.subject.trace.uncounted
+    )
+    if not why or not found.exit_code:
+        return found
+    return replace(found, spent=spent(priced), advice=advise(priced, _static_limits(checks)))
 
 
-def _static_limits(checks: Sequence[Check]) -> dict[Metric, Fraction]:
+def _static_limits(checks: Sequence[Check]) -> dict[str, Fraction]:
     """The limits that must be met, but for that of a time, which would have to be measured."""
-    limits: dict[Metric, Fraction] = {}
+    limits: dict[str, Fraction] = {}
     for check in checks:
-        if check.metric in MEASURES and check.level == "error" and check.limit is not None:
+        if check.metric in static() and check.level == "error" and check.limit is not None:
             limits[check.metric] = min(check.limit, limits.get(check.metric, check.limit))
     return limits
 
@@ -170,8 +176,8 @@ def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
     for metric, allowance in (budget.allowances() if budget else {}).items():
         text, level, line, note = allowance.max, allowance.level, target.limit_line(metric), ""
         try:
-            if isinstance(allowance, LatencyAllowance):
-                found, note = latency(priced, allowance)
+            if isinstance(allowance, DeviceAllowance):
+                found, note = figure_on(metric, priced, allowance)
             else:
                 found = figure(metric, priced)
         except BamctlError as error:
@@ -183,7 +189,7 @@ def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
 
 def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Iterator[Check]:
     text = f"baseline {baseline.tolerance}"
-    for metric in MEASURES:
+    for metric in static():
         limit = baseline.limit(target.key, metric)
         if limit is None:
             yield Check(metric, None, None, text, note=_unknown(target, priced, baseline))
@@ -202,8 +208,8 @@ def _unknown(target: Target, priced: Priced, baseline: Baseline) -> str:
     accept = "accept it with `bamctl check --save-baseline`"
     if target.file is None or target.key in baseline.figures:
         return f"not in the baseline; {accept}"
-    found: dict[Metric, Figure] = {}
-    for metric in MEASURES:
+    found: dict[str, Figure] = {}
+    for metric in static():
         with suppress(BamctlError):
             found[metric] = figure(metric, priced)
     old = baseline.renamed(found)

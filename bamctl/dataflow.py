@@ -5,34 +5,8 @@ from dataclasses import replace
 from functools import reduce
 
 from bamctl.feature_maps import FeatureMap
+from bamctl.operators import of
 from bamctl.tracing import Operator, Trace
-
-GLOBAL_POOLING = frozenset(
-    f"aten::{kind}"
-    for kind in (
-        "adaptive_avg_pool2d adaptive_max_pool2d adaptive_avg_pool3d adaptive_max_pool3d mean amax "
-        "sum"
-    ).split()
-)
-_LAYERS = frozenset(
-    f"aten::{kind}"
-    for kind in (
-        "_convolution _convolution_mode conv2d conv3d linear addmm matmul bmm einsum "
-        "_native_multi_head_attention _transformer_encoder_layer_fwd"
-    ).split()
-)
-_CONTEXTUAL = frozenset(
-    f"aten::{kind}" for kind in "matmul bmm baddbmm scaled_dot_product_attention".split()
-)
-COPIES = frozenset(
-    f"aten::{kind}" for kind in "contiguous clone permute transpose view reshape to detach".split()
-)
-PADDING = frozenset(
-    f"aten::{kind}"
-    for kind in (
-        "pad constant_pad_nd reflection_pad2d replication_pad2d reflection_pad3d replication_pad3d"
-    ).split()
-)
 
 
 def depths(operators: Iterable[Operator], source: int) -> dict[int, int]:
@@ -50,7 +24,7 @@ def num_layers(operators: Iterable[Operator]) -> dict[int, int]:
     found: dict[int, int] = {}
     for operator in operators:
         before = max((found.get(value, 0) for value in operator.inputs), default=0)
-        found |= dict.fromkeys(operator.outputs, before + (operator.kind in _LAYERS))
+        found |= dict.fromkeys(operator.outputs, before + of(operator.kind).layer)
     return found
 
 
@@ -110,7 +84,7 @@ def pooled(operators: Iterable[Operator], maps: dict[int, FeatureMap]) -> set[in
         if not before or not after:
             continue
         shrinks = maps[after[0]].num_pixels < maps[before[0]].num_pixels
-        if found.issuperset(before) or (operator.kind in GLOBAL_POOLING and shrinks):
+        if found.issuperset(before) or (of(operator.kind).pools and shrinks):
             found.update(after)
     return found
 
@@ -165,5 +139,5 @@ def without_keys(operators: Sequence[Operator], source: int, outputs: Iterable[i
         if not both.isdisjoint(operator.outputs):
             both.update(given)
         if not queries.isdisjoint(operator.outputs):
-            queries.update(given[:1] if operator.kind in _CONTEXTUAL else given)
+            queries.update(given[:1] if of(operator.kind).attends else given)
     return queries if source in queries else both

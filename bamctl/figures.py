@@ -1,13 +1,16 @@
 """The figures of a network that a budget can limit, without and with its attention modules."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from torch import nn
 
 from bamctl import checkpoints, units
-from bamctl.budget import LatencyAllowance, Metric
+from bamctl.budget import DeviceAllowance
 from bamctl.cost import PlacementCost, place, placement_cost
 from bamctl.errors import BamctlError, described, let_through
 from bamctl.memory import on_meta
+from bamctl.metrics import METRICS, Amount, Metric, independent
 from bamctl.placement import Placement
 from bamctl.sites import Site
 from bamctl.surgery import insert_sites
@@ -16,19 +19,56 @@ from bamctl.traced_network import TracedNetwork
 
 @dataclass(frozen=True)
 class Figure:
-    """What a network costs by one metric, without and with its attention modules."""
+    """What a network costs by one metric, in its own unit, without and with attention modules."""
 
-    base: int
-    value: int
+    base: Amount
+    value: Amount
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The time of a batch on a device, and how sure that is, in words."""
+
+    base_seconds: float
+    added_seconds: float
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Priced:
-    """A placement on its network, with its sites and what they cost."""
+    """A placement on its network, with its sites and what they cost: what metrics are taken from.
+
+    `times` are those on a device, for the metrics that need one.
+    """
 
     subject: TracedNetwork
     placement: Placement
     placed: PlacementCost
+    times: Timed | None = None
+
+    @property
+    def timed(self) -> Timed:
+        """The times on a device, where they have been taken."""
+        assert self.times is not None
+        return self.times
+
+    @cached_property
+    def modified(self) -> nn.Module:
+        """A copy of the network with its attention modules, without weights."""
+        modified = on_meta(self.subject.network)
+        if self.placed.sites:
+            insert_sites(modified, self.placed.sites)
+        return modified
+
+    @cached_property
+    def file_bytes(self) -> int:
+        """The bytes of the unmodified network's weights as a file."""
+        return checkpoints.file_size(self.subject.network.state_dict())
+
+    @cached_property
+    def modified_file_bytes(self) -> int:
+        """The bytes of the modified network's weights as a file: names and shapes decide."""
+        return checkpoints.file_size(self.modified.state_dict())
 
 
 def price(subject: TracedNetwork, placement: Placement) -> Priced:
@@ -45,56 +85,35 @@ def price_sites(subject: TracedNetwork, placement: Placement, sites: tuple[Site,
     return Priced(subject, placement, placement_cost(sites, subject))
 
 
-def figure(metric: Metric, on: Priced) -> Figure:
-    """A figure that follows from the network alone.
+def spent(priced: Priced) -> dict[str, tuple[Amount, ...]]:
+    """Price each site of a placement alone, by every independent metric."""
+    placed = zip(priced.placed.sites, priced.placed.costs, strict=True)
+    alone = [replace(priced, placed=PlacementCost((site,), (cost,))) for site, cost in placed]
+    return {
+        name: tuple(metric.added(each) for each in alone) for name, metric in independent().items()
+    }
+
+
+def figure(metric: str, priced: Priced) -> Figure:
+    """Take a figure that follows from the network alone.
 
     Raises:
         BamctlError: the network, which may be somebody's own, does not let it be taken.
     """
     try:
-        return MEASURES[metric](on)
+        return _figure(METRICS[metric], priced)
     except Exception as error:
         let_through(error)
         raise BamctlError(f"{metric} could not be taken: {described(error)}") from error
 
 
-def _params(on: Priced) -> Figure:
-    base = on.subject.trace.params
-    return Figure(base, base + on.placed.total.params)
+def _figure(metric: Metric, priced: Priced) -> Figure:
+    base = metric.base(priced)
+    return Figure(base, base + metric.added(priced))
 
 
-def _macs(on: Priced) -> Figure:
-    base = on.subject.trace.macs[""]
-    return Figure(base, base + on.placed.total.macs)
-
-
-def _memory(on: Priced) -> Figure:
-    base = on.subject.memory_bytes
-    return Figure(base, base + on.placed.total.memory_bytes)
-
-
-def _weights_file(on: Priced) -> Figure:
-    base = checkpoints.file_size(on.subject.network.state_dict())
-    if not on.placed.sites:
-        return Figure(base, base)
-    # Names and shapes make the size, so the copy that is modified has no weights.
-    modified = on_meta(on.subject.network)
-    insert_sites(modified, on.placed.sites)
-    return Figure(base, checkpoints.file_size(modified.state_dict()))
-
-
-# How each metric is found that follows from the network alone; `latency` also
-# depends on a device.
-MEASURES: dict[Metric, Callable[[Priced], Figure]] = {
-    "params": _params,
-    "macs": _macs,
-    "memory": _memory,
-    "weights_file": _weights_file,
-}
-
-
-def latency(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
-    """The nanoseconds that a batch takes, measured or estimated, and how sure that is, in words.
+def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[Figure, str]:
+    """Take a figure on the device of its limit, with a note that says how.
 
     Raises:
         InputError: the device is none to measure on, and no profile is of that name.
@@ -103,11 +122,11 @@ def latency(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
     # SciPy, which is under this, takes half a second to import.
     from bamctl.latency.profiles import is_measurable
 
-    found = _measured if is_measurable(allowance.device) else _estimated
-    return found(on, allowance)
+    timed = (_measured if is_measurable(allowance.device) else _estimated)(priced, allowance)
+    return _figure(METRICS[metric], replace(priced, times=timed)), timed.note
 
 
-def _measured(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
+def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
     from bamctl.latency.placed import measure_placed
     from bamctl.latency.setup import Setup
 
@@ -125,10 +144,11 @@ def _measured(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
         f"{found.threads} threads: {found.ratio:.3f} times the unmodified network's, 95 % interval "
         f"{low:.3f} to {high:.3f}"
     )
-    return _in_nanoseconds(found.base.median_ms, found.ratio), note
+    base = found.base.median_seconds
+    return Timed(base, base * (found.ratio - 1), note)
 
 
-def _estimated(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
+def _estimated(on: Priced, allowance: DeviceAllowance) -> Timed:
     from bamctl.latency.placed import Estimator
     from bamctl.latency.profiles import find
 
@@ -140,8 +160,4 @@ def _estimated(on: Priced, allowance: LatencyAllowance) -> tuple[Figure, str]:
         f"{found.ratio:.3f} times the unmodified network's; times of networks of unseen families "
         f"are off by {units.share(profile.held_out.mean_error)} on average"
     )
-    return _in_nanoseconds(found.base_ms, found.ratio), note
-
-
-def _in_nanoseconds(base_ms: float, ratio: float) -> Figure:
-    return Figure(round(1e6 * base_ms), round(1e6 * base_ms * ratio))
+    return Timed(found.base_seconds, found.added_seconds, note)

@@ -7,73 +7,87 @@ with keys `macs:NAME` and `elementwise:NAME`.
 from collections import Counter
 from collections.abc import Callable
 from math import prod
+from operator import index
 from typing import Any
 
-from bamctl.mac_formulas import FORMULAS, Formula, shape
+from bamctl.errors import InputError, described, did_you_mean
+from bamctl.mac_formulas import FORMULAS, Formula, shape, shape_of
+from bamctl.operators import OPERATORS, OperatorKind, of
 
 Costs = Counter[str]
 Handle = Callable[[list[Any], list[Any]], Costs]
+# What a user counts an operator with, from what the operator was given and what it returned.
+Count = Callable[[list[Any], list[Any]], int]
 
-# One operation for each element of the output.
-ELEMENTWISE = (
-    "abs absolute acos acosh add addcdiv addr angle arccos arccosh arcsin arcsinh arctan arctan2 "
-    "arctanh asin asinh atan atan2 atanh batch_norm bernoulli binary_cross_entropy "
-    "binary_cross_entropy_with_logits ceil celu clamp clamp_max clamp_min clip copysign cos cosh "
-    "cross deg2rad digamma div divide elu erf erfc erfinv exp exp2 expm1 fix float_power floor "
-    "fmax fmin fmod frac gelu ger glu grid_sampler grid_sampler_2d grid_sampler_3d group_norm "
-    "hardshrink hardsigmoid hardswish hardtanh heaviside hypot index_add index_reduce "
-    "instance_norm kron layer_norm ldexp leaky_relu lerp lgamma log log10 log1p log2 log_sigmoid "
-    "log_softmax logaddexp logaddexp2 logit maximum minimum mish mul multiply native_batch_norm "
-    "native_group_norm native_layer_norm neg negative outer polar pow prelu rad2deg reciprocal "
-    "relu relu6 rms_norm round rrelu rsqrt rsub scatter_add scatter_reduce selu sgn sigmoid silu "
-    "sin sinc sinh softmax softplus softshrink sqrt square sub subtract tan tanh threshold "
-    "true_divide trunc upsample_bicubic2d _upsample_bicubic2d_aa upsample_bilinear2d "
-    "_upsample_bilinear2d_aa upsample_linear1d upsample_nearest1d upsample_nearest2d "
-    "upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d "
-    "_upsample_nearest_exact3d upsample_trilinear3d xlogy"
-).split()
+_registered: dict[str, Handle] = {}
 
-# One operation for each element of the input.
-REDUCTIONS = (
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d "
-    "adaptive_max_pool2d adaptive_max_pool3d amax amin aminmax avg_pool1d avg_pool2d avg_pool3d "
-    "col2im cosine_similarity cummax cummin cumprod cumsum dist fractional_max_pool2d "
-    "fractional_max_pool3d frobenius_norm huber_loss kl_div l1_loss linalg_matrix_norm linalg_norm "
-    "linalg_vector_norm logcumsumexp logsumexp max max_pool1d max_pool1d_with_indices max_pool2d "
-    "max_pool2d_with_indices max_pool3d max_pool3d_with_indices mean min mse_loss nanmean nansum "
-    "norm nuclear_norm pairwise_distance prod smooth_l1_loss std std_mean sum trace var var_mean"
-).split()
 
-# Copies, views, comparisons, random numbers and work on shapes: no arithmetic on features. So is
-# dropout, which does nothing in eval mode.
-FREE = (
-    "adjoint alias all alpha_dropout any arange argmax argmin argsort argwhere as_strided "
-    "atleast_1d atleast_2d atleast_3d bincount bitwise_and bitwise_left_shift bitwise_not "
-    "bitwise_or bitwise_right_shift bitwise_xor block_diag broadcast_tensors broadcast_to "
-    "bucketize cartesian_prod cat channel_shuffle chunk clone column_stack complex concat "
-    "concatenate conj conj_physical constant_pad_nd contiguous copy count_nonzero cpu cuda data "
-    "detach diag diag_embed diagflat diagonal diagonal_scatter dim dropout dsplit dstack embedding "
-    "empty empty_like empty_permuted empty_strided eq equal expand expand_as eye "
-    "feature_alpha_dropout feature_dropout fill flatten flip fliplr flipud floor_divide full "
-    "full_like gather ge greater greater_equal gt hsplit hstack im2col imag index index_copy "
-    "index_fill index_put index_select is_complex is_floating_point is_nonzero is_same_size "
-    "isclose isfinite isin isinf isnan isneginf isposinf isreal item kthvalue le less less_equal "
-    "lift lift_fresh lift_fresh_copy linspace logical_and logical_not logical_or logical_xor "
-    "logspace lt mH mT masked_fill masked_scatter masked_select matrix_H max_unpool2d max_unpool3d "
-    "median meshgrid mode moveaxis movedim msort multinomial narrow native_channel_shuffle "
-    "native_dropout ne new_empty new_empty_strided new_full new_ones new_zeros nonzero "
-    "nonzero_numpy nonzero_static normal not_equal numel numpy_T one_hot ones ones_like pad "
-    "pad_sequence permute pin_memory pixel_shuffle pixel_unshuffle positive rand rand_like randint "
-    "randint_like randn randn_like random randperm ravel real reflection_pad1d reflection_pad2d "
-    "reflection_pad3d remainder repeat repeat_interleave replication_pad1d replication_pad2d "
-    "replication_pad3d reshape reshape_as resize resize_as resolve_conj resolve_neg result_type "
-    "roll rot90 row_stack scalar_tensor scatter searchsorted select select_scatter "
-    "_shape_as_tensor sign signbit size slice slice_scatter sort split split_with_sizes squeeze "
-    "stack swapaxes swapdims t take take_along_dim tensor_split tile to topk transpose tril "
-    "tril_indices triu triu_indices type_as unbind unflatten unfold uniform _unique2 "
-    "unique_consecutive unique_dim unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze "
-    "values view view_as view_as_complex view_as_real vsplit vstack where zero zeros zeros_like"
-).split()
+def register_operator(
+    name: str, *, macs: Count | None = None, elementwise: Count | None = None
+) -> None:
+    """Count an operator that PyTorch or a library defines and that is listed as uncounted.
+
+    Both functions are called with two lists for each call of the operator in a traced network: its
+    arguments in the order of its schema, and its results. In place of a tensor stands its shape, a
+    tuple of integers with the batch of one; a list stands for a list, and numbers, texts and None
+    for themselves. They return an integer; what is left out is 0. Until Python ends, every trace
+    counts the operator so; to register it again replaces what was registered.
+
+    Args:
+        name: the full name, as it is listed, such as `mylib::scan`. An operator of
+            `torch.library.custom_op` has to be defined before.
+        macs: the multiply-adds of one call, one multiply-add as 1.
+        elementwise: the elementwise operations of one call.
+
+    Raises:
+        InputError: there is no operator of that name, bamctl counts it already, or neither
+            function is given.
+
+    >>> from math import prod
+    >>> import bamctl
+    >>> bamctl.register_operator(
+    ...     "aten::cdist",
+    ...     # A difference, its square and a sum for each coordinate of each pair of points.
+    ...     elementwise=lambda inputs, outputs: 3 * prod(outputs[0]) * inputs[0][-1],
+    ... )
+    """
+    _check_name(name)
+    if macs is None and elementwise is None:
+        raise InputError(
+            f"{name}: give macs, elementwise or both; a function that returns 0 is one"
+        )
+    _registered[name] = _counted_by(name, macs, elementwise)
+
+
+def _check_name(name: str) -> None:
+    import torch
+
+    if of(name).cost is not None:
+        raise InputError(f"{name} is counted already, so it cannot be registered")
+    known = {schema.name for schema in torch._C._jit_get_all_schemas()}
+    if name not in known:
+        near = did_you_mean(name, known) or "; write it as it is listed, such as mylib::scan"
+        raise InputError(f"there is no operator {name!r}{near}")
+
+
+def _counted_by(name: str, macs: Count | None, elementwise: Count | None) -> Handle:
+    def handle(inputs: list[Any], outputs: list[Any]) -> Costs:
+        given, made = list(map(_plain, inputs)), list(map(_plain, outputs))
+        try:
+            counts = [count(given, made) if count else 0 for count in (macs, elementwise)]
+            return _costs(name, *map(index, counts))
+        except Exception as error:
+            raise InputError(f"what {name} costs cannot be counted: {described(error)}") from error
+
+    return handle
+
+
+def _plain(value: Any) -> Any:
+    """A tensor's shape, a list of what it holds, or a constant; None of what is not known."""
+    if value.node().kind() == "prim::ListConstruct":
+        return [_plain(each) for each in value.node().inputs()]
+    found = shape_of(value)
+    return value.toIValue() if found is None else found
 
 
 def handles() -> dict[str, Handle | None]:
@@ -81,17 +95,21 @@ def handles() -> dict[str, Handle | None]:
 
     An operator that works in place, as its name with `_` says, costs what the plain one does.
     """
-    table: dict[str, Handle | None] = {f"aten::{kind}": None for kind in FREE}
-    table |= {f"aten::{kind}": _elementwise(kind) for kind in ELEMENTWISE}
-    table |= {f"aten::{kind}": _reduction(kind) for kind in REDUCTIONS}
-    table |= {kind: _macs(kind, formula) for kind, formula in FORMULAS.items()}
-    table |= {
-        "aten::addcmul": _addcmul,
-        "aten::scaled_dot_product_attention": _scaled_dot_product_attention,
-        "aten::_native_multi_head_attention": _multi_head_attention,
-        "aten::_transformer_encoder_layer_fwd": _transformer_encoder_layer,
-    }
-    return {f"{kind}_": handle for kind, handle in table.items()} | table
+    table = {name: _handle(name, kind) for name, kind in OPERATORS.items() if kind.cost}
+    return {f"{kind}_": handle for kind, handle in table.items()} | table | _registered
+
+
+def _handle(name: str, kind: OperatorKind) -> Handle | None:
+    if name in _OWN:
+        return _OWN[name]
+    match kind.cost:
+        case "macs":
+            return _macs(name, FORMULAS[name])
+        case "elementwise":
+            return _elementwise(name.partition("::")[2])
+        case "reduction":
+            return _reduction(name.partition("::")[2])
+    return None
 
 
 def total(costs: Costs, family: str) -> int:
@@ -160,3 +178,12 @@ def _transformer_encoder_layer(inputs: list[Any], outputs: list[Any]) -> Costs:
 def _self_attention(kind: str, batch: int, length: int, width: int, heads: int) -> Costs:
     projections = _costs(kind, macs=batch * length * 4 * width * width)
     return projections + _attention_costs(kind, batch * heads * length, length, 2 * width // heads)
+
+
+# Operators whose cost is of both families, or is another number of operations for each element.
+_OWN: dict[str, Handle] = {
+    "aten::addcmul": _addcmul,
+    "aten::scaled_dot_product_attention": _scaled_dot_product_attention,
+    "aten::_native_multi_head_attention": _multi_head_attention,
+    "aten::_transformer_encoder_layer_fwd": _transformer_encoder_layer,
+}

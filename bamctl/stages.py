@@ -7,22 +7,12 @@ from torch import nn
 
 from bamctl.blocks import STAGE_DROP, drop, has_kernel
 from bamctl.cut_points import CutPoint, Stage
-from bamctl.dataflow import GLOBAL_POOLING
+from bamctl.operators import OperatorKind, of
 from bamctl.tracing import Operator, Shape, Trace
 
 # Backbones end at an output stride of 32. What a detector adds beyond are levels for large objects,
 # a convolution each; their maps of a few pixels leave a dilated kernel nothing but its centre.
 _MAX_BACKBONE_STRIDE = STAGE_DROP * 32
-
-WINDOWS = frozenset(
-    f"aten::{kind}"
-    for kind in (
-        "avg_pool2d max_pool2d max_pool2d_with_indices avg_pool3d max_pool3d "
-        "max_pool3d_with_indices"
-    ).split()
-)
-
-_CONVOLUTIONS = frozenset({"aten::_convolution", "aten::_convolution_mode"})
 
 
 @dataclass(frozen=True)
@@ -64,14 +54,14 @@ def without_head(
         if not one_pixel and shrinkage < STAGE_DROP:
             continue
         reducer = _reducer(value, producers, trace)
-        covers = reducer in WINDOWS or (reducer in _CONVOLUTIONS and shrinkage > 2 * STAGE_DROP)
-        if one_pixel and reducer in GLOBAL_POOLING:
+        covers = reducer.windows or (reducer.convolves and shrinkage > 2 * STAGE_DROP)
+        if one_pixel and reducer.pools:
             return dict(found[:index])
         following = [each for _, each in found[index:]]
         if one_pixel and covers:
             is_head = not any(_works_on_map(each, point, model) for each in following)
         else:
-            is_head = reducer in GLOBAL_POOLING and not any(each.block for each in following)
+            is_head = reducer.pools and not any(each.block for each in following)
         if is_head:
             return dict(found[:index])
     return points
@@ -84,15 +74,15 @@ def _works_on_map(point: CutPoint, reduced: CutPoint, model: nn.Module) -> bool:
     return point.map.num_pixels > 1 or has_kernel(model.get_submodule(point.block))
 
 
-def _reducer(value: int, producers: dict[int, Operator], trace: Trace) -> str | None:
-    """The kind of operator that made a map as small as it is; others may have changed it since."""
+def _reducer(value: int, producers: dict[int, Operator], trace: Trace) -> OperatorKind:
+    """The operator that made a map as small as it is; others may have changed it since."""
     while value in producers:
         operator = producers[value]
         before, after = (trace.shapes.get(each, ()) for each in (operator.inputs[0], value))
         if all(_extents(before, axes) != _extents(after, axes) for axes in _EITHER_LAYOUT):
-            return operator.kind
+            return of(operator.kind)
         value = operator.inputs[0]
-    return None
+    return OperatorKind()
 
 
 _EITHER_LAYOUT = (slice(2, None), slice(1, -1))

@@ -3,8 +3,8 @@
 from math import ceil
 
 from bamctl import units, yaml_files
-from bamctl.budget import Metric
 from bamctl.figures import Figure, Priced, figure
+from bamctl.metrics import independent
 
 HEADROOM = 1.25
 
@@ -23,20 +23,18 @@ _BUDGET = """\
 # `macs: {max: +2 %, level: warn}`, to exceed it is said, and passes.
 budget:
 """
-# The file of weights follows from the parameters.
-_LIMITED: tuple[Metric, ...] = ("params", "macs", "memory")
 
 
 def starter(priced: Priced) -> str:
     """The text of a placement file, commented, that passes its own check."""
     data = priced.placement.as_written()
     data["where"] = data.get("where", "bottleneck")
-    figures = {metric: figure(metric, priced) for metric in _LIMITED}
+    figures = {metric: figure(metric, priced) for metric in independent()}
     lines = [_line(metric, found) for metric, found in figures.items() if found.base]
     return _HEAD + yaml_files.text(data) + _BUDGET + "".join(lines)
 
 
-def _line(metric: Metric, found: Figure) -> str:
+def _line(metric: str, found: Figure) -> str:
     added = (found.value - found.base) / found.base
     limit = ceil(added * HEADROOM * 10_000) / 100
     return f"  {metric}: +{limit:.2f} %  # today {units.percent(added)}\n"

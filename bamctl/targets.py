@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from bamctl import models, yaml_files
-from bamctl.budget import Metric
 from bamctl.errors import InputError
 from bamctl.placement import Placement
 
@@ -43,7 +42,7 @@ class Target:
         if self.file is not None:
             models.check_named_by(self.placement.model, self.file.path)
 
-    def limit_line(self, metric: Metric) -> int | None:
+    def limit_line(self, metric: str) -> int | None:
         """The line of the file that holds a limit."""
         return self.file.line(("budget", metric, "max")) if self.file else None
 

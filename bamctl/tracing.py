@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import torch
 from torch import Tensor, nn
 
-from bamctl import example, inputs, operator_costs, stand_ins
+from bamctl import example, inputs, operator_costs, operators, stand_ins
 from bamctl.errors import InputError, check_machine, let_through
 from bamctl.mac_formulas import shape_of
 from bamctl.recorder import Item, ModuleCall, Recorder, drop_unused, keep_unused
@@ -30,15 +30,6 @@ with warnings.catch_warnings():
 __all__ = ["Item", "ModuleCall", "Operator", "Shape", "Trace", "trace"]
 
 Shape = tuple[int, ...]
-
-# Their result has the shape of their argument, not its features.
-_SHAPE_ONLY = frozenset(
-    f"aten::{kind}"
-    for kind in (
-        "empty_like full_like new_empty new_full new_ones new_zeros ones_like zeros_like"
-    ).split()
-)
-
 
 _CONTAINERS = frozenset({"prim::ListConstruct", "prim::TupleConstruct", "prim::DictConstruct"})
 
@@ -248,7 +239,7 @@ class _Reader:
             return None
         after = tuple(value.unique() for value in outputs if _carries_features(value))
         self._held.update((value, (value,)) for value in after)
-        before = self._all_held(given) if after and kind not in _SHAPE_ONLY else ()
+        before = self._all_held(given) if after and not operators.of(kind).shape_only else ()
         if not before:
             return None
         ints = tuple(self._ints[value] for value in given if value in self._ints)

@@ -9,9 +9,10 @@ from torch import nn
 from bamctl.attention.hook import HOLDER
 from bamctl.blocks import Blocks, listed_stages
 from bamctl.cut_points import CutPoint
-from bamctl.dataflow import COPIES, PADDING, needed_for, num_layers
+from bamctl.dataflow import needed_for, num_layers
 from bamctl.feature_maps import FeatureMap
-from bamctl.stages import WINDOWS, Course
+from bamctl.operators import of
+from bamctl.stages import Course
 from bamctl.tracing import Item, ModuleCall, Operator, Trace
 
 
@@ -74,7 +75,7 @@ class PointFinder:
 
     def is_point(self, value: int) -> bool:
         """Whether a map has something of the network in it, and no margin of padding."""
-        is_padded = value in self._producers and self._producers[value].kind in PADDING
+        is_padded = value in self._producers and of(self._producers[value].kind).pads
         has_layers = self._num_layers.get(value, 0) > 0
         return value in self.returned and has_layers and not is_padded
 
@@ -111,7 +112,7 @@ class PointFinder:
     def _before_pooling(self, block: str, value: int, order: Mapping[int, int]) -> int:
         """Where a block ends that pools what it has made: with the map before the pooling."""
         producer = self._producers.get(value)
-        if producer is None or producer.kind not in WINDOWS or producer.inputs[0] not in order:
+        if producer is None or not of(producer.kind).windows or producer.inputs[0] not in order:
             return value
         before = producer.inputs[0]
         inside = any(each.module.startswith(f"{block}.") for each in self.returned[before])
@@ -159,7 +160,7 @@ class PointFinder:
                 value in reached or any(way.isdisjoint(each.outputs) for each in own)
             ):
                 return True
-            return len(own) == 1 and own[0].kind in COPIES and leaves(own[0].outputs[0])
+            return len(own) == 1 and of(own[0].kind).copies and leaves(own[0].outputs[0])
 
         found, last = set(), -1
         for value, point in points.items():

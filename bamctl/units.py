@@ -1,7 +1,7 @@
 """Numbers as people read them."""
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
-_TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
+_TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 _BYTE_UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -13,7 +13,7 @@ def _scaled(value: float, scales: tuple[tuple[float, str], ...]) -> str | None:
     return None
 
 
-def count(value: int) -> str:
+def count(value: float) -> str:
     """A number of parameters or operations, exact below a million.
 
     >>> count(17_747), count(25_557_032), count(4_089_184_256)
@@ -22,7 +22,7 @@ def count(value: int) -> str:
     return _scaled(value, _COUNT_UNITS) or f"{value:,}"
 
 
-def macs(value: int) -> str:
+def macs(value: float) -> str:
     """A number of multiply-adds.
 
     >>> macs(4_089_184_256), macs(27_354_096), macs(9_216)
@@ -32,7 +32,7 @@ def macs(value: int) -> str:
     return f"{text}MACs" if text[-1].isalpha() else f"{text} MACs"
 
 
-def size(value: int) -> str:
+def size(value: float) -> str:
     """A number of bytes, in powers of ten.
 
     >>> size(102_228_128), size(512)
@@ -41,22 +41,13 @@ def size(value: int) -> str:
     return _scaled(value, _BYTE_UNITS) or f"{value:,} B"
 
 
-def duration(nanoseconds: int) -> str:
-    """A time.
+def duration(seconds: float) -> str:
+    """A time in seconds.
 
-    >>> duration(2_345_678), duration(987), duration(3_200_000_000)
+    >>> duration(2.345678e-3), duration(987e-9), duration(3.2)
     ('2.35 ms', '987 ns', '3.20 s')
     """
-    return _scaled(nanoseconds, _TIME_UNITS) or f"{nanoseconds} ns"
-
-
-def milliseconds(value: float) -> str:
-    """A time in milliseconds, with its unit.
-
-    >>> milliseconds(1.5), milliseconds(0.0125)
-    ('1.50 ms', '12.50 us')
-    """
-    return duration(round(1e6 * value))
+    return _scaled(seconds, _TIME_UNITS) or f"{1e9 * seconds:.0f} ns"
 
 
 def percent(fraction: float) -> str:

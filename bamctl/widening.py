@@ -11,19 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bamctl.operators import of
 from bamctl.tracing import ModuleCall, Operator, Trace
 
 _Layer = nn.Conv2d | nn.Linear
-
-# Operators that treat every channel alike and apart; what they return has the same channels.
-_CHANNELWISE = frozenset(
-    f"aten::{kind}{suffix}"
-    for kind in (
-        "relu relu6 hardtanh silu gelu hardswish hardsigmoid leaky_relu elu mish sigmoid tanh "
-        "dropout feature_dropout batch_norm max_pool2d avg_pool2d contiguous clone"
-    ).split()
-    for suffix in ("", "_")
-)
 
 
 @dataclass(frozen=True)
@@ -144,7 +135,7 @@ class _Search:
                 return None
             name, module = self._by_input.get(value, ("", None))
             if module is None:
-                if takers[0].kind not in _CHANNELWISE:
+                if not of(takers[0].kind).channelwise:
                     return None
             elif _is_dense(module):
                 params += _in_params(module)

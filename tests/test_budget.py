@@ -23,11 +23,11 @@ from bamctl.placement import json_schema
         ("memory", "110 MB", 110_000_000),
         ("memory", "1.5 KiB", 1_536),
         ("weights_file", "  2   GiB ", 2 * 2**30),
-        ("latency", "3 ms", 3_000_000),
-        ("latency", "1.5 µs", 1_500),
+        ("latency", "3 ms", Fraction(3, 1_000)),
+        ("latency", "1.5 µs", Fraction(3, 2_000_000)),
     ],
 )
-def test_an_amount(metric: str, text: str, amount: int) -> None:
+def test_an_amount(metric: str, text: str, amount: int | Fraction) -> None:
     limit = parse_limit(metric, text)
     assert not limit.is_relative
     assert limit.above(12345) == amount

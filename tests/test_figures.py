@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from bamctl import Placement, checkpoints, models
-from bamctl.figures import MEASURES, price
+from bamctl.figures import figure, price
 from bamctl.insertion import insert_and_prove
 from bamctl.memory import kept_for_backward, on_meta
+from bamctl.metrics import static
 from bamctl.traced_network import TracedNetwork
 
 SHAPE = (3, 64, 64)
@@ -26,7 +27,7 @@ def test_file_size_is_that_of_the_file(dtype: str, tmp_path: Path) -> None:
 def test_every_figure_is_that_of_the_modified_network(tmp_path: Path) -> None:
     wanted = Placement(model="resnet18", where="bottleneck", input=SHAPE, num_classes=10)
     priced = price(TracedNetwork.load(wanted), wanted)
-    found = {metric: measure(priced) for metric, measure in MEASURES.items()}
+    found = {metric: figure(metric, priced) for metric in static()}
     model = models.build("resnet18", inputs=SHAPE, num_classes=10)
     before = sum(parameter.numel() for parameter in model.parameters())
     kept = kept_for_backward(on_meta(model), SHAPE)
@@ -42,8 +43,8 @@ def test_every_figure_is_that_of_the_modified_network(tmp_path: Path) -> None:
 
 def test_measuring_leaves_nothing_in_the_network() -> None:
     wanted = Placement(model="resnet18", where="bottleneck", input=SHAPE)
-    traced = TracedNetwork.load(wanted)
-    keys = list(traced.network.state_dict())
-    for measure in MEASURES.values():
-        assert measure(price(traced, wanted)) == measure(price(traced, wanted))
-    assert list(traced.network.state_dict()) == keys
+    subject = TracedNetwork.load(wanted)
+    keys = list(subject.network.state_dict())
+    for metric in static():
+        assert figure(metric, price(subject, wanted)) == figure(metric, price(subject, wanted))
+    assert list(subject.network.state_dict()) == keys

@@ -1,4 +1,4 @@
-"""The package itself: six names, and no torch until one of them is used."""
+"""The package itself: seven names, and no torch until one of them is used."""
 
 import pytest
 
@@ -6,7 +6,16 @@ import bamctl
 
 
 def test_public_names() -> None:
-    names = {"BAM", "Placement", "__version__", "analyze", "fuse", "insert", "remove"}
+    names = {
+        "BAM",
+        "Placement",
+        "__version__",
+        "analyze",
+        "fuse",
+        "insert",
+        "register_operator",
+        "remove",
+    }
     assert set(dir(bamctl)) == names
     for name in dir(bamctl):
         assert getattr(bamctl, name) is not None

@@ -16,8 +16,8 @@ def test_console_sessions_show_real_output(session: object, tmp_path: Path) -> N
     assert readme.run(session["command"], tmp_path) == session["output"]
 
 
-def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = readme.code("python")
+@pytest.mark.parametrize("example", readme.code("python"), ids=["insert", "register"])
+def test_the_python_examples_run(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(example, {})  # the README's own code
     promised = [line.split("  # ")[1] for line in example.splitlines() if line.startswith("print(")]
     assert capsys.readouterr().out.splitlines() == promised

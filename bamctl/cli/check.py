@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +24,7 @@ from bamctl.cli.options import (
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import check_can_write
+from bamctl.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from bamctl.check import Checked
@@ -35,17 +36,23 @@ DEFAULT = "placements"
 Panel = "Limits, for a check without a file"
 
 
-@dataclass(frozen=True)
-class LimitOptions:
-    """What the modified network may cost, as in a budget."""
+def _limit_option(metric: Metric) -> Any:
+    on_device = ", on this CPU, batch 1" if metric.needs_device else ""
+    return option(f"Such as {metric.example!r} or '+2 %'{on_device}.", Panel)
 
-    max_params: Annotated[str | None, option("Such as '26 M' or '+2 %'.", Panel)] = None
-    max_macs: Annotated[str | None, option("Such as '4.2 GMACs' or '+2 %'.", Panel)] = None
-    max_memory: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
-    max_weights_file: Annotated[str | None, option("Such as '110 MB' or '+2 %'.", Panel)] = None
-    max_latency: Annotated[
-        str | None, option("Such as '3 ms' or '+5 %', on this CPU, batch 1.", Panel)
-    ] = None
+
+_Limits: Any = make_dataclass(
+    "_Limits",
+    [
+        (f"max_{name}", Annotated[str | None, _limit_option(metric)], None)
+        for name, metric in METRICS.items()
+    ],
+    frozen=True,
+)
+
+
+class LimitOptions(_Limits):  # type: ignore[misc]  # an option for each of METRICS
+    """What the modified network may cost, as in a budget."""
 
     def given(self) -> dict[str, str]:
         """The limits that were given, as a budget names them."""

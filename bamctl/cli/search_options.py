@@ -8,10 +8,17 @@ import typer
 
 from bamctl import strategies
 from bamctl.cli.options import flag, option
+from bamctl.metrics import searchable
 
 Choices = "What is chosen from"
 Running = "Where trials run"
 Kept = "Where the study is"
+
+_SEARCHED = searchable().values()
+_GOALS = ", ".join(metric.goal for metric in _SEARCHED)
+_LIMITS = ", ".join(
+    f"{metric.goal.replace('DEVICE', 'rtx3090')}={metric.example}" for metric in _SEARCHED
+)
 
 
 @dataclass(frozen=True)
@@ -71,16 +78,15 @@ class GoalOptions:
     budget: Annotated[
         list[str] | None,
         option(
-            "The most that a network may cost: params=+2%, macs=2 GMACs, memory=110 MB or "
-            "latency@rtx3090=+10%. What is over it is never trained. Repeat for several.",
+            f"The most that a network may cost: {_LIMITS} or +2% of any. What is over it is never "
+            "trained. Repeat for several.",
             metavar="FIGURE=LIMIT",
         ),
     ] = None
     objective: Annotated[
         list[str] | None,
         option(
-            "What is to be small beside a high accuracy: params, macs, memory or latency@DEVICE. "
-            "Repeat for several. [params]"
+            f"What is to be small beside a high accuracy: {_GOALS}. Repeat for several. [params]"
         ),
     ] = None
     trials: Annotated[int | None, option("How many candidates are trained. [24]", min=1)] = None

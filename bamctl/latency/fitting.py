@@ -56,13 +56,13 @@ class Error:
     model: str
     family: str
     batch_size: int
-    measured_ms: float
-    estimated_ms: float
+    measured_seconds: float
+    estimated_seconds: float
 
     @property
     def error(self) -> float:
         """Above zero where the estimate was too long."""
-        return self.estimated_ms / self.measured_ms - 1
+        return self.estimated_seconds / self.measured_seconds - 1
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def errors(samples: Sequence[Sample], hardware: Hardware, found: Fit) -> list[Er
             sample.model,
             sample.family,
             sample.batch_size,
-            1e3 * sample.seconds,
-            1e3 * _seconds(sample, hardware, found.coefficients),
+            sample.seconds,
+            _seconds(sample, hardware, found.coefficients),
         )
         for sample in samples
     ]
@@ -156,8 +156,8 @@ def summarize(found: Sequence[Error]) -> HeldOut:
     }
     # For each image, since batches differ.
     rank = spearmanr(
-        [each.estimated_ms / each.batch_size for each in found],
-        [each.measured_ms / each.batch_size for each in found],
+        [each.estimated_seconds / each.batch_size for each in found],
+        [each.measured_seconds / each.batch_size for each in found],
     ).statistic
     return HeldOut(
         mean_error=round(float(np.mean(sizes)), 4),

@@ -5,20 +5,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
+from bamctl.operators import of
 from bamctl.tracing import Operator, Shape, Trace
 
 Kind = Literal["matmul", "spatial", "grouped", "depthwise", "attention", "memory"]
 Precision = Literal["fp32", "amp_fp16", "amp_bf16", "fp16", "bf16"]
-
-# They give another view of their argument, or nothing is left of them in eval mode.
-_VIEWS = frozenset(
-    "alias as_strided chunk detach dropout dropout_ expand expand_as feature_dropout flatten "
-    "movedim permute reshape select slice split split_with_sizes squeeze swapaxes t "
-    "tensor_split transpose unbind unflatten unsqueeze view view_as contiguous".split()
-)
-_REORDERING = frozenset("movedim permute swapaxes t transpose".split())
-# Views of what lies in memory in one piece, and copies of what does not.
-_COPIES_IF_REORDERED = frozenset("contiguous flatten reshape".split())
 
 # What autocast runs in single precision; products run in half, the rest follows its arguments.
 # https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
@@ -98,8 +89,8 @@ class _Lowering:
         if not live:
             return
         shape = self._trace.shapes.get(operator.outputs[0])
-        if not shape or operator.kind.startswith("prim::") or self._is_view(kind, live, shape):
-            self._pass_on(kind, operator, live)
+        if not shape or operator.kind.startswith("prim::") or self._is_view(operator, live, shape):
+            self._pass_on(operator, live)
             return
         if self._is_autocast:
             self._cast(kind, live)
@@ -119,16 +110,17 @@ class _Lowering:
         else:
             self.kernels.append(Kernel("memory", kind, activation_bytes=self._traffic(operator)))
 
-    def _is_view(self, kind: str, live: list[int], shape: Shape) -> bool:
-        if kind in _COPIES_IF_REORDERED and live[0] in self._reordered:
+    def _is_view(self, operator: Operator, live: list[int], shape: Shape) -> bool:
+        view = of(operator.kind).view
+        if view == "packed" and live[0] in self._reordered:
             return False
-        is_empty_pad = kind == "pad" and self._trace.shapes.get(live[0]) == shape
-        return kind in _VIEWS or is_empty_pad
+        is_empty_pad = operator.kind == "aten::pad" and self._trace.shapes.get(live[0]) == shape
+        return bool(view) or is_empty_pad
 
-    def _pass_on(self, kind: str, operator: Operator, live: list[int]) -> None:
+    def _pass_on(self, operator: Operator, live: list[int]) -> None:
         widest = max(self.widths[value] for value in live)
         self.widths |= dict.fromkeys(operator.outputs, widest)
-        if kind in _REORDERING or self._reordered.intersection(live):
+        if of(operator.kind).view == "reordered" or self._reordered.intersection(live):
             self._reordered.update(operator.outputs)
 
     def _width(self, kind: str, operator: Operator, live: list[int]) -> int:

@@ -40,22 +40,23 @@ Verdict = Literal["slower", "faster", "no difference", "inconclusive"]
 class Spread:
     """How times are distributed, in milliseconds."""
 
-    median_ms: float
-    q25_ms: float
-    q75_ms: float
-    p90_ms: float
-    p99_ms: float
+    median_seconds: float
+    q25_seconds: float
+    q75_seconds: float
+    p90_seconds: float
+    p99_seconds: float
 
 
 @dataclass(frozen=True)
 class Latency:
     """How long two networks take for one batch, measured in turn in one process.
 
-    `base_ms` and `modified_ms` have one time for each round, and what is done with them is done
-    round by round, so that a change of the machine's speed meets both. Peaks of memory are with
-    weights; those of a CPU are counted, those of a GPU told by its allocator, and None elsewhere.
+    `base_seconds` and `modified_seconds` have one time for each round, and what is done with them
+    is done round by round, so that a change of the machine's speed meets both. Peaks of memory are
+    with weights; those of a CPU are counted, those of a GPU told by its allocator, and None
+    elsewhere.
     `seconds` is how long both were timed.
-    `sites` has the milliseconds of each inserted module alone, where they were asked for.
+    `sites` has the seconds of each inserted module alone, where they were asked for.
     """
 
     setup: Setup
@@ -65,8 +66,8 @@ class Latency:
     batch_size: int
     threads: int
     seconds: float
-    base_ms: tuple[float, ...]
-    modified_ms: tuple[float, ...]
+    base_seconds: tuple[float, ...]
+    modified_seconds: tuple[float, ...]
     base_peak_bytes: int | None = None
     modified_peak_bytes: int | None = None
     sites: dict[str, float] = field(default_factory=dict)
@@ -74,12 +75,12 @@ class Latency:
     @property
     def base(self) -> Spread:
         """The times of the first network."""
-        return _spread(self.base_ms)
+        return _spread(self.base_seconds)
 
     @property
     def modified(self) -> Spread:
         """The times of the second network."""
-        return _spread(self.modified_ms)
+        return _spread(self.modified_seconds)
 
     @property
     def ratio(self) -> float:
@@ -131,7 +132,7 @@ class Latency:
 
     @property
     def _log_ratios(self) -> np.ndarray:
-        return np.log(self.modified_ms) - np.log(self.base_ms)
+        return np.log(self.modified_seconds) - np.log(self.base_seconds)
 
 
 def measure(
@@ -180,7 +181,7 @@ def measure(
         raise BamctlError(
             f"the network does not run so ({setup.dtype}, {setup.device}): {first_line(error)}"
         ) from error
-    times = np.array(rounds) * 1e3
+    times = np.array(rounds)
     return Latency(
         setup=setup,
         device_name=setups.device_name(device),
@@ -189,8 +190,8 @@ def measure(
         batch_size=batch_size,
         threads=threads,
         seconds=seconds,
-        base_ms=tuple(times[:, 0].tolist()),
-        modified_ms=tuple(times[:, 1].tolist()),
+        base_seconds=tuple(times[:, 0].tolist()),
+        modified_seconds=tuple(times[:, 1].tolist()),
         base_peak_bytes=peaks[0],
         modified_peak_bytes=peaks[1],
     )

@@ -68,7 +68,7 @@ def measure_sites(
     batch_size: int = 1,
     min_seconds: float = 2.0,
 ) -> dict[str, float]:
-    """The milliseconds that each inserted module takes alone, on the map that it is given.
+    """The seconds that each inserted module takes alone, on the map that it is given.
 
     In turn, as networks are measured; the median over the rounds.
 
@@ -95,7 +95,7 @@ def measure_sites(
         ]
         threads = setup.threads or torch.get_num_threads()
         rounds = in_turn(calls, min_seconds, threads)
-    medians = 1e3 * np.median(np.array(rounds), axis=0)
+    medians = np.median(np.array(rounds), axis=0)
     return {site.point.module: float(m) for site, m in zip(sites, medians, strict=True)}
 
 
@@ -126,13 +126,13 @@ def _maps_given(
 class LatencyEstimate:
     """How long a batch would take on the device of a profile, without and with the modules.
 
-    `sites` has the milliseconds that each module adds. `base_kinds` says what of `base_ms` which
+    `sites` has the seconds that each module adds. `base_kinds` says what of `base_seconds` which
     kinds of kernel take, `added_kinds` the same of what is added.
     """
 
     profile: Profile
     batch_size: int
-    base_ms: float
+    base_seconds: float
     sites: dict[str, float]
     base_kinds: dict[str, float]
     added_kinds: dict[str, float]
@@ -140,20 +140,25 @@ class LatencyEstimate:
     num_added_kernels: int
 
     @property
-    def modified_ms(self) -> float:
+    def added_seconds(self) -> float:
+        """What the modules add."""
+        return sum(self.sites.values())
+
+    @property
+    def modified_seconds(self) -> float:
         """With the modules."""
-        return self.base_ms + sum(self.sites.values())
+        return self.base_seconds + self.added_seconds
 
     @property
     def ratio(self) -> float:
         """The time with the modules as a multiple of the time without."""
-        return self.modified_ms / self.base_ms
+        return self.modified_seconds / self.base_seconds
 
     @property
     def launch_fraction(self) -> float:
         """What part of the time that is added would be spent if kernels did nothing."""
-        added = self.modified_ms - self.base_ms
-        launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e3
+        added = self.added_seconds
+        launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e6
         return min(1.0, launches / added) if added else 0.0
 
 
@@ -167,7 +172,7 @@ class AddedLatency:
     device: str
     device_name: str
     batch_size: int
-    base_ms: float
+    base_seconds: float
     sites: dict[str, float]
     profile: Profile | None = None
 
@@ -177,7 +182,9 @@ def estimated_added(
 ) -> AddedLatency:
     """What modules at the sites would add on the device of a profile."""
     found = Estimator(network, traced, profile).estimate(sites, batch_size)
-    return AddedLatency(profile.name, profile.name, batch_size, found.base_ms, found.sites, profile)
+    return AddedLatency(
+        profile.name, profile.name, batch_size, found.base_seconds, found.sites, profile
+    )
 
 
 def measured_added(
@@ -191,7 +198,7 @@ def measured_added(
     base = measure(network, network, given, setup=setup, batch_size=batch_size, min_seconds=1.0)
     modified = with_sites(network, sites)
     alone = measure_sites(modified, sites, given, setup=setup, batch_size=batch_size)
-    return AddedLatency(setup.device, base.device_name, batch_size, base.base.median_ms, alone)
+    return AddedLatency(setup.device, base.device_name, batch_size, base.base.median_seconds, alone)
 
 
 class Estimator:
@@ -215,14 +222,14 @@ class Estimator:
 
     def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
         """The time of a batch without and with attention modules at the sites."""
-        base = self._milliseconds(self._base, batch_size)
+        base = self._seconds(self._base, batch_size)
         tables = {site.point.module: self._table(site) for site in sites}
-        added = {name: self._milliseconds(each, batch_size) for name, each in tables.items()}
+        added = {name: self._seconds(each, batch_size) for name, each in tables.items()}
         kinds = [table.by_kind(added[name]) for name, table in tables.items()]
         return LatencyEstimate(
             profile=self._profile,
             batch_size=batch_size,
-            base_ms=float(base.sum()),
+            base_seconds=float(base.sum()),
             sites={name: float(times.sum()) for name, times in added.items()},
             base_kinds=self._base.by_kind(base),
             added_kinds={
@@ -233,9 +240,9 @@ class Estimator:
             num_added_kernels=sum(map(len, added.values())),
         )
 
-    def _milliseconds(self, table: KernelTable, batch_size: int) -> np.ndarray:
+    def _seconds(self, table: KernelTable, batch_size: int) -> np.ndarray:
         profile = self._profile
-        return 1e3 * table.seconds(profile.hardware, profile.coefficients, batch_size)
+        return table.seconds(profile.hardware, profile.coefficients, batch_size)
 
     def _table(self, site: Site) -> KernelTable:
         width = self._widths.get(site.point.module)

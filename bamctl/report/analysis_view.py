@@ -124,13 +124,13 @@ def _latency_cells(latency: AddedLatency | None, modules: Sequence[str]) -> list
     if latency is None:
         return []
     known = [latency.sites[name] for name in modules if name in latency.sites]
-    return [f"+{units.milliseconds(sum(known))}" if known else ""]
+    return [f"+{units.duration(sum(known))}" if known else ""]
 
 
 def _latency_text(latency: AddedLatency) -> str:
     what = (
         f"Latency: of a batch of {latency.batch_size}, beside the network's own "
-        f"{units.milliseconds(latency.base_ms)}."
+        f"{units.duration(latency.base_seconds)}."
     )
     if latency.profile is not None:
         return f"{what} {estimate_error(latency.profile)}"
@@ -275,13 +275,13 @@ def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str
 def _add_latency(data: dict[str, Any], latency: AddedLatency) -> None:
     for placed in data["placements"].values():
         known = [latency.sites.get(name, 0.0) for name in placed["modules"]]
-        placed["added_latency_ms"] = sum(known)
+        placed["added_latency_ms"] = 1e3 * sum(known)
     data["latency"] = {
         "device": latency.device,
         "device_name": latency.device_name,
         "estimated": latency.profile is not None,
         "batch_size": latency.batch_size,
-        "base_ms": latency.base_ms,
+        "base_ms": 1e3 * latency.base_seconds,
     }
 
 
@@ -312,8 +312,13 @@ def _point_data(
         "layout": point.map.layout.name,
         "stage": next(i for i, s in enumerate(analysis.trunk.stages, 1) if point in s.points),
         **cost_data(cost),
-        **({"added_latency_ms": latency.sites.get(point.module)} if latency else {}),
+        **({"added_latency_ms": _site_ms(point, latency)} if latency else {}),
     }
+
+
+def _site_ms(point: CutPoint, latency: AddedLatency) -> float | None:
+    seconds = latency.sites.get(point.module)
+    return None if seconds is None else 1e3 * seconds
 
 
 def _kind(point: CutPoint, analysis: Analysis) -> str:

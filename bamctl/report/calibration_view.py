@@ -1,7 +1,6 @@
 """A calibration as a report: the fit, and how far it is off for networks that it has not seen."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from bamctl import units
@@ -92,8 +91,8 @@ def _networks(found: Calibration) -> Table:
         [
             fitted.model,
             str(fitted.batch_size),
-            units.milliseconds(fitted.measured_ms),
-            units.milliseconds(fitted.estimated_ms),
+            units.duration(fitted.measured_seconds),
+            units.duration(fitted.estimated_seconds),
             f"{100 * fitted.error:+.1f} %",
             f"{100 * unseen.error:+.1f} %",
         ]
@@ -110,8 +109,12 @@ def _paired(found: Calibration) -> list[tuple[Error, Error]]:
 
 def _record(fitted: Error, unseen: Error) -> dict[str, Any]:
     return {
-        **asdict(fitted),
+        "model": fitted.model,
+        "family": fitted.family,
+        "batch_size": fitted.batch_size,
+        "measured_ms": 1e3 * fitted.measured_seconds,
+        "estimated_ms": 1e3 * fitted.estimated_seconds,
         "error": fitted.error,
-        "held_out_estimated_ms": unseen.estimated_ms,
+        "held_out_estimated_ms": 1e3 * unseen.estimated_seconds,
         "held_out_error": unseen.error,
     }

@@ -1,33 +1,17 @@
 """A check of budgets as a report: the summary, what failed, why, and what would cure it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
-from bamctl import units
-from bamctl.budget import Metric
 from bamctl.check import Check, Checked
-from bamctl.figures import MEASURES
+from bamctl.metrics import METRICS, Amount, static
 from bamctl.report.check_charts import check_charts
 from bamctl.report.document import Column, Finding, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, left_out
 from bamctl.targets import Unchecked
-
-SHOWN: dict[Metric, Callable[[int], str]] = {
-    "params": units.count,
-    "macs": units.macs,
-    "memory": units.size,
-    "weights_file": units.size,
-    "latency": units.duration,
-}
-UNITS: dict[Metric, str] = {
-    "params": "parameters",
-    "macs": "MACs",
-    "memory": "bytes",
-    "weights_file": "bytes",
-    "latency": "ns",
-}
 
 Results = Sequence[Checked | Unchecked]
 
@@ -99,25 +83,31 @@ def _summary(checked: Sequence[Checked]) -> Table:
 
 
 def _row(result: Checked, check: Check) -> list[str]:
-    show = SHOWN[check.metric]
+    metric = METRICS[check.metric]
     limit, headroom = check.limit, check.headroom
     return [
         result.name,
         check.metric,
         check.text,
-        "" if limit is None else show(int(limit)),
-        "" if check.figure is None else show(check.figure.value),
-        "" if headroom is None else _signed(headroom, show),
+        "" if limit is None else metric.text(_rounded(limit, check)),
+        "" if check.figure is None else metric.text(check.figure.value),
+        "" if headroom is None else _signed(headroom, check),
         {"passed": "ok", "failed": "over", "warning": "over (warning)", "error": "not measured"}[
             _verdict(check)
         ],
     ]
 
 
-def _signed(amount: Fraction, show: Callable[[int], str]) -> str:
-    # Rounded away from zero, since an excess of half a byte is none of zero.
-    whole = -(-abs(amount.numerator) // amount.denominator)
-    return f"{'-' if amount < 0 else '+'}{show(whole if amount < 0 else int(amount))}"
+def _signed(headroom: Fraction, check: Check) -> str:
+    size = METRICS[check.metric].text(_rounded(abs(headroom), check, up=headroom < 0))
+    return f"{'-' if headroom < 0 else '+'}{size}"
+
+
+def _rounded(amount: Fraction, check: Check, *, up: bool = False) -> Amount:
+    """A whole number where the figure is one; an excess of half a byte is none of zero."""
+    if check.figure is not None and isinstance(check.figure.value, float):
+        return float(amount)
+    return ceil(amount) if up else int(amount)
 
 
 def _verdict(check: Check) -> Any:
@@ -146,47 +136,51 @@ def _message(result: Checked, check: Check) -> str:
     headroom = check.headroom
     if check.figure is None or headroom is None:
         return f"{place}: {check.metric}: {check.note}"
-    value = f"{check.metric} {check.figure.value:,}"
-    show = SHOWN[check.metric]
+    value = f"{check.metric} {_exactly(check.metric, check.figure.value)}"
     note = f"; {check.note}" if check.note else ""
     if headroom >= 0:
         return f"{place}: {value} is within {check.text}{note}"
     cure = "; edit the limit there, or the placement" if check.line else ""
-    excess = _signed(headroom, show).removeprefix("-")
+    excess = _signed(headroom, check).removeprefix("-")
     return f"{place}: {value} exceeds {check.text} by {excess}{note}{cure}"
 
 
+def _exactly(metric: str, value: Amount) -> str:
+    """Every digit of a count or a size; a time with its unit."""
+    return f"{value:,}" if isinstance(value, int) else METRICS[metric].text(value)
+
+
 def _sites(result: Checked) -> Table:
-    titles = ("parameters", "", "MACs", "", "memory", "")
-    columns = [Column("site"), *(Column(title, "right") for title in titles)]
-    total, rows = result.placed.total, []
-    for site, cost in zip(result.placed.sites, result.placed.costs, strict=True):
-        rows.append(
-            [
-                site.point.module,
-                units.count(cost.params),
-                _share(cost.params, total.params),
-                units.count(cost.macs),
-                _share(cost.macs, total.macs),
-                units.size(cost.memory_bytes),
-                _share(cost.memory_bytes, total.memory_bytes),
-            ]
-        )
+    columns = [Column("site")]
+    for name in result.spent:
+        columns += [Column(METRICS[name].title, "right"), Column("", "right")]
+    rows = [
+        [site.point.module, *(text for name in result.spent for text in _spent(result, name, i))]
+        for i, site in enumerate(result.placed.sites)
+    ]
     return Table(columns, rows)
 
 
-def _share(part: int, whole: int) -> str:
+def _spent(result: Checked, name: str, number: int) -> list[str]:
+    """What a site adds to a metric, and its part of what all of them add."""
+    every = result.spent[name]
+    return [METRICS[name].cell(every[number]), _share(every[number], sum(every))]
+
+
+def _share(part: Amount, whole: Amount) -> str:
     return f"{100 * fraction(part, whole):.0f} %"
 
 
 def _cure(result: Checked) -> str:
-    static = [check for check in result.checks if check.metric in MEASURES and check.exit_code == 1]
-    if not static:
+    exceeded = [
+        check for check in result.checks if check.metric in static() and check.exit_code == 1
+    ]
+    if not exceeded:
         return "What a change does to the time has to be measured; drop a site, and check again."
     if result.advice is None:
         return "No single change meets the limits: neither fewer sites nor a larger r will do."
     figures = ", ".join(
-        f"{metric} {SHOWN[metric](figure.value)}"
+        f"{metric} {METRICS[metric].text(figure.value)}"
         for metric, figure in result.advice.figures.items()
     )
     return f"The cheapest change that meets the limits: {result.advice.change} ({figures})."
@@ -217,24 +211,19 @@ def _data(results: Results, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _record(result: Checked, check: Check) -> dict[str, Any]:
+    metric, figure = METRICS[check.metric], check.figure
     return {
         "file": result.name if result.target.file else None,
         "line": check.line,
         "model": result.target.placement.model,
         "metric": check.metric,
-        "unit": UNITS[check.metric],
-        "limit": _number(check.limit),
+        "unit": metric.json_unit,
+        "limit": None if check.limit is None else metric.to_json(check.limit),
         "limit_as_written": check.text,
-        "base": check.figure.base if check.figure else None,
-        "value": check.figure.value if check.figure else None,
-        "headroom": _number(check.headroom),
+        "base": None if figure is None else metric.to_json(figure.base),
+        "value": None if figure is None else metric.to_json(figure.value),
+        "headroom": None if check.headroom is None else metric.to_json(check.headroom),
         "level": check.level,
         "passed": check.passed,
         "note": check.note,
     }
-
-
-def _number(value: Fraction | None) -> int | float | None:
-    if value is None:
-        return None
-    return int(value) if value.denominator == 1 else float(value)

@@ -25,14 +25,14 @@ def _times(measured: Latency) -> Distributions:
     return Distributions(
         title=f"Times of a batch of {measured.batch_size}",
         text=(
-            f"{len(measured.base_ms)} rounds on {measured.device_name}. With attention a batch "
-            f"takes {measured.ratio:.3f} times as long, 95 % interval {low:.3f} to {high:.3f}: "
-            f"{measured.verdict}."
+            f"{len(measured.base_seconds)} rounds on {measured.device_name}. With attention a "
+            f"batch takes {measured.ratio:.3f} times as long, 95 % interval {low:.3f} to "
+            f"{high:.3f}: {measured.verdict}."
         ),
         axis=Axis("milliseconds"),
         samples=[
-            Sample("without", measured.base_ms),
-            Sample("with attention", measured.modified_ms),
+            Sample("without", _milliseconds(measured.base_seconds)),
+            Sample("with attention", _milliseconds(measured.modified_seconds)),
         ],
     )
 
@@ -42,19 +42,27 @@ def _sites(batch_size: int, sites: Mapping[str, float]) -> Bars:
         title=f"What each module takes, batch {batch_size}",
         text="Of each attention module alone, in the order of the network.",
         axis=Axis("milliseconds"),
-        bars=[Bar(name, ms, units.milliseconds(ms)) for name, ms in sites.items()],
+        bars=_bars(sites),
     )
 
 
 def _kinds(estimate: LatencyEstimate) -> Bars:
     profile = estimate.profile
     parts = {
-        **{f"{kind}, the network's own": ms for kind, ms in estimate.base_kinds.items()},
-        **{f"{kind}, added": ms for kind, ms in estimate.added_kinds.items()},
+        **{f"{kind}, the network's own": each for kind, each in estimate.base_kinds.items()},
+        **{f"{kind}, added": each for kind, each in estimate.added_kinds.items()},
     }
     return Bars(
         title=f"Where the time goes, batch {estimate.batch_size}",
         text=f"Estimated for {profile.name}, by kind of kernel.",
         axis=Axis("milliseconds"),
-        bars=[Bar(name, ms, units.milliseconds(ms)) for name, ms in parts.items()],
+        bars=_bars(parts),
     )
+
+
+def _milliseconds(seconds: Sequence[float]) -> list[float]:
+    return [1e3 * each for each in seconds]
+
+
+def _bars(seconds: Mapping[str, float]) -> list[Bar]:
+    return [Bar(name, 1e3 * each, units.duration(each)) for name, each in seconds.items()]

@@ -19,7 +19,7 @@ def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
     blocks: list[Table | str] = [_times(measured), _ratios(measured)]
     if measured[0].sites:
         blocks.append(
-            _sites([(each.batch_size, each.base.median_ms, each.sites) for each in measured])
+            _sites([(each.batch_size, each.base.median_seconds, each.sites) for each in measured])
         )
     blocks += [text for each in measured if (text := _inconclusive(each))]
     blocks += _placed(on)
@@ -52,9 +52,9 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     rows = [
         [
             str(each.batch_size),
-            units.milliseconds(each.base_ms),
-            units.milliseconds(each.modified_ms),
-            f"+{units.milliseconds(each.modified_ms - each.base_ms)}",
+            units.duration(each.base_seconds),
+            units.duration(each.modified_seconds),
+            f"+{units.duration(each.added_seconds)}",
             units.percent(each.ratio - 1),
             units.share(each.launch_fraction),
         ]
@@ -62,7 +62,9 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     ]
     blocks: list[Table | str] = [Table(columns, rows)]
     if per_site:
-        blocks.append(_sites([(each.batch_size, each.base_ms, each.sites) for each in estimates]))
+        blocks.append(
+            _sites([(each.batch_size, each.base_seconds, each.sites) for each in estimates])
+        )
     blocks += [*_placed(on), estimate_error(profile)]
     batches = [_estimated_data(each) for each in estimates]
     data = _data(on, profile.name, batches, is_estimated=True)
@@ -98,12 +100,12 @@ def _times(measured: Sequence[Latency]) -> Table:
 
 
 def _spread_cells(spread: Spread) -> list[str]:
-    middle = f"{units.milliseconds(spread.q25_ms)} - {units.milliseconds(spread.q75_ms)}"
+    middle = f"{units.duration(spread.q25_seconds)} - {units.duration(spread.q75_seconds)}"
     return [
-        units.milliseconds(spread.median_ms),
+        units.duration(spread.median_seconds),
         middle,
-        units.milliseconds(spread.p90_ms),
-        units.milliseconds(spread.p99_ms),
+        units.duration(spread.p90_seconds),
+        units.duration(spread.p99_seconds),
     ]
 
 
@@ -120,7 +122,7 @@ def _ratios(measured: Sequence[Latency]) -> Table:
             str(each.batch_size),
             f"{each.ratio:.3f}",
             "{:.3f} to {:.3f}".format(*each.ratio_ci95),
-            str(len(each.base_ms)),
+            str(len(each.base_seconds)),
             each.verdict,
         ]
         for each in measured
@@ -140,12 +142,12 @@ def _sites(batches: Sequence[tuple[int, float, dict[str, float]]]) -> Table:
         [
             str(batch_size),
             name,
-            units.milliseconds(ms),
-            units.share(fraction(ms, sum(sites.values()))),
-            units.share(fraction(ms, base_ms)),
+            units.duration(seconds),
+            units.share(fraction(seconds, sum(sites.values()))),
+            units.share(fraction(seconds, base_seconds)),
         ]
-        for batch_size, base_ms, sites in batches
-        for name, ms in sites.items()
+        for batch_size, base_seconds, sites in batches
+        for name, seconds in sites.items()
     ]
     return Table(columns, rows)
 
@@ -208,15 +210,15 @@ def _data(
 def _measured_data(measured: Latency) -> dict[str, Any]:
     return {
         "batch_size": measured.batch_size,
-        "base_ms": measured.base.median_ms,
-        "modified_ms": measured.modified.median_ms,
+        "base_ms": 1e3 * measured.base.median_seconds,
+        "modified_ms": 1e3 * measured.modified.median_seconds,
         "ratio": measured.ratio,
         "ratio_ci95": list(measured.ratio_ci95),
         "verdict": measured.verdict,
-        "num_rounds": len(measured.base_ms),
+        "num_rounds": len(measured.base_seconds),
         "seconds": measured.seconds,
-        **{f"base_{name}": value for name, value in asdict(measured.base).items()},
-        **{f"modified_{name}": value for name, value in asdict(measured.modified).items()},
+        **_spread_data("base", measured.base),
+        **_spread_data("modified", measured.modified),
         "base_peak_memory_bytes": measured.base_peak_bytes,
         "modified_peak_memory_bytes": measured.modified_peak_bytes,
         "sites": _sites_data(measured.sites),
@@ -226,14 +228,14 @@ def _measured_data(measured: Latency) -> dict[str, Any]:
 def _estimated_data(found: LatencyEstimate) -> dict[str, Any]:
     return {
         "batch_size": found.batch_size,
-        "base_ms": found.base_ms,
-        "modified_ms": found.modified_ms,
+        "base_ms": 1e3 * found.base_seconds,
+        "modified_ms": 1e3 * found.modified_seconds,
         "ratio": found.ratio,
         # How sure an estimate is, its profile says; a ratio of estimates has no interval.
         "ratio_ci95": None,
         "launch_fraction": found.launch_fraction,
-        "base_ms_by_kind": found.base_kinds,
-        "added_ms_by_kind": found.added_kinds,
+        "base_ms_by_kind": _in_ms(found.base_kinds),
+        "added_ms_by_kind": _in_ms(found.added_kinds),
         "num_base_kernels": found.num_base_kernels,
         "num_added_kernels": found.num_added_kernels,
         "sites": _sites_data(found.sites),
@@ -243,6 +245,15 @@ def _estimated_data(found: LatencyEstimate) -> dict[str, Any]:
 def _sites_data(sites: dict[str, float]) -> list[dict[str, Any]]:
     whole = sum(sites.values())
     return [
-        {"module": name, "latency_ms": ms, "share": fraction(ms, whole)}
-        for name, ms in sites.items()
+        {"module": name, "latency_ms": 1e3 * seconds, "share": fraction(seconds, whole)}
+        for name, seconds in sites.items()
     ]
+
+
+def _spread_data(network: str, spread: Spread) -> dict[str, float]:
+    times = asdict(spread).items()
+    return {f"{network}_{name.replace('_seconds', '_ms')}": 1e3 * value for name, value in times}
+
+
+def _in_ms(kinds: dict[str, float]) -> dict[str, float]:
+    return {kind: 1e3 * seconds for kind, seconds in kinds.items()}

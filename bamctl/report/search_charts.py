@@ -6,7 +6,7 @@ from bamctl.report.charts import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Po
 from bamctl.report.document import Attachment
 from bamctl.report.evidence_charts import differences
 from bamctl.report.network_charts import network_sketch
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.result import Candidate, SearchResult
 
 
@@ -47,19 +47,25 @@ def _costs(objective: str, result: SearchResult) -> Plot:
     return Plot(
         title=f"Accuracy against {objective}",
         text="Every candidate that was trained. A click on one of the front opens its placement.",
-        x=Axis(f"added {objective}"),
+        x=_cost_axis(objective),
         y=Axis("held-out accuracy", is_percent=True),
         series=[each for each in series if each.points],
     )
 
 
+def _cost_axis(objective: str) -> Axis:
+    metric = parse_goal(objective).metric
+    unit = "" if metric.json_key == metric.name else f" in {metric.json_unit}"
+    return Axis(f"added {objective}{unit}")
+
+
 def _point(candidate: Candidate, objective: str) -> Point:
-    cost = candidate.added[objective]
-    shown = parse_figure(objective).text(cost)
+    cost, metric = candidate.added[objective], parse_goal(objective).metric
+    shown = metric.amount(cost)
     label = (
         f"{candidate.name}, trial {candidate.number}\n+{shown}\n{units.share(candidate.accuracy)}"
     )
-    return Point(cost, candidate.accuracy, label, attachment=candidate.name)
+    return Point(metric.to_json(cost), candidate.accuracy, label, attachment=candidate.name)
 
 
 def _volume(result: SearchResult) -> Plot:

@@ -6,11 +6,12 @@ from typing import Any
 
 from bamctl import inputs, units
 from bamctl.hyperparameters import Attention
+from bamctl.metrics import Amount
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.search_charts import placements, search_charts
 from bamctl.report.wording import CONVENTION, SCHEMA, fraction, points, points_interval
 from bamctl.search.costs import Costs
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import Goal, figures_data, parse_goal
 from bamctl.search.result import Candidate, SearchResult
 from bamctl.search.setup import SearchSetup
 from bamctl.sites import Site
@@ -21,23 +22,22 @@ _MOST_IMPORTANT = 8
 
 def plan_report(setup: SearchSetup) -> Report:
     """How many candidates there are, and the cheapest of so many sites, before any training."""
-    figures = [str(figure) for figure in setup.costs.figures]
-    rows = setup.costs.cheapest([parse_figure(each) for each in setup.config.objectives])
-    added = setup.costs.added(rows)
+    costs = setup.costs
+    rows = costs.cheapest([parse_goal(each) for each in setup.config.objectives])
     front = [
-        (setup.space.sites(codes), dict(zip(figures, map(int, own), strict=True)))
-        for codes, own in zip(rows, added, strict=True)
+        (setup.space.sites(codes), costs.amounts(added))
+        for codes, added in zip(rows, costs.added(rows), strict=True)
     ]
     columns = [
         Column("sites", "right"),
         Column("placement"),
-        *(column for name in figures for column in _figure_columns(name)),
+        *(column for goal in costs.goals for column in _figure_columns(goal)),
     ]
     table = Table(
         columns,
-        [[str(len(sites)), summary(sites), *_figures(own, setup)] for sites, own in front],
+        [[str(len(sites)), summary(sites), *_figures(added, setup)] for sites, added in front],
     )
-    counted = _counted(setup.costs)
+    counted = _counted(costs)
     text = (
         f"{counted} The front by cost alone: as many sites as can be had, and the least "
         f"{' and '.join(setup.config.objectives)}."
@@ -54,7 +54,7 @@ def _counted(costs: Costs) -> str:
     total = f"{costs.space.count():,} different networks"
     if not costs.bounds:
         return f"{total}; no budget."
-    limits = " and ".join(f"{each.figure}={each.limit.text}" for each in costs.bounds)
+    limits = " and ".join(f"{each.goal}={each.limit.text}" for each in costs.bounds)
     if costs.within is not None:
         return f"{total}, of which {len(costs.within):,} are within {limits}."
     return f"{total}, too many to try each; candidates over {limits} are never trained."
@@ -84,22 +84,24 @@ def _short(attention: Attention) -> str:
     return " ".join(words)
 
 
-def _figure_columns(name: str) -> list[Column]:
-    titles = {"params": "parameters", "macs": "MACs"}
-    return [Column(titles.get(name, name), "right"), Column("", "right")]
+def _figure_columns(goal: Goal) -> list[Column]:
+    return [Column(goal.title, "right"), Column("", "right")]
 
 
-def _figures(added: dict[str, int], setup: SearchSetup) -> list[str]:
+def _figures(added: dict[Goal, Amount], setup: SearchSetup) -> list[str]:
     cells = []
-    for figure, base in zip(setup.costs.figures, setup.costs.base.tolist(), strict=True):
-        own = added[str(figure)]
-        text = figure.text(own).removesuffix(" parameters").removesuffix("MACs").rstrip()
-        cells += [f"+{text}", units.percent(fraction(own, base))]
+    for goal, base in _base(setup).items():
+        cells += [f"+{goal.metric.cell(added[goal])}", units.percent(fraction(added[goal], base))]
     return cells
 
 
+def _base(setup: SearchSetup) -> dict[Goal, Amount]:
+    """The figures of the unmodified network."""
+    return setup.costs.amounts(setup.costs.base)
+
+
 def _plan_data(
-    setup: SearchSetup, front: Sequence[tuple[tuple[Site, ...], dict[str, int]]]
+    setup: SearchSetup, front: Sequence[tuple[tuple[Site, ...], dict[Goal, Amount]]]
 ) -> dict[str, Any]:
     return {
         **_common_data(setup),
@@ -121,20 +123,17 @@ def _common_data(setup: SearchSetup) -> dict[str, Any]:
         "candidates_within_budget": None if within is None else len(within),
         "budget": config.budget,
         "objectives": config.objectives,
-        "base": dict(zip(map(str, setup.costs.figures), setup.costs.base.tolist(), strict=True)),
+        "base": figures_data(_base(setup)),
         "convention": CONVENTION,
     }
 
 
-_KEYS = {"latency": "latency_ns", "memory": "memory_bytes"}
+def _added_data(added: dict[Goal, Amount]) -> dict[str, Amount]:
+    return {f"added_{key}": value for key, value in figures_data(added).items()}
 
 
-def _added_data(added: dict[str, int]) -> dict[str, int]:
-    data = {}
-    for name, value in added.items():
-        metric, at, device = name.partition("@")
-        data[f"added_{_KEYS.get(metric, metric)}{at}{device}"] = value
-    return data
+def _added(candidate: Candidate) -> dict[Goal, Amount]:
+    return {parse_goal(name): value for name, value in candidate.added.items()}
 
 
 def search_report(result: SearchResult) -> Report:
@@ -162,7 +161,7 @@ def search_report(result: SearchResult) -> Report:
     }
     records = [
         {"trial": each.number, "name": each.name, "accuracy": each.accuracy, "steps": each.steps}
-        | _added_data(each.added)
+        | _added_data(_added(each))
         for each in result.trials
     ]
     return Report(
@@ -193,12 +192,11 @@ def _thinned(values: Sequence[float], most: int = 40) -> list[float]:
 
 
 def _front_table(result: SearchResult) -> Table:
-    figures = [str(figure) for figure in result.setup.costs.figures]
     columns = [
         Column("front"),
         Column("accuracy", "right"),
         Column("", "right"),
-        *(column for name in figures for column in _figure_columns(name)),
+        *(column for goal in result.setup.costs.goals for column in _figure_columns(goal)),
         Column("placement"),
     ]
     rows = [
@@ -206,7 +204,7 @@ def _front_table(result: SearchResult) -> Table:
             each.name,
             units.share(each.accuracy),
             points(each.accuracy - result.baseline.accuracy) if any(each.codes) else "",
-            *_figures(each.added, result.setup),
+            *_figures(_added(each), result.setup),
             summary(result.setup.space.sites(each.codes)),
         ]
         for each in result.front
@@ -270,7 +268,7 @@ def _footnote(result: SearchResult) -> str:
 
 
 def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
-    base = dict(zip(map(str, result.setup.costs.figures), result.setup.costs.base, strict=True))
+    base = {goal.name: value for goal, value in _base(result.setup).items()}
     data = {
         "number": candidate.number,
         "name": candidate.name,
@@ -278,9 +276,9 @@ def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
         "accuracy": candidate.accuracy,
         "delta": candidate.accuracy - result.baseline.accuracy,
         "steps": candidate.steps,
-        **_added_data(candidate.added),
-        "params_overhead": fraction(candidate.added["params"], float(base["params"])),
-        "macs_overhead": fraction(candidate.added["macs"], float(base["macs"])),
+        **_added_data(_added(candidate)),
+        "params_overhead": fraction(candidate.added["params"], base["params"]),
+        "macs_overhead": fraction(candidate.added["macs"], base["macs"]),
     }
     found = result.evidence.get(candidate.name)
     if found is not None:

@@ -11,7 +11,8 @@ from bamctl.hyperparameters import Attention
 from bamctl.latency.profiles import Profile
 from bamctl.tracing import Trace
 
-SCHEMA = 1
+# Of every JSON output. 2: times are in milliseconds everywhere, under keys with `_ms`.
+SCHEMA = 2
 
 CONVENTION = (
     "Figures are for one image. MACs: multiply-adds of convolution, linear, matmul and attention, "

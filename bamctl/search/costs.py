@@ -1,7 +1,8 @@
 """What candidates cost, many at a time: every figure is a sum over the sites."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from math import floor
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from bamctl.budget import Limit
-from bamctl.cost import Cost, site_cost
 from bamctl.errors import InputError
+from bamctl.figures import Priced, Timed, price_sites
+from bamctl.metrics import Amount
+from bamctl.placement import Placement
 from bamctl.search.front import is_front
-from bamctl.search.goals import Figure
+from bamctl.search.goals import Goal
 from bamctl.search.space import Codes, Space
 from bamctl.traced_network import TracedNetwork
 
@@ -23,9 +26,9 @@ _MOST_AT_ONCE = 4 * MOST_ENUMERATED
 
 @dataclass(frozen=True)
 class Bound:
-    """A budget in this network: the figure may not be more than `most`."""
+    """A budget in this network: the figure may not be more than `most`, in its resolution."""
 
-    figure: Figure
+    goal: Goal
     limit: Limit
     most: int
 
@@ -33,10 +36,13 @@ class Bound:
 class Costs:
     """The figures of every candidate of a space, from a table of what each option adds.
 
+    Figures are whole multiples of the resolution of their metric, so that sums are exact: counts,
+    bytes, and the nanoseconds of a batch of one.
+
     Args:
         subject: the network.
         space: the candidates.
-        figures: what is asked for; nanoseconds of a batch of one, bytes, or counts.
+        goals: which figures.
         budgets: limits, each of one of the figures.
 
     Raises:
@@ -47,27 +53,33 @@ class Costs:
         self,
         subject: TracedNetwork,
         space: Space,
-        figures: Sequence[Figure],
-        budgets: Mapping[Figure, Limit],
+        goals: Sequence[Goal],
+        budgets: Mapping[Goal, Limit],
     ) -> None:
         self.space = space
-        self.figures = tuple(dict.fromkeys([*figures, *budgets]))
-        columns = [_column(subject, space, figure) for figure in self.figures]
+        self.goals = tuple(dict.fromkeys([*goals, *budgets]))
+        columns = _columns(subject, space, self.goals)
         self.base = np.array([base for base, _ in columns], dtype=np.int64)
         self._table = _table([added for _, added in columns], space)
-        self.bounds = tuple(
-            Bound(figure, limit, floor(limit.above(int(self.base[self.figures.index(figure)]))))
-            for figure, limit in budgets.items()
-        )
-        most = np.full(len(self.figures), np.iinfo(np.int64).max)
+        self.bounds = tuple(self._bound(goal, limit) for goal, limit in budgets.items())
+        most = np.full(len(self.goals), np.iinfo(np.int64).max)
         for bound in self.bounds:
-            most[self.figures.index(bound.figure)] = bound.most
+            most[self.goals.index(bound.goal)] = bound.most
         self._most_added = most - self.base
+
+    def _bound(self, goal: Goal, limit: Limit) -> Bound:
+        base = int(self.base[self.goals.index(goal)]) * Fraction(goal.metric.resolution)
+        return Bound(goal, limit, floor(limit.above(base) / goal.metric.resolution))
+
+    def amounts(self, figures: np.ndarray) -> dict[Goal, Amount]:
+        """Figures of one candidate, with shape (figures,), in the units of their metrics."""
+        pairs = zip(self.goals, figures.tolist(), strict=True)
+        return {goal: goal.metric.from_steps(steps) for goal, steps in pairs}
 
     def added(self, codes: Codes) -> np.ndarray:
         """What candidates with shape (N, sites) add to each figure, with shape (N, figures)."""
         codes = np.asarray(codes)
-        total = np.zeros((len(codes), len(self.figures)), dtype=np.int64)
+        total = np.zeros((len(codes), len(self.goals)), dtype=np.int64)
         for site, table in enumerate(self._table):
             total += table[codes[:, site]]
         return total
@@ -93,20 +105,20 @@ class Costs:
             return
         least = self.base + added.min(axis=0)
         for bound in self.bounds:
-            column = self.figures.index(bound.figure)
+            column, metric = self.goals.index(bound.goal), bound.goal.metric
             if least[column] > bound.most:
-                told = bound.figure.text(int(least[column]))
+                told = metric.amount(metric.from_steps(int(least[column])))
                 raise InputError(
-                    f"no candidate is within {bound.figure}={bound.limit.text}: the smallest "
+                    f"no candidate is within {bound.goal}={bound.limit.text}: the smallest "
                     f"achievable is {told} ({self._overhead(column, added[:, column].min())})"
                 )
         # Each can be met alone; the candidate that is over by the smallest part.
         over = (added / np.maximum(self._most_added, 1)).max(axis=1)
         nearest = added[over.argmin()]
         figures = ", ".join(
-            f"{figure} {self._overhead(column, nearest[column])}"
-            for column, figure in enumerate(self.figures)
-            if figure in {bound.figure for bound in self.bounds}
+            f"{goal} {self._overhead(column, nearest[column])}"
+            for column, goal in enumerate(self.goals)
+            if goal in {bound.goal for bound in self.bounds}
         )
         raise InputError(f"no candidate is within all budgets together; the nearest has {figures}")
 
@@ -156,14 +168,14 @@ class Costs:
                 rows[mine, site] = rng.choice(codes, size=len(mine))
         return rows
 
-    def cheapest(self, figures: Sequence[Figure]) -> Codes:
+    def cheapest(self, goals: Sequence[Goal]) -> Codes:
         """The front by cost alone: more sites, and less of some figures, within the budgets.
 
         Found site by site, since what is not on the front of some sites is on none of more; the
         bounded figures are among those that decide, until all sites are done.
         """
-        columns = [self.figures.index(each) for each in figures]
-        bounded = [self.figures.index(bound.figure) for bound in self.bounds]
+        columns = [self.goals.index(each) for each in goals]
+        bounded = [self.goals.index(bound.goal) for bound in self.bounds]
         deciding = sorted({*columns, *bounded})
         found = [row for group in self.space.groups() for row in self._cheapest_of(group, deciding)]
         return self._front(np.unique(np.array(found), axis=0), columns)
@@ -192,36 +204,37 @@ def _with_each(rows: Codes, site: int, codes: Sequence[int]) -> Codes:
     return longer
 
 
-def _column(subject: TracedNetwork, space: Space, figure: Figure) -> tuple[int, Iterator[int]]:
-    """A figure of the bare network, and what each option of each place adds, in their order."""
-    if figure.device is not None:
-        return _latency(subject, space, figure.device)
-    base = {
-        "params": lambda: subject.trace.params,
-        "macs": lambda: subject.trace.macs[""],
-        "memory": lambda: subject.memory_bytes,
-    }[figure.metric]()
-    costs = (site_cost(site, subject) for place in space.places for site in place.options)
-    return base, (_of(cost, figure) for cost in costs)
+def _columns(
+    subject: TracedNetwork, space: Space, goals: Sequence[Goal]
+) -> list[tuple[int, Iterator[int]]]:
+    """Each figure of the bare network, and what each option of each place adds, in their order."""
+    bare = price_sites(subject, Placement(), ())
+    sites = [site for place in space.places for site in place.options]
+    options = [price_sites(subject, Placement(), (site,)) for site in sites]
+    return [_column(goal, bare, options) for goal in goals]
 
 
-def _of(cost: Cost, figure: Figure) -> int:
-    fields: dict[Any, int] = {
-        "params": cost.params,
-        "macs": cost.macs,
-        "memory": cost.memory_bytes,
-    }
-    return fields[figure.metric]
+def _column(goal: Goal, bare: Priced, options: Iterable[Priced]) -> tuple[int, Iterator[int]]:
+    metric = goal.metric
+    if goal.device is not None:
+        timed = _timer(bare.subject, goal.device)
+        bare, options = timed(bare), map(timed, options)
+    base = metric.in_steps(metric.base(bare))
+    return base, (metric.in_steps(metric.added(option)) for option in options)
 
 
-def _latency(subject: TracedNetwork, space: Space, device: str) -> tuple[int, Iterator[int]]:
+def _timer(subject: TracedNetwork, device: str) -> Callable[[Priced], Priced]:
+    """What estimates the times of a placement on the device of a profile."""
     from bamctl.latency.placed import Estimator
     from bamctl.latency.profiles import find
 
     estimator = Estimator(subject.network, subject.trace, find(device))
-    sites = (site for place in space.places for site in place.options)
-    added = (sum(estimator.estimate([site]).sites.values()) for site in sites)
-    return round(1e6 * estimator.estimate([]).base_ms), (round(1e6 * ms) for ms in added)
+
+    def timed(priced: Priced) -> Priced:
+        found = estimator.estimate(priced.placed.sites)
+        return replace(priced, times=Timed(found.base_seconds, found.added_seconds))
+
+    return timed
 
 
 def _table(columns: Sequence[Iterator[int]], space: Space) -> list[np.ndarray]:

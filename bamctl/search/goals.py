@@ -1,58 +1,69 @@
-"""The figures that a search makes small or keeps within a budget, as people write them."""
+"""The goals of a search, as people write them: metrics to make small or to keep within a budget."""
 
 from dataclasses import dataclass
-from typing import get_args
 
-from bamctl import units
-from bamctl.budget import Limit, Metric, parse_limit
+from bamctl.budget import Limit, parse_limit
 from bamctl.errors import InputError, did_you_mean
+from bamctl.metrics import METRICS, Amount, Metric, searchable
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of a network: a metric, and of latency the device that it is estimated for."""
+class Goal:
+    """A metric to make small or to keep within a budget, and the device that it is estimated for.
 
-    metric: Metric
+    `name` is a key of `METRICS`; `device` is None for a metric that needs none.
+    """
+
+    name: str
     device: str | None = None
 
+    @property
+    def metric(self) -> Metric:
+        """The metric."""
+        return METRICS[self.name]
+
+    @property
+    def _suffix(self) -> str:
+        return f"@{self.device}" if self.device else ""
+
+    @property
+    def title(self) -> str:
+        """The heading of a column of such figures."""
+        return f"{self.metric.title}{self._suffix}"
+
+    @property
+    def json_key(self) -> str:
+        """The key of such a figure in JSON."""
+        return f"{self.metric.json_key}{self._suffix}"
+
     def __str__(self) -> str:
-        return f"{self.metric}@{self.device}" if self.device else self.metric
-
-    def text(self, value: int) -> str:
-        """A value of it as people read it."""
-        return _TEXTS[self.metric](value)
+        return f"{self.name}{self._suffix}"
 
 
-_TEXTS = {
-    "params": lambda value: f"{units.count(value)} parameters",
-    "macs": units.macs,
-    "memory": units.size,
-    "latency": units.duration,
-}
-FIGURES = ("params", "macs", "memory", "latency@DEVICE")
-
-
-def parse_figure(text: str) -> Figure:
-    """Read a figure such as `params` or `latency@rtx3090`.
+def parse_goal(text: str) -> Goal:
+    """Read a goal such as `params` or `latency@rtx3090`.
 
     Raises:
         InputError: there is no such figure, or none that is known before training.
 
-    >>> parse_figure("latency@rtx3090")
-    Figure(metric='latency', device='rtx3090')
+    >>> parse_goal("latency@rtx3090")
+    Goal(name='latency', device='rtx3090')
     """
-    metric, at, device = text.strip().partition("@")
-    if metric in _TEXTS and bool(device) == (metric == "latency") == bool(at):
-        return Figure(metric, device or None)  # type: ignore[arg-type]
-    if metric == "latency":
-        raise InputError("latency is that of a device; write it like latency@rtx3090")
-    if metric in get_args(Metric):
-        raise InputError(f"{text!r} cannot be searched by; the figures are {', '.join(FIGURES)}")
-    near = did_you_mean(metric, _TEXTS) or f"; the figures are {', '.join(FIGURES)}"
-    raise InputError(f"there is no figure {text!r}{near}")
+    name, at, device = text.strip().partition("@")
+    metric = searchable().get(name)
+    if metric and bool(device) == metric.needs_device == bool(at):
+        return Goal(name, device or None)
+    if metric and metric.needs_device:
+        raise InputError(f"{name} is that of a device; write it like {name}@rtx3090")
+    known = f"the figures are {', '.join(each.goal for each in searchable().values())}"
+    if name in METRICS:
+        raise InputError(f"{text!r} cannot be searched by; {known}")
+    raise InputError(
+        f"there is no figure {text!r}{did_you_mean(name, searchable()) or f'; {known}'}"
+    )
 
 
-def parse_budget(text: str) -> tuple[Figure, Limit]:
+def parse_budget(text: str) -> tuple[Goal, Limit]:
     """Read a budget such as `params=+2%`, `macs=2 GMACs` or `latency@rtx3090=+10%`.
 
     Raises:
@@ -61,5 +72,10 @@ def parse_budget(text: str) -> tuple[Figure, Limit]:
     name, equals, limit = text.partition("=")
     if not equals:
         raise InputError(f"{text!r} is no budget; write it like params=+2%")
-    figure = parse_figure(name)
-    return figure, parse_limit(figure.metric, limit.strip())
+    goal = parse_goal(name)
+    return goal, parse_limit(goal.name, limit.strip())
+
+
+def figures_data(figures: dict[Goal, Amount]) -> dict[str, Amount]:
+    """Figures as JSON has them: units in the keys, times in milliseconds."""
+    return {goal.json_key: goal.metric.to_json(value) for goal, value in figures.items()}

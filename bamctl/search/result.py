@@ -12,13 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bamctl.evidence import Evidence
 from bamctl.files import make_folder, short_name
+from bamctl.metrics import Amount
 from bamctl.placement import Placement
 from bamctl.search.config import SearchConfig
 from bamctl.search.front import hypervolume, is_front
-from bamctl.search.goals import parse_figure
-from bamctl.search.sampler import candidate
+from bamctl.search.goals import parse_goal
 from bamctl.search.setup import SearchSetup
-from bamctl.search.study import RACES, REASON, Study
+from bamctl.search.study import Study
+from bamctl.search.trials import RACES, REASON, candidate
 from bamctl.training.arms import BASELINE
 
 _TREES_SEED = 0
@@ -38,7 +39,7 @@ class Candidate:
     placement: Placement | None
     accuracy: float
     steps: int
-    added: dict[str, int]
+    added: dict[str, Amount]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _candidate(trial: FrozenTrial, setup: SearchSetup) -> Candidate:
         placement=_placement(codes, setup) if any(codes) else None,
         accuracy=trial.values[0],
         steps=trial.user_attrs["steps"],
-        added={str(f): int(v) for f, v in zip(setup.costs.figures, added, strict=True)},
+        added={str(goal): value for goal, value in setup.costs.amounts(added).items()},
     )
 
 
@@ -151,9 +152,9 @@ def _placement(codes: tuple[int, ...], setup: SearchSetup) -> Placement:
     """A candidate with its network and its budgets, as a file for the other commands."""
     budget: dict[str, Any] = {}
     for name, limit in setup.config.budget.items():
-        figure = parse_figure(name)
-        device = {"max": limit, "device": figure.device}
-        budget.setdefault(figure.metric, limit if figure.device is None else device)
+        goal = parse_goal(name)
+        device = {"max": limit, "device": goal.device}
+        budget.setdefault(goal.name, limit if goal.device is None else device)
     own = setup.space.placement(codes).with_network(setup.config.training)
     return own.with_overrides(Placement.from_options({"budget": budget})) if budget else own
 

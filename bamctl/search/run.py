@@ -12,7 +12,8 @@ from bamctl.search.config import SearchConfig
 from bamctl.search.engines import ACCIDENT, MOST_ACCIDENTS, Engine, Job, Outcome
 from bamctl.search.halving import goes_on
 from bamctl.search.space import Space
-from bamctl.search.study import Asked, Study
+from bamctl.search.study import Study
+from bamctl.search.trials import Asked
 
 _LOOK_SECONDS = 1.0
 

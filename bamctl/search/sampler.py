@@ -12,7 +12,8 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import FrozenTrial, TrialState
 
 from bamctl.search.costs import Costs
-from bamctl.search.space import Codes, Space
+from bamctl.search.space import Codes
+from bamctl.search.trials import CODES, candidate
 
 Sampler = Literal["nsga2", "tpe", "random"]
 
@@ -21,18 +22,6 @@ _MUTATIONS = 40
 _DRAWN = 10_000
 _DRAWS = 20
 _SLICE = 100
-
-
-# The attribute of a trial that was asked for by its codes.
-QUEUED = "codes"
-
-
-def candidate(trial: FrozenTrial, space: Space) -> tuple[int, ...] | None:
-    """The candidate of a trial; None of one that ended before it had all its parameters."""
-    if QUEUED in trial.user_attrs:
-        return tuple(trial.user_attrs[QUEUED])
-    is_whole = all(name in trial.params for name in space.parameters)
-    return space.decode(trial.params) if is_whole else None
 
 
 def _nsga2(seed: int) -> BaseSampler:
@@ -83,7 +72,7 @@ class Proposals(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of a candidate: a new one, unless there is none left."""
-        if QUEUED in trial.user_attrs:
+        if CODES in trial.user_attrs:
             return {}
         seen = self._seen(study, trial)
         if self._is_even:

@@ -6,7 +6,7 @@ from bamctl.budget import parse_limit
 from bamctl.data import Data
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.space import Space
 from bamctl.traced_network import TracedNetwork
 from bamctl.training.arms import check_classifies
@@ -35,15 +35,15 @@ def set_up(config: SearchConfig, data: Data | None = None) -> SearchSetup:
             the budgets.
     """
     training = config.training
-    figures = [parse_figure(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
-    budgets = {parse_figure(name): limit for name, limit in config.budget.items()}
-    limits = {figure: parse_limit(figure.metric, text) for figure, text in budgets.items()}
+    goals = [parse_goal(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
+    budgets = {parse_goal(name): limit for name, limit in config.budget.items()}
+    limits = {goal: parse_limit(goal.name, text) for goal, text in budgets.items()}
     data = data or load_data(training, training.data, device=training.device)
     training = check_data(training, data)
     subject = TracedNetwork.load(training)
     check_classifies(training, subject.trace)
     space = Space(config.space, subject.trunk)
-    costs = Costs(subject, space, figures, limits)
+    costs = Costs(subject, space, goals, limits)
     costs.check_feasible()
     return SearchSetup(
         config.model_copy(update={"training": training}), data, subject, space, costs

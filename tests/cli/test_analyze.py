@@ -27,7 +27,7 @@ def test_the_first_screen(bamctl: object) -> None:
 
 def test_json_contract(bamctl: object) -> None:
     found = json.loads(bamctl("analyze", "resnet50", "--format", "json").stdout)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert found["model"] == "resnet50"
     assert found["input_shape"] == [1, 3, 224, 224]
     assert found["params"] == 25_557_032

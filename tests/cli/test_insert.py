@@ -35,7 +35,7 @@ def test_before_and_after(script: object) -> None:
 def test_json_contract(bamctl: object) -> None:
     options = ["--where", "layer1", "--where", "layer2", *SMALL, "--format", "json"]
     found = json.loads(bamctl("insert", "resnet18", *options).stdout)
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     assert found["modules"] == ["layer1", "layer2"]
     assert found["params"] == sum(p.numel() for p in network().parameters())
     assert found["added_params"] == sum(site["added_params"] for site in found["sites"])

@@ -20,7 +20,7 @@ def test_measured_json(bamctl: object) -> None:
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")
     found = json.loads(result.stdout)
-    assert (found["schema"], found["model"], found["estimated"]) == (1, "resnet18", False)
+    assert (found["schema"], found["model"], found["estimated"]) == (2, "resnet18", False)
     assert found["modules"] == ["layer1", "layer2", "layer3"]
     assert (found["device"], found["threads"]) == ("cpu", 1)
     assert found["device_name"]
@@ -70,7 +70,7 @@ def test_estimated_json(bamctl: object) -> None:
     assert (found["estimated"], found["device"], found["ratio_ci95"]) == (True, "rtx3090", None)
     assert found["profile"] == find("rtx3090").model_dump(mode="json", by_alias=True)
     small, large = found["batches"]
-    assert small["ratio"] == small["modified_ms"] / small["base_ms"]
+    assert small["ratio"] == pytest.approx(small["modified_ms"] / small["base_ms"], rel=1e-12)
     assert large["base_ms"] > small["base_ms"]
     assert small["launch_fraction"] > large["launch_fraction"]
     assert [site["module"] for site in large["sites"]] == ["layer1", "layer2", "layer3"]

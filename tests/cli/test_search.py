@@ -34,7 +34,7 @@ def test_a_whole_search(search: object, tmp_path: Path) -> None:
     assert "different networks" in found.stderr
     assert "optuna-dashboard sqlite:///" in found.stderr
     data = json.loads(found.stdout)
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert len(data["trials"]) == 5
     assert [trial["name"] for trial in data["trials"][:3]] == ["baseline", "bottleneck", "block"]
     limit = 0.2 * data["base"]["params"]

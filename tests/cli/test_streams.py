@@ -24,6 +24,6 @@ QUICK = ["--steps", "2", "--batch-size", "32"]
 def test_what_a_network_prints_is_no_result(bamctl: object, arguments: list[str]) -> None:
     found = bamctl(*arguments, "--format", "json", env=ENVIRONMENT)
     assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["schema"] == 1
+    assert json.loads(found.stdout)["schema"] == 2
     for word in ("printed", "written", "echoed"):
         assert word in found.stderr

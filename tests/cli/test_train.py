@@ -73,7 +73,7 @@ def test_json_contract(train: object, tmp_path: Path) -> None:
     found = train(TINY, *QUICK, "--out", "run", "--format", "json")
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert [arm["name"] for arm in data["arms"]] == ["baseline", "bottleneck"]
     for arm in data["arms"]:
         assert len(arm["accuracy"]) == 2

@@ -37,7 +37,7 @@ def rates() -> list[tuple[str, float]]:
         given = read((3, SIDE, SIDE))
         network = models.build(name, inputs=given, initialize=False)
         estimator = Estimator(network, trace(network, given), find("rtx4090"))
-        found.append((name, BATCH / estimator.estimate((), BATCH).base_ms * 1e3))
+        found.append((name, BATCH / estimator.estimate((), BATCH).base_seconds))
     return found
 
 
@@ -96,7 +96,7 @@ def test_this_machine_is_measured() -> None:
     assert [(each.model, each.batch_size) for each in found.held_out] == [
         (name, size) for name in networks for size in (1, 2)
     ]
-    assert all(each.measured_ms > 0 for each in found.fitted)
+    assert all(each.measured_seconds > 0 for each in found.fitted)
 
 
 @pytest.mark.parametrize(

@@ -97,19 +97,21 @@ def test_what_attention_adds(priced: object, device: str) -> None:
     subject, sites = priced.subject, priced.placed.sites
     estimator = Estimator(subject.network, subject.trace, find(device))
 
-    few = [estimator.estimate(sites[:count], 64).modified_ms for count in range(4)]
+    few = [estimator.estimate(sites[:count], 64).modified_seconds for count in range(4)]
     assert np.all(np.diff(few) > 0), "more sites cost more"
 
     large = estimator.estimate(sites, 64)
     assert np.all(np.diff(list(large.sites.values())) < 0), "later sites cost less"
-    assert few[3] == large.modified_ms
-    assert sum(large.added_kinds.values()) == pytest.approx(large.modified_ms - large.base_ms)
-    assert sum(large.base_kinds.values()) == pytest.approx(large.base_ms)
+    assert few[3] == large.modified_seconds
+    assert sum(large.added_kinds.values()) == pytest.approx(
+        large.modified_seconds - large.base_seconds
+    )
+    assert sum(large.base_kinds.values()) == pytest.approx(large.base_seconds)
 
     batches = [estimator.estimate(sites, size) for size in (1, 2, 8, 64, 512)]
-    added = [each.modified_ms - each.base_ms for each in batches]
+    added = [each.modified_seconds - each.base_seconds for each in batches]
     assert np.all(np.diff(added) >= 0), "a bigger batch costs no less"
-    assert np.all(np.diff([each.base_ms for each in batches]) > 0)
+    assert np.all(np.diff([each.base_seconds for each in batches]) > 0)
 
     shares = [each.launch_fraction for each in batches]
     assert shares[0] > 0.9, "launches dominate at batch 1"
@@ -145,7 +147,7 @@ def test_networks_that_were_not_in_the_fit() -> None:
         network = models.build(name, inputs=given, initialize=False)
         found = Estimator(network, trace(network, given), find("rtx4090")).estimate((), 512)
         published.append(512e3 / rate)
-        estimated.append(found.base_ms)
+        estimated.append(found.base_seconds)
     errors = np.abs(np.array(estimated) / published - 1)
     assert errors.mean() < 0.08
     assert errors.max() < 0.2

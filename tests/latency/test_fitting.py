@@ -91,10 +91,10 @@ def test_one_family_cannot_be_held_out() -> None:
 def test_a_summary_by_hand() -> None:
     found = summarize(
         [
-            Error("a", "x", 1, measured_ms=10, estimated_ms=11),
-            Error("b", "x", 1, measured_ms=20, estimated_ms=18),
+            Error("a", "x", 1, measured_seconds=10, estimated_seconds=11),
+            Error("b", "x", 1, measured_seconds=20, estimated_seconds=18),
             # For an image this one is the fastest, though its batch is the slowest.
-            Error("c", "y", 100, measured_ms=100, estimated_ms=130),
+            Error("c", "y", 100, measured_seconds=100, estimated_seconds=130),
         ]
     )
     assert found.mean_error == pytest.approx((0.1 + 0.1 + 0.3) / 3, abs=1e-4)

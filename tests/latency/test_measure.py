@@ -38,8 +38,8 @@ def times(base: object, modified: object, seconds: float = 10.0) -> Latency:
         batch_size=1,
         threads=1,
         seconds=seconds,
-        base_ms=tuple(base),
-        modified_ms=tuple(modified),
+        base_seconds=tuple(base),
+        modified_seconds=tuple(modified),
     )
 
 
@@ -50,7 +50,7 @@ def test_twice_the_work_takes_twice_as_long() -> None:
     assert 1.4 < found.ratio < 2.8
     assert 1.1 < low <= found.ratio <= high
     assert found.verdict == "slower"
-    assert len(found.base_ms) == len(found.modified_ms) >= 20
+    assert len(found.base_seconds) == len(found.modified_seconds) >= 20
     assert (found.setup.device, found.batch_size, found.threads) == ("cpu", 1, 1)
     assert found.device_name
     assert found.versions["torch"] == torch.__version__
@@ -83,8 +83,8 @@ def test_outliers_do_not_carry_the_ratio() -> None:
 def test_the_spread_is_that_of_the_times() -> None:
     """101 times of 0 to 100 ms: each percentile is its own number."""
     spread = times(range(1, 102), range(1, 102)).base
-    assert (spread.q25_ms, spread.median_ms, spread.q75_ms) == (26, 51, 76)
-    assert (spread.p90_ms, spread.p99_ms) == (91, 100)
+    assert (spread.q25_seconds, spread.median_seconds, spread.q75_seconds) == (26, 51, 76)
+    assert (spread.p90_seconds, spread.p99_seconds) == (91, 100)
 
 
 @pytest.mark.parametrize(

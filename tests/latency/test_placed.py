@@ -65,7 +65,7 @@ def test_an_estimate_is_that_of_the_modified_network(network: torch.nn.Module) -
     modified = with_sites(network, sites)
     whole = Estimator(modified, trace(modified, GIVEN), profile).estimate((), 16)
     assert whole.num_base_kernels == parts.num_base_kernels + parts.num_added_kernels
-    assert whole.base_ms == pytest.approx(parts.modified_ms, rel=1e-9)
+    assert whole.base_seconds == pytest.approx(parts.modified_seconds, rel=1e-9)
 
 
 def test_what_is_added_is_estimated_or_measured() -> None:
@@ -77,5 +77,5 @@ def test_what_is_added_is_estimated_or_measured() -> None:
     assert estimated.sites == Estimator(network, traced, find("rtx4090")).estimate(sites, 8).sites
     measured = measured_added(network, GIVEN, sites, Setup(), 2)
     assert (measured.profile, measured.device, measured.batch_size) == (None, "cpu", 2)
-    assert measured.base_ms > 0
+    assert measured.base_seconds > 0
     assert list(measured.sites) == list(estimated.sites)

@@ -17,7 +17,7 @@ from bamctl.search.choices import Choices
 from bamctl.search.config import SearchConfig
 from bamctl.search.costs import Costs
 from bamctl.search.engines import Job, Outcome
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.space import Space
 from bamctl.search.storage import open_storage
 from bamctl.search.study import Study
@@ -95,12 +95,9 @@ class Searched:
         given = {"trials": 12, "space": self.choices, "budget": self.budget, **self.changes}
         self.config = SearchConfig(training=training, **given)
         self.space = Space(self.choices, subject().trunk)
-        limits = {
-            parse_figure(name): parse_limit(parse_figure(name).metric, text)
-            for name, text in self.budget.items()
-        }
-        figures = [parse_figure(name) for name in self.config.objectives]
-        self.costs = Costs(subject(), self.space, figures, limits)
+        limits = {parse_goal(name): parse_limit(name, text) for name, text in self.budget.items()}
+        goals = [parse_goal(name) for name in self.config.objectives]
+        self.costs = Costs(subject(), self.space, goals, limits)
 
     def study(self, url: str, *, alone: bool = True) -> Study:
         return Study(self.config, self.costs, open_storage(url), alone=alone)

@@ -12,7 +12,7 @@ from bamctl.network_spec import NetworkSpec
 from bamctl.search.choices import Choices
 from bamctl.search.costs import Costs
 from bamctl.search.front import is_front
-from bamctl.search.goals import parse_figure
+from bamctl.search.goals import parse_goal
 from bamctl.search.space import Space
 from bamctl.surgery import insert_sites
 from bamctl.traced_network import TracedNetwork
@@ -30,7 +30,7 @@ WIDE = Choices(
 
 def test_costs_are_those_of_a_retrace() -> None:
     space = Space(WIDE, subject().trunk)
-    costs = Costs(subject(), space, [parse_figure("params"), parse_figure("macs")], {})
+    costs = Costs(subject(), space, [parse_goal("params"), parse_goal("macs")], {})
     rows = costs.draw(12, np.random.default_rng(0))
     for codes, (params, macs) in zip(rows, costs.added(rows), strict=True):
         network = copy.deepcopy(subject().network)
@@ -42,15 +42,17 @@ def test_costs_are_those_of_a_retrace() -> None:
 
 
 def test_latency_is_the_estimator_s() -> None:
-    figure = parse_figure("latency@rtx3090")
+    goal = parse_goal("latency@rtx3090")
     space = Space(SMALL, subject().trunk)
-    costs = Costs(subject(), space, [figure], {})
+    costs = Costs(subject(), space, [goal], {})
     estimator = Estimator(subject().network, subject().trace, find("rtx3090"))
     rows = costs.draw(10, np.random.default_rng(0))
     for codes, (nanoseconds,) in zip(rows, costs.added(rows), strict=True):
         found = estimator.estimate(space.sites(codes))
-        assert nanoseconds == pytest.approx(1e6 * (found.modified_ms - found.base_ms), abs=6)
-    assert costs.base[0] == round(1e6 * estimator.estimate([]).base_ms)
+        seconds = found.modified_seconds - found.base_seconds
+        assert nanoseconds == pytest.approx(1e9 * seconds, abs=6)
+        assert costs.amounts(np.array([nanoseconds]))[goal] == pytest.approx(seconds, abs=6e-9)
+    assert costs.base[0] == round(1e9 * estimator.estimate([]).base_seconds)
 
 
 def test_enumeration_is_every_candidate_within_the_budgets() -> None:
@@ -70,7 +72,7 @@ def test_a_large_space_is_not_written_out() -> None:
         NetworkSpec(model="resnet50", num_classes=10, input=read("3x64x64"))
     )
     space = Space(Choices(per_site=True), network.trunk)
-    costs = Costs(network, space, [parse_figure("params")], {})
+    costs = Costs(network, space, [parse_goal("params")], {})
     assert space.count() > 10**20
     assert costs.within is None
 
@@ -78,15 +80,15 @@ def test_a_large_space_is_not_written_out() -> None:
 def test_the_front_by_cost_is_that_of_all_candidates() -> None:
     searched = Searched(budget={"params": "+15 %"}, changes={"objectives": ["params", "macs"]})
     costs = searched.costs
-    figures = [parse_figure("params"), parse_figure("macs")]
+    goals = [parse_goal("params"), parse_goal("macs")]
 
     def values(rows: np.ndarray) -> np.ndarray:
-        columns = [costs.figures.index(each) for each in figures]
+        columns = [costs.goals.index(each) for each in goals]
         return np.column_stack([-(rows > 0).sum(axis=1), costs.added(rows)[:, columns]])
 
     every = values(costs.within)
     expected = {tuple(row) for row in every[is_front(every)].tolist()}
-    assert {tuple(row) for row in values(costs.cheapest(figures)).tolist()} == expected
+    assert {tuple(row) for row in values(costs.cheapest(goals)).tolist()} == expected
 
 
 @pytest.mark.parametrize(
@@ -104,11 +106,11 @@ def test_an_infeasible_budget_names_the_smallest_figure(budget: dict[str, str], 
     costs = Searched(budget=budget).costs
     with pytest.raises(InputError, match=words.replace("+", r"\+")) as told:
         costs.check_feasible()
-    figure = costs.figures[-1]
-    column = costs.figures.index(figure)
+    goal = costs.goals[-1]
+    column = costs.goals.index(goal)
     grid = np.indices((5,) * 6).reshape(6, -1).T[1:]
     least = int(costs.added(grid)[:, column].min() + costs.base[column])
-    assert figure.text(least) in str(told.value)
+    assert goal.metric.amount(least) in str(told.value)
 
 
 def test_budgets_that_can_only_be_met_one_at_a_time_are_infeasible() -> None:

@@ -1,14 +1,16 @@
+from fractions import Fraction
+
 import pytest
 
 from bamctl.errors import InputError
-from bamctl.search.goals import Figure, parse_budget, parse_figure
+from bamctl.search.goals import Goal, parse_budget, parse_goal
 
 
 def test_budgets_are_read() -> None:
-    figure, limit = parse_budget("params=+2%")
-    assert (figure, limit.above(100)) == (Figure("params"), 102)
-    figure, limit = parse_budget("latency@rtx3090=3 ms")
-    assert (str(figure), limit.above(0)) == ("latency@rtx3090", 3_000_000)
+    goal, limit = parse_budget("params=+2%")
+    assert (goal, limit.above(100)) == (Goal("params"), 102)
+    goal, limit = parse_budget("latency@rtx3090=3 ms")
+    assert (str(goal), limit.above(0)) == ("latency@rtx3090", Fraction(3, 1000))
 
 
 @pytest.mark.parametrize(
@@ -29,4 +31,4 @@ def test_what_is_no_budget_is_refused(text: str, words: str) -> None:
 
 def test_a_figure_is_written_as_it_is_read() -> None:
     for text in ("params", "macs", "memory", "latency@a100"):
-        assert str(parse_figure(text)) == text
+        assert str(parse_goal(text)) == text

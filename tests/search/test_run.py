@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 
 from bamctl.search.engines import Engine, LocalEngine
 from bamctl.search.run import Search
-from bamctl.search.sampler import candidate
 from bamctl.search.study import Study
+from bamctl.search.trials import candidate
 from tests.conftest import REPOSITORY
 from tests.search.table import Quiet, Searched, Table
 

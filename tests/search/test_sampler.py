@@ -9,7 +9,8 @@ import pytest
 from bamctl.search.choices import Choices
 from bamctl.search.engines import Job
 from bamctl.search.front import hypervolume, is_front
-from bamctl.search.sampler import QUEUED, Proposals
+from bamctl.search.sampler import Proposals
+from bamctl.search.trials import CODES
 from tests.search.table import Searched, accuracy
 
 SEEDS = range(20)
@@ -33,7 +34,7 @@ def _codes(searched: Searched, kind: str, seed: int, study: optuna.Study) -> tup
     number = len(study.get_trials(deepcopy=False))
     study.sampler = Proposals(kind, searched.costs, 100_000 * seed + number)
     trial = study.ask()
-    queued = trial.user_attrs.get(QUEUED)
+    queued = trial.user_attrs.get(CODES)
     for name in space.parameters if queued is None else space.encode(queued):
         trial.suggest_categorical(name, space.choices[name])
     codes = space.decode(trial.params)
@@ -45,7 +46,7 @@ def _codes(searched: Searched, kind: str, seed: int, study: optuna.Study) -> tup
 def _study(searched: Searched) -> optuna.Study:
     study = optuna.create_study(directions=["maximize", "minimize"])
     for codes in searched.space.references.values():
-        study.enqueue_trial(searched.space.encode(codes), user_attrs={QUEUED: list(codes)})
+        study.enqueue_trial(searched.space.encode(codes), user_attrs={CODES: list(codes)})
     return study
 
 

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,10 @@ from optuna.trial import TrialState
 
 from bamctl.errors import InputError
 from bamctl.search.engines import Job
-from bamctl.search.sampler import candidate
-from bamctl.search.study import REASON, Asked, Study
+from bamctl.search.sampler import _MUTATIONS
+from bamctl.search.space import Space
+from bamctl.search.study import Study
+from bamctl.search.trials import CODES, REASON, Asked, candidate
 from tests.search.table import Searched, accuracy
 
 
@@ -131,3 +134,44 @@ def test_a_configuration_that_was_changed_is_not_gone_on_with(tmp_path: Path) ->
         searched.study(f"sqlite:///{tmp_path}/s.db")
     with pytest.raises(InputError, match=r"recipe\.lr is 0\.1 there.*another with --study"):
         searched.study(f"sqlite:///{tmp_path}/s.db", alone=False)
+
+
+def test_asking_decodes_no_trial_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many trials there are: each keeps its codes."""
+    searched = Searched(changes={"trials": 40})
+    study = searched.study(f"sqlite:///{tmp_path}/study.db")
+    decoded: list[int] = []
+    decode = Space.decode
+
+    def counted(space: Space, params: dict[str, object]) -> tuple[int, ...]:
+        decoded[-1] += 1
+        return decode(space, params)
+
+    monkeypatch.setattr(Space, "decode", counted)
+    for _ in range(40):
+        decoded.append(0)
+        asked = study.next()
+        assert asked is not None
+        _finish(searched, study, asked)
+    # One proposal and what it was mended to, whatever was asked before.
+    assert len(study.trials()) == 40
+    assert max(decoded[20:]) <= 2 + _MUTATIONS
+    assert sum(decoded[20:]) < 20 * 20
+    assert all(CODES in trial.user_attrs for trial in study.trials())
+
+
+def test_a_study_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    """Its trials have codes only where they were queued; others are read from their parameters."""
+    searched = Searched(changes={"trials": 12})
+    url = f"sqlite:///{tmp_path}/study.db"
+    ended = _run(searched, searched.study(url), 8)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        queued = len(searched.space.references)
+        trials = f"(SELECT trial_id FROM trials WHERE number >= {queued})"
+        where = f"WHERE key = '{CODES}' AND trial_id IN {trials}"
+        assert database.execute(f"DELETE FROM trial_user_attributes {where}").rowcount == 8 - queued
+    study = searched.study(url)
+    later = _run(searched, study)
+    assert len(later) == 4
+    assert set(_complete(searched, study)) == {*ended, *later}
+    assert len({*ended, *later}) == 12
