@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import models, official
-from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.inputs import InputsLike
+from bamctl.inserted import HOLDER
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
 from bamctl.sites import named, resolve

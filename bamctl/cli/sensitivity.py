@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from typing import Annotated
 
 from bamctl.cli.options import (
-    AttentionOptions,
     NetworkOptions,
     OutputOptions,
     flag,
@@ -13,6 +12,7 @@ from bamctl.cli.options import (
     option,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
 from bamctl.errors import InputError
 

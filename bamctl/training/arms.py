@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bamctl import checkpoints, models, widening
+from bamctl.attention import extra_block
+from bamctl.attention.kinds import attention
 from bamctl.cost import Cost, PlacementCost, placement_cost
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
 from bamctl.sites import Site, named, resolve
 from bamctl.surgery import insert_sites
@@ -23,8 +23,6 @@ from bamctl.tracing import Trace, trace
 from bamctl.training.config import TrainingConfig
 from bamctl.training.state import checksum
 from bamctl.trunk import find_trunk
-
-Kind = Literal["baseline", "placement", "extra-block", "wider"]
 
 BASELINE = "baseline"
 
@@ -39,7 +37,7 @@ class Arm:
     """
 
     name: str
-    kind: Kind
+    kind: str
     change: Callable[[nn.Module], None]
     added: Cost
     placement: Placement | None = None
@@ -173,15 +171,17 @@ def _extra_block(
     name: str, added: Cost, placement: Placement, network: nn.Module, traced: Trace
 ) -> Arm:
     """One more of the network's own blocks at each site, as in the paper's table 1."""
-    attention = Attention(module="extra-block", init=placement.attention.init)
-    other = placement.model_copy(update={"attention": attention, "insertions": {}})
+    block = attention(module=extra_block.NAME, init=placement.attention.init)
+    other = placement.model_copy(update={"attention": block, "insertions": {}})
     if placement.where is None:
         other = other.model_copy(update={"where": list(placement.patterns())})
     trunk = find_trunk(network, traced)
     sites = resolve(other, trunk)
     placed = placement_cost(sites, network, traced)
     change, pinned = partial(_insert, sites), named(other, sites)
-    return Arm(f"{name}:extra-block", "extra-block", change, placed.total, pinned, name, placed)
+    return Arm(
+        f"{name}:{extra_block.NAME}", extra_block.NAME, change, placed.total, pinned, name, placed
+    )
 
 
 def _wider(name: str, added: Cost, placement: Placement, network: nn.Module, traced: Trace) -> Arm:
@@ -217,7 +217,7 @@ def _grown(network: nn.Module, change: Callable[[nn.Module], None], before: Trac
     )
 
 
-_CONTROLS = {"extra-block": _extra_block, "wider": _wider}
+_CONTROLS = {extra_block.NAME: _extra_block, "wider": _wider}
 
 
 def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:

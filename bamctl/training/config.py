@@ -16,7 +16,6 @@ from pydantic import (
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.placement import InputsField, Placement
 
 Schedule = Literal["cosine", "step"]
@@ -29,7 +28,7 @@ NETWORK_FIELDS = ("model", "args", "input", "num_classes", "stem")
 
 
 # In a network that starts from weights, attention starts without changing its outputs.
-_UNCHANGED = Placement(attention=Attention(init="identity"))
+_UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
 
 def without_network(placement: Placement) -> Placement:
