@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 
+from bamctl.attention.kind import Cheaper
+from bamctl.attention.kinds import kind_of
 from bamctl.figures import Figure, Priced, figure, price_sites, spent
 from bamctl.metrics import METRICS, Amount
 from bamctl.sites import Site
@@ -20,8 +23,8 @@ class Advice:
 def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
     """The change that meets all limits and keeps the most of what exceeds them, if there is one.
 
-    The changes are to drop one site or the most expensive ones, and to double the reduction
-    ratio, once or several times, at one site or at all.
+    The changes are to drop one site or the most expensive ones, and to make modules cheaper, such
+    as by a doubled reduction ratio, once or several times, at one site or at all.
 
     Args:
         priced: a placement.
@@ -60,14 +63,12 @@ def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
     for costs in spent(priced).values():
         yield from _without_the_dearest(sites, costs)
     for site in sites:
-        for raised in _raised(site):
-            text = f"raise r at {site.point.module} to {raised.attention.reduction}"
-            yield text, tuple(raised if other == site else other for other in sites)
-    before, factor = sites, 2
-    while len(sites) > 1 and (after := tuple(_raise(site, factor) for site in sites)) != before:
-        # Where one channel is left in the hidden layers, a larger r changes nothing more.
-        yield f"raise r at every site to {max(site.attention.reduction for site in after)}", after
-        before, factor = after, 2 * factor
+        for step in _steps(site):
+            text = f"{step.change} at {site.point.module} to {step.value}"
+            changed = replace(site, attention=step.settings)
+            yield text, tuple(changed if other == site else other for other in sites)
+    if len(sites) > 1:
+        yield from _everywhere(sites)
 
 
 def _without_the_dearest(
@@ -81,18 +82,27 @@ def _without_the_dearest(
         yield f"drop {names}", kept
 
 
-def _raised(site: Site) -> Iterator[Site]:
-    before, factor = site, 2
-    while (after := _raise(site, factor)) != before:
-        yield after
-        before, factor = after, 2 * factor
+def _steps(site: Site) -> Iterator[Cheaper]:
+    """The changes of a site's settings that make it cheaper and cheaper."""
+    kind = kind_of(site.attention)
+    while step := kind.cheaper(site):
+        yield step
+        site = replace(site, attention=step.settings)
 
 
-def _raise(site: Site, factor: int) -> Site:
-    """The site with a larger reduction ratio, as long as that makes its hidden layers smaller."""
-    if site.attention.module != "bam":
-        return site
-    channels, ratio = site.point.map.num_channels, site.attention.reduction
-    while factor > 1 and channels // (ratio * factor // 2) <= 1:
-        factor //= 2
-    return replace(site, attention=site.attention.model_copy(update={"reduction": ratio * factor}))
+def _everywhere(sites: tuple[Site, ...]) -> Iterator[tuple[str, tuple[Site, ...]]]:
+    """One step at every site, then two, and so on; a site that has no more stays as it is."""
+    steps = [list(_steps(site)) for site in sites]
+    for number in range(1, 1 + max(map(len, steps))):
+        last = [own[:number][-1:] for own in steps]
+        most: dict[str, int] = {}
+        for step in chain.from_iterable(last):
+            most[step.change] = max(step.value, most.get(step.change, step.value))
+        changes = (f"{change} at every site to {value}" for change, value in most.items())
+        yield (
+            " and ".join(changes),
+            tuple(
+                replace(site, attention=own[0].settings) if own else site
+                for site, own in zip(sites, last, strict=True)
+            ),
+        )

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from bamctl.attention.settings import Settings
 from bamctl.cost import Cost, PlacementCost, place
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.inputs import InputsLike
 from bamctl.placement import Placement, Stages, as_pattern
 from bamctl.sites import Site, resolve
@@ -30,7 +30,7 @@ class Analysis:
     model: str
     trace: Trace
     trunk: Trunk
-    attention: Attention
+    attention: Settings
     stages: Stages
     point_costs: dict[str, Cost | str]
     strategies: dict[str, PlacementCost]
@@ -40,7 +40,7 @@ def analyze(
     model: str | nn.Module,
     *,
     input_shape: InputsLike | None = None,
-    attention: Attention | Mapping[str, Any] | None = None,
+    attention: Settings | Mapping[str, Any] | None = None,
     stages: Stages = 3,
     num_classes: int | None = None,
     stem: str | None = None,

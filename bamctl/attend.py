@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bamctl.attention.bam import BAM
-from bamctl.attention.hook import attached
-from bamctl.attention.lean import COMBINE
+from bamctl.attention.kinds import KINDS, kind_of
 from bamctl.data import IMAGENET
 from bamctl.data.images import eight_bit
 from bamctl.errors import InputError, blame, first_line
 from bamctl.files import check_can_read
+from bamctl.inserted import HOLDER, attached
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site
 
@@ -117,17 +116,17 @@ def attend(network: nn.Module, sites: Sequence[Site], pixels: Tensor) -> list[Si
     Raises:
         InputError: a module is none of ours with a gate, or works on the frames of a video.
     """
-    modules = {site.point.module: _bam(network, site) for site in sites}
-    given: dict[str, Tensor] = {}
+    modules = {site: _gated(network, site) for site in sites}
+    given: dict[Site, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        return lambda module, arguments: given.update({name: arguments[0]})
+    def keep(site: Site) -> Any:
+        return lambda module, arguments: given.update({site: arguments[0]})
 
     with left_as_found(network):
-        for name, module in modules.items():
-            module.register_forward_pre_hook(keep(name))
+        for site, module in modules.items():
+            module.register_forward_pre_hook(keep(site))
         network(pixels)
-        return [_maps(name, module, given[name]) for name, module in modules.items()]
+        return [_maps(site, module, given[site]) for site, module in modules.items()]
 
 
 def upsampled(values: Array, height: int, width: int) -> Array:
@@ -141,32 +140,29 @@ def upsampled(values: Array, height: int, width: int) -> Array:
     return found
 
 
-def _bam(network: nn.Module, site: Site) -> BAM:
+def _gated(network: nn.Module, site: Site) -> nn.Module:
+    """The module that is inserted at a site, if it has a gate for images."""
     name = site.point.module
-    found = [m for m in attached(network.get_submodule(name)) if isinstance(m, BAM)]
-    if not found:
-        raise InputError(f"what is inserted at {name} has no gate to look at; insert a BAM")
-    if found[0].layout.spatial_axes != 2:
+    if not kind_of(site.attention).has_gate:
+        with_gate = " or ".join(kind.noun for kind in KINDS.values() if kind.has_gate)
+        raise InputError(f"what is inserted at {name} has no gate to look at; insert {with_gate}")
+    if site.point.map.layout.spatial_axes != 2:
         raise InputError(f"the map at {name} is of a video; only images can be looked at")
-    return found[0]
+    holder = network.get_submodule(HOLDER)
+    own = set(holder.children())
+    return next(module for module in attached(network.get_submodule(name)) if module in own)
 
 
-def _maps(name: str, module: BAM, x: Tensor) -> SiteMaps:
-    maps = module.layout.to_channels_first(x)
-    refined = module.layout.to_channels_first(module(x))
-    parts = module.parts(maps)
-    branches = [branch for branch in ("channel", "spatial") if getattr(module, branch) is not None]
-    found = dict(zip(branches, parts, strict=True))
-    gate = torch.sigmoid(COMBINE[module.combine](*parts) if len(parts) == 2 else parts[0])
-    if module.scale is not None:
-        gate = gate * module.scale
+def _maps(site: Site, module: nn.Module, x: Tensor) -> SiteMaps:
+    found = kind_of(site.attention).maps(module, x)
+    assert found is not None
     return SiteMaps(
-        module=name,
-        spatial=_array(found["spatial"][0, 0]) if "spatial" in found else None,
-        channel=_array(found["channel"].flatten()) if "channel" in found else None,
-        gate=_array(gate.expand_as(maps)[0].mean(0)),
-        before=_array(maps[0].abs().mean(0)),
-        after=_array(refined[0].abs().mean(0)),
+        module=site.point.module,
+        spatial=None if found.spatial is None else _array(found.spatial),
+        channel=None if found.channel is None else _array(found.channel),
+        gate=_array(found.gate.expand_as(found.before)[0].mean(0)),
+        before=_array(found.before[0].abs().mean(0)),
+        after=_array(found.after[0].abs().mean(0)),
     )
 
 

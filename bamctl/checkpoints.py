@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bamctl.attention.hook import HOLDER
 from bamctl.errors import InputError, blame, first_line
 from bamctl.files import atomic_path, check_can_read
+from bamctl.inserted import HOLDER
 from bamctl.placement import Placement
 
 # How often a batch norm was updated, which matters to none that has a momentum. Files of old

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from bamctl.attention.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 from bamctl.axes import SPATIAL, Axes, Axis, merged
 from bamctl.axis_tracking import find_axes
+from bamctl.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 from bamctl.tracing import Shape, Trace
 
 

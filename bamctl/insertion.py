@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import official
-from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import load_state
 from bamctl.cost import PlacementCost, place
 from bamctl.cut_points import Trunk
 from bamctl.inputs import InputsLike
+from bamctl.inserted import HOLDER
 from bamctl.placement import Placement
 from bamctl.proof import Proof, prove
 from bamctl.sites import named

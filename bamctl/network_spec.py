@@ -7,8 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, P
 
 from bamctl import models
 from bamctl.errors import InputError
-from bamctl.hyperparameters import PositiveInt
 from bamctl.inputs import Inputs, read
+from bamctl.schemas import PositiveInt
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,10 +11,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from bamctl.attention.bam import BAM
-from bamctl.attention.hook import HOLDER
 from bamctl.checkpoints import COUNTER, save
 from bamctl.errors import InputError
 from bamctl.files import atomic_path
+from bamctl.inserted import HOLDER
 
 _PREFIX = "module."
 _KEY = re.compile(rf"(?:{re.escape(_PREFIX)})?bam(\d+)\.(.+)")

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bamctl import schemas, strategies, yaml_files
+from bamctl.attention.kinds import Attention, attention, difference, overridden
+from bamctl.attention.settings import Settings
 from bamctl.budget import Budget
 from bamctl.errors import InputError, did_you_mean
-from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention
 from bamctl.network_spec import NetworkSpec
 from bamctl.strategies import DEFAULT_STRATEGY, STRATEGIES
 
@@ -48,7 +49,7 @@ class Placement(NetworkSpec, schemas.Versioned):
     """
 
     stages: Stages = Field(default=3, description="bottlenecks, counted from the deepest, or all")
-    attention: Attention = Attention()
+    attention: Attention = attention()
     where: Where | None = Field(
         default=None,
         description=f"{strategies.named()}, a module name, a glob, or a list of them",
@@ -91,7 +92,7 @@ class Placement(NetworkSpec, schemas.Versioned):
         """
         given = overrides._set()
         if "attention" in given:
-            given["attention"] = self.attention.overridden(overrides.attention)
+            given["attention"] = overridden(self.attention, overrides.attention)
         if "args" in given:
             given["args"] = {**self.args, **overrides.args}
         if "where" in given:
@@ -112,10 +113,10 @@ class Placement(NetworkSpec, schemas.Versioned):
         names = (name for name in Placement.model_fields if name in self.model_fields_set)
         return {name: getattr(self, name) for name in names}
 
-    def with_sites(self, sites: Mapping[str, Attention]) -> "Placement":
+    def with_sites(self, sites: Mapping[str, Settings]) -> "Placement":
         """This placement with its sites written out, so that it means them in any version."""
         overrides = {
-            name: self.attention.difference(own)
+            name: difference(self.attention, own)
             for name, own in sites.items()
             if own != self.attention
         }
@@ -179,8 +180,6 @@ class Placement(NetworkSpec, schemas.Versioned):
             name: site.model_dump(exclude_unset=True, exclude_none=True)
             for name, site in self.insertions.items()
         }
-        if self.attention.module == "extra-block":
-            data["attention"] = self.attention.model_dump(include=set(EXTRA_BLOCK_FIELDS))
         return {key: value for key, value in data.items() if value not in ({}, [])}
 
     def as_written(self) -> dict[str, Any]:

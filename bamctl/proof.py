@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import example, units
-from bamctl.attention.hook import HOLDER, detached
 from bamctl.errors import BamctlError
 from bamctl.inputs import Inputs, InputsLike, read
+from bamctl.inserted import HOLDER, detached
 from bamctl.restoring import left_as_found
 from bamctl.structures import tensors
 

@@ -1,9 +1,10 @@
 """Data against a schema, with one line that says what is wrong and what would be right."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bamctl import yaml_files
 from bamctl.errors import InputError, did_you_mean
@@ -17,6 +18,11 @@ def _version(value: Any) -> Any:
 
 
 Version = Annotated[Literal[1], BeforeValidator(_version)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+
+# Pydantic's name of the error about a key that a schema does not have. That of `unknown` has the
+# right ones under `keys` in its context.
+_UNKNOWN = "extra_forbidden"
 
 
 class Versioned(BaseModel):
@@ -36,7 +42,7 @@ def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
     try:
         return schema.model_validate(file.data)
     except ValidationError as error:
-        key_path, message = _explain(schema, error)
+        key_path, message = explain(schema, error)
         raise InputError(
             message,
             path=file.path,
@@ -54,18 +60,18 @@ def from_options(schema: type[Schema], options: Mapping[str, Any]) -> Schema:
     try:
         return schema.model_validate(dict(options))
     except ValidationError as error:
-        raise InputError(_explain(schema, error)[1]) from None
+        raise InputError(explain(schema, error)[1]) from None
 
 
-def _explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
+def explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
     """The key path of the first thing wrong, and one line that says what would be right."""
     errors = error.errors()
     # A misspelt key is often also a missing one; the spelling is what helps.
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    first = next((e for e in errors if e["type"] == _UNKNOWN), errors[0])
     key_path, given = tuple(first["loc"]), first["input"]
     where = ".".join(map(str, key_path))
-    if first["type"] == "extra_forbidden":
-        fields = _fields_at(schema, key_path[:-1])
+    if first["type"] == _UNKNOWN:
+        fields = first.get("ctx", {}).get("keys") or _fields_at(schema, key_path[:-1])
         known = did_you_mean(str(key_path[-1]), fields) or f"; the keys are {', '.join(fields)}"
         return key_path, f"unknown key {where!r}{known}"
     if first["type"] == "literal_error":
@@ -76,6 +82,41 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_file
     # Our own validators say what they were given; pydantic's do not.
     told = "" if first["type"] == "value_error" else f", not {given!r}"
     return key_path, f"{where}: {message}{told}" if where else message
+
+
+def unknown(key: str, value: Any, keys: Iterable[str]) -> ValidationError:
+    """The error about a key that is not one of some."""
+    error = PydanticCustomError(_UNKNOWN, "unknown key", {"keys": list(keys)})
+    return invalid(error, value, key)
+
+
+def invalid(
+    error: str | PydanticCustomError, given: Any, *loc: str, **context: Any
+) -> ValidationError:
+    """The error of a validator of ours, in the form of pydantic's own.
+
+    Args:
+        error: pydantic's name of it, or a custom one.
+        given: the value that is wrong.
+        loc: the keys that lead to it.
+        context: what the message of that error names.
+    """
+    details = InitErrorDetails(type=error, loc=loc, input=given, ctx=context)
+    return ValidationError.from_exception_data("data", [details])
+
+
+def within(error: ValidationError, *loc: str) -> ValidationError:
+    """The same error about data that is part of other data, at some keys."""
+    details = [
+        InitErrorDetails(
+            type=each["type"],
+            loc=(*loc, *each["loc"]),
+            input=each["input"],
+            ctx=each.get("ctx", {}),
+        )
+        for each in error.errors()
+    ]
+    return ValidationError.from_exception_data("data", details)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

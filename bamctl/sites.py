@@ -1,27 +1,17 @@
 """From a placement to sites: the cut points that it selects, each with its hyperparameters."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bamctl import units
+from bamctl.attention.kind import Site
+from bamctl.attention.kinds import kind_of, overridden
+from bamctl.attention.settings import Settings
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
 from bamctl.strategies import STRATEGIES
 
-
-@dataclass(frozen=True)
-class Site:
-    """One insertion: an attention module at a cut point.
-
-    `repeated_block` is the block of the network that an `extra-block` is a copy of.
-    """
-
-    point: CutPoint
-    attention: Attention
-    repeated_block: str | None = None
+__all__ = ["Site", "named", "resolve"]
 
 
 def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
@@ -38,7 +28,7 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
         for pattern in placement.patterns()
         for point in _points(pattern, placement, trunk)
     }
-    overrides: dict[str, Attention] = {}
+    overrides: dict[str, Settings] = {}
     for name, own in placement.insertions.items():
         module = trunk.point(name).module
         if module in overrides:
@@ -47,8 +37,10 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
     for module in sorted(overrides.keys() - selected.keys()):
         raise _of_insertions(f"{module!r} is not selected by 'where'; add it there")
     points = sorted(selected.values(), key=lambda point: point.position)
+    chosen = [_attention(placement, overrides.get(point.module)) for point in points]
     return tuple(
-        _site(point, _attention(placement, overrides.get(point.module)), trunk) for point in points
+        kind_of(attention).fit(point, attention, trunk)
+        for point, attention in zip(points, chosen, strict=True)
     )
 
 
@@ -57,9 +49,9 @@ def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
     return placement.with_sites({site.point.module: site.attention for site in sites})
 
 
-def _attention(placement: Placement, own: Attention | None) -> Attention:
+def _attention(placement: Placement, own: Settings | None) -> Settings:
     try:
-        return placement.attention.overridden(own) if own else placement.attention
+        return overridden(placement.attention, own) if own else placement.attention
     except InputError as error:
         raise _of_insertions(str(error)) from error
 
@@ -78,17 +70,3 @@ def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoi
         yield from matching
     else:
         yield trunk.point(pattern)
-
-
-def _site(point: CutPoint, attention: Attention, trunk: Trunk) -> Site:
-    if attention.module != "extra-block":
-        return Site(point, attention)
-    alike = [block for block in trunk.blocks if block.repeatable and block.map == point.map]
-    if not alike:
-        raise InputError(
-            f"no block can be repeated at {point.module!r}: none of the network's blocks takes and "
-            f"returns {units.shape((point.map.num_channels, *point.map.extents))}"
-        )
-    # The block that ends here or the last one before; failing that, the first one after.
-    before = [block for block in alike if block.position <= point.position]
-    return Site(point, attention, (before[-1] if before else alike[0]).block)

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 
 from bamctl import checkpoints, example, wrappers
 from bamctl import placement as placements
-from bamctl.attention import MODULES
-from bamctl.attention.hook import HOLDER, Inserted, attach, detach, detached, is_attached
+from bamctl.attention.kinds import kind_of
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
 from bamctl.inputs import Inputs, InputsLike, read
+from bamctl.inserted import HOLDER, Inserted, attach, detach, detached, is_attached
 from bamctl.placement import Placement
 from bamctl.restoring import left_as_found
 from bamctl.sites import Site, resolve
@@ -242,13 +242,7 @@ def _key(holder: Inserted, module: str) -> str:
 def build_module(model: nn.Module, site: Site) -> nn.Module:
     """The attention module of a site, which follows its host's device, dtype and mode."""
     host = model.get_submodule(site.point.module)
-    block = model.get_submodule(site.repeated_block) if site.repeated_block else None
-    attention = MODULES[site.attention.module](
-        site.point.map.num_channels,
-        site.point.map.layout,
-        block,
-        **site.attention.hyperparameters(),
-    )
+    attention = kind_of(site.attention).build(site, model)
     parameters = (*host.parameters(), *model.parameters())
     # The map is real, whatever else the network has, such as complex weights of a Fourier filter.
     like = next((each for each in parameters if each.is_floating_point()), None)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from bamctl.attention.hook import HOLDER
 from bamctl.blocks import Blocks, listed_stages
 from bamctl.cut_points import CutPoint
 from bamctl.dataflow import needed_for, num_layers
 from bamctl.feature_maps import FeatureMap
+from bamctl.inserted import HOLDER
 from bamctl.operators import of
 from bamctl.stages import Course
 from bamctl.tracing import Item, ModuleCall, Operator, Trace

@@ -11,8 +11,8 @@ from torchvision.models import VisionTransformer
 
 from bamctl import Placement
 from bamctl.attend import attend, open_image, upsampled
-from bamctl.attention.hook import attached
 from bamctl.errors import InputError
+from bamctl.inserted import attached
 from bamctl.sites import Site, resolve
 from bamctl.surgery import insert_sites
 from bamctl.tracing import trace

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from bamctl import BAM, Placement, analyze, models
-from bamctl.attention.layouts import Layout, Nchw, Nhwc, Tokens
-from bamctl.cost import bam_cost, place
+from bamctl.attention.bam.cost import bam_cost
+from bamctl.cost import place
 from bamctl.feature_maps import FeatureMap
+from bamctl.layouts import Layout, Nchw, Nhwc, Tokens
 from bamctl.memory import kept_for_backward, on_meta
 from bamctl.surgery import insert_sites
 from bamctl.traced_network import TracedNetwork

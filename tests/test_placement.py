@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from bamctl import Placement, inputs, placement
+from bamctl.attention.kinds import attention, overridden
+from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
-from bamctl.placement import Attention
 
 ABLATIONS = {
     "paper/dilation-1": {"dilation": 1},
@@ -41,8 +42,8 @@ PAPER = {
 
 
 def test_defaults_are_the_paper() -> None:
-    assert Attention().hyperparameters() == PAPER
-    assert Attention(variant="official").hyperparameters()["combine"] == "product"
+    assert attention().hyperparameters() == PAPER
+    assert attention(variant="official").hyperparameters()["combine"] == "product"
     assert Placement().patterns() == ("bottleneck",)
 
 
@@ -81,14 +82,14 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert inputs.text(loaded.input) == "3x64x96"
     assert loaded.patterns() == ("layer1", "layer2")
     assert loaded.attention.hyperparameters() == written.attention.hyperparameters()
-    site = loaded.attention.overridden(loaded.insertions["layer2"])
+    site = overridden(loaded.attention, loaded.insertions["layer2"])
     assert (site.dilation, site.reduction, site.variant) == (2, 8, "official")
     assert Placement.from_json(written.to_json()).as_dict() == loaded.as_dict()
 
 
 def test_an_override_sets_only_what_it_says() -> None:
-    base = Attention(reduction=8, init="identity")
-    assert base.overridden(Attention(dilation=2)).hyperparameters() == PAPER | {
+    base = attention(reduction=8, init="identity")
+    assert overridden(base, attention(dilation=2)).hyperparameters() == PAPER | {
         "reduction": 8,
         "init": "identity",
         "dilation": 2,
@@ -163,7 +164,7 @@ def test_json_that_is_no_placement(text: str) -> None:
         Placement.from_json(text)
 
 
-def are_set(own: Attention | Placement) -> dict[str, object]:
+def are_set(own: Settings | Placement) -> dict[str, object]:
     """What is set, and not only defaulted, with the same of what is inside."""
     found: dict[str, object] = dict.fromkeys(sorted(own.model_fields_set))
     if "attention" in found:
@@ -218,8 +219,8 @@ def test_a_file_says_how_weights_start_only_where_that_was_chosen(
 def test_a_site_with_its_variants_own_combine_keeps_it(tmp_path: Path) -> None:
     """Beside `combine: max` for all, a site that leaves it out must say its own in a file."""
     shared = Placement(attention={"variant": "official", "combine": "max"})
-    pinned = shared.with_sites({"a": shared.attention, "b": Attention(variant="official")})
+    pinned = shared.with_sites({"a": shared.attention, "b": attention(variant="official")})
     pinned.save(tmp_path / "p.yaml")
     loaded = Placement.load(tmp_path / "p.yaml")
-    combined = loaded.attention.overridden(loaded.insertions["b"]).hyperparameters()["combine"]
+    combined = overridden(loaded.attention, loaded.insertions["b"]).hyperparameters()["combine"]
     assert combined == "product"

@@ -1,19 +1,5 @@
-"""The attention modules that can be inserted: the literal `MODULES`, and one file for each."""
+"""The attention modules that can be inserted: one folder for each kind, and the literal `KINDS`.
 
-from collections.abc import Callable
-
-from torch import nn
-
-from bamctl.attention.bam import BAM
-from bamctl.attention.extra_block import ExtraBlock
-
-# From the number of channels, the layout and the network's own block to repeat, if there is one,
-# and the hyperparameters of a placement.
-MODULES: dict[str, Callable[..., nn.Module]] = {
-    "bam": lambda num_channels, layout, block, **hyperparameters: BAM(
-        num_channels, layout=layout, **hyperparameters
-    ),
-    "extra-block": lambda num_channels, layout, block, **hyperparameters: ExtraBlock(
-        block, **hyperparameters
-    ),
-}
+`kind.py` says what a kind must offer, `kinds.py` lists them, `settings.py` has what the settings of
+all kinds share. To add a module, write its folder and one entry in `KINDS`.
+"""

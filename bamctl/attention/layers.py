@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
 
-from bamctl.attention.watched import is_watched
+from bamctl.watched import is_watched
 
 
 def has_one_value_each(x: Tensor, norm: _AnyBatchNorm) -> bool:

@@ -13,9 +13,9 @@ import torch
 import torch.fx
 from torch import Tensor
 
-from bamctl.attention.layouts import empty_as
 from bamctl.attention.tails import Part
-from bamctl.attention.watched import is_watched
+from bamctl.layouts import empty_as
+from bamctl.watched import is_watched
 
 COMBINE: dict[str, Callable[..., Tensor]] = {
     "sum": torch.add,

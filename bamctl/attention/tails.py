@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as of_any_module
 
 from bamctl.attention.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, has_one_value_each
-from bamctl.attention.watched import is_watched
+from bamctl.watched import is_watched
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bamctl.cli.options import (
-    AttentionOptions,
     ModelName,
     NetworkOptions,
     OutputOptions,
@@ -15,6 +14,7 @@ from bamctl.cli.options import (
     working,
 )
 from bamctl.cli.sensitivity import SensitivityOptions, take_apart
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.sweep import SweepOptions, sweep
 from bamctl.cli.trust import allow_named
 from bamctl.errors import InputError

@@ -5,10 +5,10 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -28,11 +28,6 @@ from bamctl.cli.schema import schema
 from bamctl.cli.search import search
 from bamctl.cli.train import train
 
-app = typer.Typer(
-    help="Where an attention module goes in a network, what it costs there, and whether it helps.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
 COMMANDS = (
     models,
     analyze,
@@ -48,11 +43,34 @@ COMMANDS = (
 )
 # Of a program that SIGPIPE ends, as a shell has it.
 CLOSED_PIPE = 141
-for command in COMMANDS:
-    app.command()(expanded(command))
+# What a shell sets that asks for completions; the words are not in the arguments then.
+_COMPLETION = "_BAMCTL_COMPLETE"
 
 
-@app.callback(invoke_without_command=True)
+def app(arguments: Sequence[str], **settings: Any) -> Any:
+    """Run the program as typer does.
+
+    Only the command that the arguments name has its options, since those of attention modules are
+    made from the settings of all kinds, which takes longer than the help of the program.
+    """
+    made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    made.callback(invoke_without_command=True)(program)
+    for command in COMMANDS:
+        is_meant = command.__name__ in arguments or _COMPLETION in os.environ
+        made.command()(expanded(command) if is_meant else _without_options(command))
+    return made(list(arguments), **settings)
+
+
+def _without_options(command: Callable[..., int]) -> Callable[[], int]:
+    """A command of which only the name and the help are needed."""
+
+    def unused() -> int:
+        raise NotImplementedError
+
+    unused.__name__, unused.__doc__ = command.__name__, command.__doc__
+    return unused
+
+
 def program(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
@@ -69,7 +87,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
         with signals.interruptible(), warnings_held():
-            code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
+            code = app(arguments, prog_name="bamctl", standalone_mode=False)
             print(end="", flush=True)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bamctl.cli.options import (
-    AttentionOptions,
     NetworkOptions,
     OutputOptions,
     PlacementName,
@@ -20,6 +19,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import atomic_path, check_can_read, check_can_write

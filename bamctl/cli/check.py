@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bamctl.cli.options import (
-    ModuleOptions,
     NetworkOptions,
     Where,
     check_destination,
@@ -21,6 +20,7 @@ from bamctl.cli.options import (
     show,
     working,
 )
+from bamctl.cli.settings_options import ModuleOptions
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files import check_can_write

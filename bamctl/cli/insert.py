@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bamctl.cli.options import (
-    AttentionOptions,
     ModelName,
     NetworkOptions,
     OutputOptions,
@@ -18,6 +17,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import InputError, appended
 from bamctl.files import check_can_write

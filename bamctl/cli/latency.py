@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from bamctl.cli.options import (
-    AttentionOptions,
     ModelName,
     NetworkOptions,
     OutputOptions,
@@ -17,6 +16,7 @@ from bamctl.cli.options import (
     wanted_placement,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.trust import Trust, allow_named
 from bamctl.errors import BamctlError, InputError
 

@@ -1,7 +1,8 @@
 """Options that several commands share, each defined once.
 
-A command takes a group of options as one parameter, annotated with its dataclass; `expanded`
-turns the fields of the dataclass into options of the command.
+A command takes a group of options as one parameter, annotated with its class: a dataclass, whose
+fields are the options, or a `SettingsOptions`, whose options are the settings of all kinds of
+attention modules. `expanded` turns it into options of the command.
 """
 
 import functools
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bamctl.checkpoints import Checkpoint
+    from bamctl.cli.settings_options import SettingsOptions
     from bamctl.placement import Placement
-
-Panel = "Attention module"
 
 ModelName = Annotated[
     str,
@@ -88,47 +88,6 @@ def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
 def flag(name: str, help_text: str, panel: str | None = None) -> Any:
     """An option without a value, that is off unless it is given."""
     return typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
-
-
-@dataclass(frozen=True)
-class ModuleOptions:
-    """What is inserted; what is not given stays as the placement or the paper has it."""
-
-    module: Annotated[
-        Literal["bam", "extra-block"] | None,
-        option("What to insert: bam, or extra-block, the paper's control. [bam]", Panel),
-    ] = None
-    variant: Annotated[
-        Literal["paper", "official"] | None,
-        option("The paper's equations, or the authors' released code. [paper]", Panel),
-    ] = None
-    reduction: Annotated[int | None, option("Channel reduction r. [16]", Panel, min=1)] = None
-    dilation: Annotated[int | None, option("Dilation d. [4]", Panel, min=1)] = None
-    dilated_convs: Annotated[
-        int | None, option("Number of dilated 3x3 convolutions. [2]", Panel, min=0, max=64)
-    ] = None
-    branches: Annotated[
-        Literal["both", "channel", "spatial"] | None,
-        option("The branches that make the gate. [both]", Panel),
-    ] = None
-    combine: Annotated[
-        Literal["sum", "product", "max"] | None,
-        option("How they are combined. [paper: sum, official: product]", Panel),
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """The options that were given."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True)
-class AttentionOptions(ModuleOptions):
-    """What is inserted, and how its weights start."""
-
-    init: Annotated[
-        Literal["kaiming", "identity"] | None,
-        option("identity leaves the outputs unchanged until training moves it. [kaiming]", Panel),
-    ] = None
 
 
 @dataclass(frozen=True)
@@ -240,28 +199,43 @@ def show(report: Any, format_name: Any, output: Path | None) -> None:
 
 def given_names(*groups: Any) -> list[str]:
     """The options of some groups that were given; `--warmup-steps 0` is one, and not a default."""
-    return [
-        each.name
-        for group in groups
-        for each in fields(group)
-        if getattr(group, each.name) not in (each.default, [])
-    ]
+    return [name for group in groups for name in _given_names(group)]
+
+
+def _given_names(group: Any) -> list[str]:
+    if not is_dataclass(group):
+        return list(group.given())
+    own = ((each, getattr(group, each.name)) for each in fields(group))
+    return [each.name for each, value in own if value not in (each.default, [])]
 
 
 def given_placement(
     network: NetworkOptions,
-    attention: ModuleOptions,
+    attention: "SettingsOptions",
     where: list[str] | None = None,
+    *,
+    over: "Placement | None" = None,
     **others: Any,
 ) -> "Placement":
     """What was given on the command line, as a placement in which nothing else is set.
+
+    Args:
+        network: which network exactly.
+        attention: the module and its settings; without `--module`, they are of the kind that is
+            inserted by `over`.
+        where: the sites, if they were given.
+        over: the placement that these are put over, if there is one.
+        others: further keys of the placement.
 
     Raises:
         InputError: an option is wrong.
     """
     from bamctl.placement import Placement
 
-    chosen = {"where": where, "attention": attention.given(), **others}
+    settings = attention.given()
+    if settings and over is not None and "module" in over.attention.model_fields_set:
+        settings = {"module": over.attention.module, **settings}
+    chosen = {"where": where, "attention": settings, **others}
     return Placement.from_options({**network.given(), **{k: v for k, v in chosen.items() if v}})
 
 
@@ -270,7 +244,7 @@ def wanted_placement(
     model: str,
     base: "Checkpoint | str | None",
     where: list[str] | None,
-    attention: ModuleOptions,
+    attention: "SettingsOptions",
     network: NetworkOptions,
 ) -> "Placement":
     """The placement that was asked for, with the model that it is for.
@@ -300,7 +274,8 @@ def wanted_placement(
         own, file = base.placement, base.path
     if own is not None and not model:
         check_named_by(own.model, file)
-    wanted = (own or Placement()).with_overrides(given_placement(network, attention, where))
+    given = given_placement(network, attention, where, over=own)
+    wanted = (own or Placement()).with_overrides(given)
     name = model or wanted.model
     if not name:
         raise InputError(
@@ -365,25 +340,35 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    """The options of a group, one for each field; none of what is no group."""
+    if hasattr(group, "options"):
+        return [_parameter(*each) for each in group.options()]
+    if not (isinstance(group, type) and is_dataclass(group)):
+        return []
+    return [_parameter(own.name, own.type, own.default) for own in fields(group)]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
 def expanded(command: Callable[..., int]) -> Callable[..., int]:
-    """A command whose parameters that are dataclasses became options, one for each field."""
+    """A command whose parameters that are groups of options became those options."""
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        group = parameter.annotation
-        if not (isinstance(group, type) and is_dataclass(group)):
+        if own := _options_of(parameter.annotation):
+            groups[name] = parameter.annotation
+            parameters += own
+        else:
             parameters.append(parameter)
-            continue
-        groups[name] = group
-        for own in fields(group):
-            kind = inspect.Parameter.KEYWORD_ONLY
-            option = inspect.Parameter(own.name, kind, default=own.default, annotation=own.type)
-            parameters.append(option)
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> int:
         built = {
-            name: group(**{own.name: given.pop(own.name) for own in fields(group)})
+            name: group(**{own.name: given.pop(own.name) for own in _options_of(group)})
             for name, group in groups.items()
         }
         return command(**given, **built)

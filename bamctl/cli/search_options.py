@@ -1,6 +1,7 @@
 """The options of `bamctl search`, group by group."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,9 +9,9 @@ import typer
 
 from bamctl import strategies
 from bamctl.cli.options import flag, option
+from bamctl.cli.settings_options import Option, SettingsOptions, choices_of, setting
 from bamctl.metrics import searchable
 
-Choices = "What is chosen from"
 Running = "Where trials run"
 Kept = "Where the study is"
 
@@ -21,54 +22,38 @@ _LIMITS = ", ".join(
 )
 
 
-@dataclass(frozen=True)
-class SpaceOptions:
+class SpaceOptions(SettingsOptions):
     """What is chosen from."""
 
-    candidates: Annotated[
-        list[str] | None,
-        option(
-            f"{strategies.named()}, all, a module or a glob over the cut points; repeat for "
-            "several. [block]",
-            Choices,
-        ),
-    ] = None
-    module: Annotated[
-        list[str] | None,
-        option("bam or extra-block, at a site; repeat for several. [bam]", Choices),
-    ] = None
-    reduction: Annotated[
-        list[int] | None,
-        option("Channel reductions r; repeat for several. [16 4 8 32]", Choices, min=1),
-    ] = None
-    dilation: Annotated[
-        list[int] | None, option("Dilations d; repeat for several. [4 1 2]", Choices, min=1)
-    ] = None
-    branches: Annotated[
-        list[str] | None,
-        option("The branches that make the gate: both, channel or spatial; repeat. [all]", Choices),
-    ] = None
-    combine: Annotated[
-        list[str] | None,
-        option(
-            "How they are combined: sum, product or max; repeat for several. [sum product]", Choices
-        ),
-    ] = None
-    variant: Annotated[
-        list[str] | None,
-        option("paper or official, the released code; repeat for both. [paper]", Choices),
-    ] = None
-    init: Annotated[
-        Literal["kaiming", "identity"] | None,
-        option("identity leaves the outputs unchanged until training moves it. [kaiming]", Choices),
-    ] = None
-    per_site: Annotated[
-        bool, flag("--per-site", "Choose hyperparameters for every site, not for all.", Choices)
-    ] = False
+    panel = "What is chosen from"
+
+    @classmethod
+    def options(cls) -> Iterator[Option]:
+        """The points, the modules, the choices of every setting that is searched, and `init`."""
+        from bamctl.attention.kinds import KINDS, fields
+
+        for name, help_text in (
+            (
+                "candidates",
+                f"{strategies.named()}, all, a module or a glob over the cut points; repeat for "
+                "several. [block]",
+            ),
+            (
+                "module",
+                f"{' or '.join(KINDS)}, at a site; repeat for several. [{next(iter(KINDS))}]",
+            ),
+        ):
+            yield name, Annotated[list[str] | None, option(help_text, cls.panel)], None
+        searched = dict.fromkeys(name for kind in KINDS.values() for name in kind.settings.searched)
+        for name in searched:
+            yield choices_of(name, fields()[name], cls.panel)
+        yield setting("init", fields()["init"], cls.panel)
+        text = "Choose hyperparameters for every site, not for all."
+        yield "per_site", Annotated[bool, flag("--per-site", text, cls.panel)], False
 
     def given(self) -> dict[str, Any]:
         """The options that were given, as a configuration names them."""
-        return {name: value for name, value in asdict(self).items() if value}
+        return {name: value for name, value in super().given().items() if value}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from bamctl import strategies
 from bamctl.cli.options import (
-    AttentionOptions,
     NetworkOptions,
     OutputOptions,
     flag,
@@ -14,6 +13,7 @@ from bamctl.cli.options import (
     option,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.short_runs import ImageOptions, RunOptions, short_runs
 from bamctl.errors import InputError
 

@@ -11,7 +11,6 @@ import typer
 
 from bamctl.cli.command_line import signed
 from bamctl.cli.options import (
-    AttentionOptions,
     ModelName,
     NetworkOptions,
     OutputOptions,
@@ -21,6 +20,7 @@ from bamctl.cli.options import (
     say,
     working,
 )
+from bamctl.cli.settings_options import AttentionOptions
 from bamctl.cli.streams import results_apart
 from bamctl.cli.train_options import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
 from bamctl.cli.trust import Trust, allow_named
@@ -228,12 +228,11 @@ def _placements(
         if not asked.model:
             check_named_by(own.model, Path(file))
         bases.append((Path(file).stem, own))
-    given = given_placement(network, attention)
     found: dict[str, Placement] = {}
     for name, base in bases:
         if name in found or name == "baseline":
             raise InputError(f"two arms would be called {name!r}; rename the placement file")
-        found[name] = base.with_overrides(given)
+        found[name] = base.with_overrides(given_placement(network, attention, over=base))
     return found
 
 

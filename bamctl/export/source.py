@@ -6,34 +6,33 @@ package's own source, so that there is no second account of what they compute.
 
 import ast
 import inspect
-import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
 
 from torch import nn
 
-from bamctl import __version__, structures, timm_models, torchvision_models, yaml_files
-from bamctl.attention import bam, extra_block, hook, layers, layouts, lean, tails, watched
-from bamctl.attention.hook import HOLDER
+from bamctl import (
+    __version__,
+    inserted,
+    layouts,
+    structures,
+    timm_models,
+    torchvision_models,
+    yaml_files,
+)
+from bamctl.attention.kinds import kind_of
+from bamctl.attention.python_source import Code, call
 from bamctl.errors import InputError
+from bamctl.inserted import HOLDER
 from bamctl.placement import Placement
 from bamctl.sites import Site
 
-# Where definitions are cut from, in the order in which they depend on each other.
-_SOURCES: tuple[ModuleType, ...] = (
-    structures,
-    layouts,
-    hook,
-    watched,
-    layers,
-    tails,
-    lean,
-    bam,
-    extra_block,
-)
+# Where definitions are cut from, before the modules that the inserted kinds name.
+_SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted)
 
 _BUILD = '''
 def insert(model: nn.Module, host: str, name: str, attention: nn.Module, item: Any = None) -> None:
@@ -73,10 +72,11 @@ def source(model: nn.Module, placement: Placement, sites: Sequence[Site]) -> str
         network=_indented(_network(model, placement)),
         insertions=_indented(_insertions(model, sites)),
     )
+    sources = (*_SOURCES, *_modules_of_kinds(sites))
     # A network of one layout has no need of the others.
     alias = f"Layout = {' | '.join(sorted(layout_names))}"
-    body = "\n\n\n".join([*_definitions(alias, build), build.strip()])
-    imports = _imports(body, _builder_package(placement))
+    body = "\n\n\n".join([*_definitions(alias, build, sources), build.strip()])
+    imports = _imports(body, _builder_package(placement), sources)
     return f"{_docstring(placement)}\n\n{imports}\n\n\n{body}\n"
 
 
@@ -104,14 +104,15 @@ def _network(model: nn.Module, placement: Placement) -> Iterator[str]:
     if name in torchvision_models.families():
         inputs, args = placement.input, placement.args
         options = torchvision_models.options(name, inputs=inputs, num_classes=classes, args=args)
-        yield f"model = torchvision.models.get_model({_call(name, weights=None, **options)})"
+        yield f"model = {call('torchvision.models.get_model', name, weights=None, **options)}"
         if placement.stem:
             yield from _small_stem(name, model)
     elif timm_models.is_timm(name):
         options |= timm_models.size_options(name, placement.input)
-        yield f"model = timm.create_model({_call(name.removeprefix('timm:'), **options)})"
+        bare = name.removeprefix("timm:")
+        yield f"model = {call('timm.create_model', bare, **options)}"
     else:
-        yield f"model = {name.replace(':', '.')}({_call(**options)})"
+        yield f"model = {call(name.replace(':', '.'), **options)}"
 
 
 def _small_stem(name: str, model: nn.Module) -> Iterator[str]:
@@ -128,51 +129,24 @@ def _insertions(model: nn.Module, sites: Sequence[Site]) -> Iterator[str]:
     held = {id(module): name for name, module in model.get_submodule(HOLDER).named_children()}
     for site in sites:
         host = model.get_submodule(site.point.module)
-        name = next(held[id(module)] for module in hook.attached(host) if id(module) in held)
-        given = [site.point.module, name]
+        name = next(held[id(module)] for module in inserted.attached(host) if id(module) in held)
+        given = (site.point.module, name)
         item = {} if site.point.item is None else {"item": site.point.item}
-        made = _MAKERS[site.attention.module](site)
-        yield f"insert(model, {_call(*given)}, {', '.join([made, *_named(item)])})"
+        made = Code(kind_of(site.attention).source(site))
+        yield call("insert", Code("model"), *given, made, **item)
 
 
-def _bam(site: Site) -> str:
-    defaults = inspect.signature(bam.BAM).parameters
-    given = {
-        name: value
-        for name, value in site.attention.hyperparameters().items()
-        if value != defaults[name].default
-    }
-    layout = site.point.map.layout
-    if type(layout) is not layouts.Nchw:
-        given["layout"] = layout
-    return f"BAM({_call(site.point.map.num_channels, **given)})"
+def _modules_of_kinds(sites: Sequence[Site]) -> list[ModuleType]:
+    """The modules that hold the definitions of what is inserted, in their order."""
+    kinds = dict.fromkeys(kind_of(site.attention) for site in sites)
+    names = dict.fromkeys(name for kind in kinds for name in kind.source_modules())
+    return [import_module(name) for name in names]
 
 
-def _extra_block(site: Site) -> str:
-    block = f"model.get_submodule({_literal(site.repeated_block)})"
-    return f"ExtraBlock({', '.join([block, *_named(site.attention.hyperparameters())])})"
-
-
-# How each attention module is made, by the names of `bamctl.attention.MODULES`.
-_MAKERS: dict[str, Callable[[Site], str]] = {"bam": _bam, "extra-block": _extra_block}
-
-
-def _call(*positional: object, **named: object) -> str:
-    return ", ".join([*map(_literal, positional), *_named(named)])
-
-
-def _named(values: Mapping[str, object]) -> list[str]:
-    return [f"{name}={_literal(value)}" for name, value in values.items()]
-
-
-def _literal(value: object) -> str:
-    return json.dumps(value) if isinstance(value, str) else repr(value)
-
-
-def _definitions(alias: str, build: str) -> Iterator[str]:
+def _definitions(alias: str, build: str, sources: Sequence[ModuleType]) -> Iterator[str]:
     """The source of all that the function `build` needs, and of what that needs in its turn."""
     found: dict[str, str] = {}
-    for module in _SOURCES:
+    for module in sources:
         text = inspect.getsource(module)
         for node in ast.parse(text).body:
             if name := _defined(node):
@@ -217,11 +191,11 @@ def _builder_package(placement: Placement) -> str:
     return "torchvision" if name in torchvision_models.families() else name.partition(":")[0]
 
 
-def _imports(body: str, package: str) -> str:
+def _imports(body: str, package: str, sources: Sequence[ModuleType]) -> str:
     """The import statements that the text needs: Python's own, then the others."""
     used = _names_in(body)
     whole, parts = {"torch", package}, {("torch", "nn")}
-    for module in _SOURCES:
+    for module in sources:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.Import):
                 whole |= {f"{a.name}{_as(a)}" for a in node.names if _bound(a) in used}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import surgery
-from bamctl.attention.hook import HOLDER
 from bamctl.inputs import InputsLike, read
+from bamctl.inserted import HOLDER
 from bamctl.latency import setup as setups
 from bamctl.latency.estimate import KernelTable
 from bamctl.latency.kernels import Kernel, lower

@@ -5,9 +5,9 @@ from typing import Any
 
 from bamctl import inputs, units
 from bamctl.analysis import Analysis
+from bamctl.attention.kinds import kind_of
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import CutPoint, Stage
-from bamctl.hyperparameters import Attention
 from bamctl.latency.placed import AddedLatency
 from bamctl.report.analysis_charts import cost_charts
 from bamctl.report.charts import Chart, NetworkSketch
@@ -84,7 +84,7 @@ def _stage_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
         Column("blocks", "right"),
         Column("ends with"),
         Column("role"),
-        Column(f"{_name(analysis.attention)} here adds", "right"),
+        Column(f"{kind_of(analysis.attention).noun} here adds", "right"),
         Column("", "right"),
         *_latency_columns(latency),
     ]
@@ -240,10 +240,6 @@ def _footnote(analysis: Analysis) -> str:
         f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
         f"{own}. {left_out(analysis.trace.uncounted)}"
     )
-
-
-def _name(attention: Attention) -> str:
-    return "a BAM" if attention.module == "bam" else "an extra block"
 
 
 def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from bamctl import inputs, units
-from bamctl.hyperparameters import Attention
+from bamctl.attention.kinds import kind_of
 from bamctl.metrics import Amount
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.search_charts import placements, search_charts
@@ -67,21 +67,8 @@ def summary(sites: Sequence[Site]) -> str:
     """
     if not sites:
         return "none"
-    groups = groupby(sites, key=lambda site: _short(site.attention))
+    groups = groupby(sites, key=lambda site: kind_of(site.attention).short(site.attention))
     return "; ".join(f"{', '.join(s.point.module for s in own)}: {how}" for how, own in groups)
-
-
-def _short(attention: Attention) -> str:
-    """The hyperparameters that make a difference."""
-    if attention.module == "extra-block":
-        return "extra-block"
-    given = attention.hyperparameters()
-    words = [] if given["variant"] == "paper" else [given["variant"]]
-    words.append(f"r={given['reduction']}")
-    if given["branches"] != "channel":
-        words.append(f"d={given['dilation']}")
-    words.append(given["combine"] if given["branches"] == "both" else f"{given['branches']} only")
-    return " ".join(words)
 
 
 def _figure_columns(goal: Goal) -> list[Column]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from bamctl import inputs, units
-from bamctl.hyperparameters import Attention
+from bamctl.attention.settings import Settings
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.wording import CONVENTION, SCHEMA, attention_data, fraction, settings
 from bamctl.strategies import STRATEGIES
 from bamctl.sweep import NotSwept, Swept
 
 
-def sweep_report(results: Sequence[Swept | NotSwept], attention: Attention) -> Report:
+def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Report:
     """One row for each network, and the reasons of those that could not be analysed."""
     found = [each for each in results if isinstance(each, Swept)]
     failed = [each for each in results if isinstance(each, NotSwept)]

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bamctl import units
+from bamctl.attention.kinds import kind_of
+from bamctl.attention.settings import Settings
 from bamctl.cost import Cost, PlacementCost
 from bamctl.cut_points import Trunk
 from bamctl.feature_maps import FeatureMap
-from bamctl.hyperparameters import Attention
 from bamctl.latency.profiles import Profile
 from bamctl.tracing import Trace
 
@@ -57,16 +58,9 @@ def nothing_to_place(model: str, trunk: Trunk) -> str:
     return f"{model} has {why}. {instead}."
 
 
-def settings(attention: Attention) -> str:
+def settings(attention: Settings) -> str:
     """The module and every hyperparameter, in a line."""
-    given = attention.hyperparameters()
-    if attention.module == "extra-block":
-        return f"One more of the network's own blocks, init {given['init']}"
-    return (
-        f"BAM, {given['variant']} variant: r={given['reduction']}, d={given['dilation']}, "
-        f"{given['dilated_convs']} dilated convolutions, branches {given['branches']}, combine "
-        f"{given['combine']}, init {given['init']}"
-    )
+    return kind_of(attention).describe(attention)
 
 
 def left_out(uncounted: Mapping[str, int]) -> str:
@@ -103,7 +97,7 @@ def fraction(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def attention_data(attention: Attention) -> dict[str, Any]:
+def attention_data(attention: Settings) -> dict[str, Any]:
     """The module and its hyperparameters, under their names in a placement."""
     return {"module": attention.module, **attention.hyperparameters()}
 

@@ -1,16 +1,16 @@
 """What may stand at a cut point: one option for each different module, however it is described."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
+from bamctl.attention.kind import AttentionKind
+from bamctl.attention.kinds import KINDS, attention
+from bamctl.attention.settings import Settings
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention, Init
-from bamctl.placement import Placement
-from bamctl.search.choices import HYPERPARAMETERS, Choices
-from bamctl.sites import Site, resolve
+from bamctl.search.choices import Choices
+from bamctl.sites import Site
 
 NONE = "none"
 
@@ -19,73 +19,77 @@ NONE = "none"
 class Place:
     """A cut point, and what may stand there: `options[code - 1]`.
 
-    `by_setting` has the code of a BAM for each of the space's settings; several settings have one
-    code where they make the same module. `extra_block` is the code of that control, if it is one
-    of the choices and can be made here.
+    `by_setting` has, for each module that can be made here, its code for each of the space's
+    settings; several settings have one code where they make the same module.
     """
 
     point: CutPoint
     options: tuple[Site, ...]
-    by_setting: tuple[int, ...]
-    extra_block: int | None
+    by_setting: Mapping[str, tuple[int, ...]]
 
     @property
     def name(self) -> str:
         """The module behind which it is."""
         return self.point.module
 
-    @cached_property
-    def modules(self) -> dict[str, int | None]:
-        """The choices of modules; the code of a BAM depends on the setting, and is None."""
-        found: dict[str, int | None] = {NONE: 0}
-        if self.by_setting:
-            found["bam"] = None
-        if self.extra_block is not None:
-            found["extra-block"] = self.extra_block
-        return found
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The choices of modules."""
+        return (NONE, *self.by_setting)
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether one of them has settings that a search varies."""
+        return any(KINDS[module].settings.searched for module in self.by_setting)
+
+    def module(self, code: int) -> str:
+        """The module that a code stands for."""
+        return self.options[code - 1].attention.module if code else NONE
+
+    def codes(self, setting: int) -> tuple[int, ...]:
+        """What may stand here with one of the settings, nothing first."""
+        return tuple(dict.fromkeys((0, *(each[setting] for each in self.by_setting.values()))))
 
 
 def find_place(
-    point: CutPoint, config: Choices, settings: Sequence[tuple[Any, ...]], trunk: Trunk
+    point: CutPoint, config: Choices, settings: Sequence[Mapping[str, Any]], trunk: Trunk
 ) -> Place:
     """What may stand at a point, for each of some settings of the hyperparameters."""
     options: list[Site] = []
-    by_setting: list[int] = []
-    code_of: dict[tuple[Any, ...], int] = {}
+    by_setting: dict[str, tuple[int, ...]] = {}
+    for module in KINDS:
+        if module in config.module:
+            codes = tuple(_codes(module, point, config, settings, trunk, options))
+            by_setting |= {module: codes} if any(codes) else {}
+    return Place(point, tuple(options), by_setting)
+
+
+def _codes(
+    module: str,
+    point: CutPoint,
+    config: Choices,
+    settings: Sequence[Mapping[str, Any]],
+    trunk: Trunk,
+    options: list[Site],
+) -> Iterator[int]:
+    """The code of a module for each setting, 0 where it cannot be made; new ones are appended."""
+    kind, code_of = KINDS[module], dict[Hashable, int]()
     # What is usual is left unsaid, so that training from weights may choose another.
-    start: dict[str, Any] = {} if config.init == Attention().init else {"init": config.init}
-    for setting in settings if "bam" in config.module else ():
-        chosen = dict(zip(HYPERPARAMETERS, setting, strict=True))
-        attention = Attention(**chosen, **start)
-        kind = _kind(attention, point)
-        if kind not in code_of:
-            options.append(Site(point, attention))
-            code_of[kind] = len(options)
-        by_setting.append(code_of[kind])
-    block = _extra_block(point, config.init, trunk) if "extra-block" in config.module else None
-    options += [block] if block else []
-    return Place(point, tuple(options), tuple(by_setting), len(options) if block else None)
+    start = {} if config.init == kind.usual.init else {"init": config.init}
+    for setting in settings:
+        own = {name: value for name, value in setting.items() if name in kind.settings.searched}
+        chosen = attention(module=module, **own, **start)
+        key = kind.same(chosen, point)
+        if key not in code_of:
+            site = _fitted(kind, point, chosen, trunk)
+            options += [site] if site else []
+            code_of[key] = len(options) if site else 0
+        yield code_of[key]
 
 
-def _kind(attention: Attention, point: CutPoint) -> tuple[Any, ...]:
-    """What makes a BAM at a point another than the others there.
-
-    Reductions that leave as many hidden channels are the same, and so are dilations beyond the
-    map's sides, which reach nothing but the padding; a missing branch has no hyperparameters.
-    """
-    given = attention.hyperparameters()
-    hidden = max(point.map.num_channels // given["reduction"], 1)
-    branches = given["branches"]
-    reach = None if branches == "channel" else min(given["dilation"], max(point.map.extents))
-    combine = given["combine"] if branches == "both" else None
-    return given["variant"], hidden, branches, reach, combine
-
-
-def _extra_block(point: CutPoint, init: Init, trunk: Trunk) -> Site | None:
-    module: Literal["extra-block"] = "extra-block"
-    wanted = Placement().with_sites({point.module: Attention(module=module, init=init)})
+def _fitted(kind: AttentionKind, point: CutPoint, chosen: Settings, trunk: Trunk) -> Site | None:
     try:
-        return resolve(wanted, trunk)[0]
+        return kind.fit(point, chosen, trunk)
     except InputError:
-        # No block of the network takes and returns such a map.
+        # Such as where no block of the network takes and returns such a map.
         return None

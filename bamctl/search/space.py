@@ -12,7 +12,7 @@ import numpy as np
 from bamctl.cut_points import CutPoint, Trunk
 from bamctl.errors import InputError
 from bamctl.placement import Placement
-from bamctl.search.choices import HYPERPARAMETERS, Choices
+from bamctl.search.choices import Choices
 from bamctl.search.places import NONE, Place, find_place
 from bamctl.sites import Site, named, resolve
 from bamctl.strategies import STRATEGIES
@@ -49,17 +49,17 @@ class Space:
 
     def _reference(self, chosen: Collection[str]) -> tuple[int, ...]:
         return tuple(
-            (place.by_setting[0] if place.by_setting else place.extra_block or 0)
-            if place.name in chosen
-            else 0
-            for place in self.places
+            (*place.codes(0), 0)[1] if place.name in chosen else 0 for place in self.places
         )
 
     @cached_property
-    def _allowed(self) -> np.ndarray:
-        """The code of a BAM by setting and searched site; 0 where there is none."""
-        columns = [self.places[i].by_setting or (0,) * len(self.settings) for i in self.searched]
-        return np.array(columns, dtype=np.int64).T
+    def _makes(self) -> dict[tuple[int, int], np.ndarray]:
+        """By place and code, which settings the code is made of."""
+        return {
+            (i, code): (np.array([*place.by_setting.values()]) == code).any(axis=0)
+            for i, place in enumerate(self.places)
+            for code in range(1, 1 + len(place.options))
+        }
 
     def count(self) -> int:
         """How many different networks there are, exactly."""
@@ -72,14 +72,11 @@ class Space:
             """How many ways there are to go on, where any of some settings may be the one."""
             if depth == len(places):
                 return 1
-            place = places[depth]
-            total = tails(depth + 1, settings)
-            if place.extra_block is not None:
-                total += tails(depth + 1, settings)
             groups: dict[int, set[int]] = {}
-            for setting in settings if place.by_setting else ():
-                groups.setdefault(place.by_setting[setting], set()).add(setting)
-            return total + sum(tails(depth + 1, frozenset(each)) for each in groups.values())
+            for setting in settings:
+                for code in places[depth].codes(setting):
+                    groups.setdefault(code, set()).add(setting)
+            return sum(tails(depth + 1, frozenset(each)) for each in groups.values())
 
         return tails(0, frozenset(range(len(self.settings))))
 
@@ -99,17 +96,12 @@ class Space:
         seen = set()
         for setting in range(len(self.settings)):
             group = tuple(
-                self._codes_at(place, setting) if i in searched else (0,)
+                place.codes(setting) if i in searched else (0,)
                 for i, place in enumerate(self.places)
             )
             if group not in seen:
                 seen.add(group)
                 yield group
-
-    @staticmethod
-    def _codes_at(place: Place, setting: int) -> tuple[int, ...]:
-        own = place.by_setting[setting : setting + 1]
-        return (0, *own, *(() if place.extra_block is None else (place.extra_block,)))
 
     @cached_property
     def choices(self) -> dict[str, list[Any]]:
@@ -122,7 +114,7 @@ class Space:
         found: dict[str, list[Any]] = {}
         for i, place in enumerate(self.places):
             found[place.name] = list(place.modules)
-            if self.config.per_site and place.by_setting and i in self.searched:
+            if self.config.per_site and place.has_settings and i in self.searched:
                 found |= {f"{place.name}:{name}": each for name, each in several.items()}
         return found if self.config.per_site else found | several
 
@@ -136,8 +128,9 @@ class Space:
         """The candidate that parameters describe."""
         codes = []
         for place in self.places:
-            code = place.modules[params.get(place.name, NONE)]
-            codes.append(place.by_setting[self._setting(place, params)] if code is None else code)
+            module = params.get(place.name, NONE)
+            made = None if module == NONE else place.by_setting[module]
+            codes.append(made[self._setting(place, params)] if made else 0)
         return tuple(codes)
 
     def _setting(self, place: Place, params: Mapping[str, Any]) -> int:
@@ -151,7 +144,7 @@ class Space:
 
     @cached_property
     def _number(self) -> dict[tuple[Any, ...], int]:
-        return {setting: number for number, setting in enumerate(self.settings)}
+        return {tuple(setting.values()): number for number, setting in enumerate(self.settings)}
 
     def encode(self, codes: Sequence[int]) -> dict[str, Any]:
         """The one way to describe a candidate; what makes no difference has its first choice."""
@@ -160,22 +153,22 @@ class Space:
             code = int(codes[i])
             if i not in self.searched and not code:
                 continue
-            is_bam = code in place.by_setting
-            params[place.name] = NONE if not code else "bam" if is_bam else "extra-block"
-            if self.config.per_site and place.by_setting and i in self.searched:
-                setting = place.by_setting.index(code) if is_bam else 0
+            params[place.name] = place.module(code)
+            if self.config.per_site and place.has_settings and i in self.searched:
+                setting = int(self._makes[i, code].argmax()) if code else 0
                 params |= self._written(setting, f"{place.name}:")
         return params if self.config.per_site else params | self._written_shared(codes)
 
     def _written_shared(self, codes: Sequence[int]) -> dict[str, Any]:
-        """The first setting that makes all the BAMs of a candidate."""
-        own = np.array([codes[i] for i in self.searched])
-        is_bam = [codes[i] in self.places[i].by_setting for i in self.searched]
-        fits = (self._allowed == own)[:, is_bam].all(axis=1)
+        """The first setting that makes all the modules of a candidate."""
+        fits = np.ones(len(self.settings), dtype=bool)
+        for i in self.searched:
+            if codes[i]:
+                fits &= self._makes[i, int(codes[i])]
         return self._written(int(fits.argmax()), "")
 
     def _written(self, setting: int, prefix: str) -> dict[str, Any]:
-        chosen = zip(HYPERPARAMETERS, self.settings[setting], strict=True)
+        chosen = self.settings[setting].items()
         return {prefix + name: value for name, value in chosen if prefix + name in self.choices}
 
     def sites(self, codes: Sequence[int]) -> tuple[Site, ...]:

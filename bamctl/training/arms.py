@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bamctl import checkpoints, widening
+from bamctl.attention import extra_block
+from bamctl.attention.kinds import attention
 from bamctl.cost import Cost, PlacementCost, place
 from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.placement import Placement
 from bamctl.sites import Site, named
 from bamctl.surgery import insert_sites
@@ -23,8 +23,6 @@ from bamctl.traced_network import TracedNetwork
 from bamctl.tracing import Trace, trace
 from bamctl.training.config import TrainingConfig
 from bamctl.training.state import checksum
-
-Kind = Literal["baseline", "placement", "extra-block", "wider"]
 
 BASELINE = "baseline"
 
@@ -39,7 +37,7 @@ class Arm:
     """
 
     name: str
-    kind: Kind
+    kind: str
     change: Callable[[nn.Module], None]
     added: Cost
     placement: Placement | None = None
@@ -156,7 +154,7 @@ def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
 
 
 def _inserted(
-    name: str, kind: Kind, placement: Placement, traced: TracedNetwork, of: str | None = None
+    name: str, kind: str, placement: Placement, traced: TracedNetwork, of: str | None = None
 ) -> Arm:
     """An arm that is the baseline with what a placement inserts."""
     placed = place(placement, traced)
@@ -166,11 +164,11 @@ def _inserted(
 
 def _extra_block(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """One more of the network's own blocks at each site, as in the paper's table 1."""
-    attention = Attention(module="extra-block", init=placement.attention.init)
-    other = placement.model_copy(update={"attention": attention, "insertions": {}})
+    block = attention(module=extra_block.NAME, init=placement.attention.init)
+    other = placement.model_copy(update={"attention": block, "insertions": {}})
     if placement.where is None:
         other = other.model_copy(update={"where": list(placement.patterns())})
-    return _inserted(f"{arm.name}:extra-block", "extra-block", other, traced, of=arm.name)
+    return _inserted(f"{arm.name}:{extra_block.NAME}", extra_block.NAME, other, traced, of=arm.name)
 
 
 def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
@@ -205,7 +203,7 @@ def _grown(traced: TracedNetwork, change: Callable[[nn.Module], None]) -> Cost:
     )
 
 
-_CONTROLS = {"extra-block": _extra_block, "wider": _wider}
+_CONTROLS = {extra_block.NAME: _extra_block, "wider": _wider}
 
 
 def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:

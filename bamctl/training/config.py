@@ -15,7 +15,6 @@ from pydantic import (
 
 from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
-from bamctl.hyperparameters import Attention
 from bamctl.network_spec import InputsField, NetworkSpec
 from bamctl.placement import Placement
 
@@ -25,7 +24,7 @@ BadImages = Literal["refuse", "skip"]
 Device = Literal["auto", "cpu"]
 
 # In a network that starts from weights, attention starts without changing its outputs.
-_UNCHANGED = Placement(attention=Attention(init="identity"))
+_UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)

@@ -14,10 +14,10 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
 from bamctl.errors import NO_MEMORY, BamctlError, InputError, first_line, machine_fault
+from bamctl.inserted import HOLDER
 from bamctl.memory import PeakMemory
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bamctl import BAM
 from bamctl.attention import lean
-from bamctl.attention.layouts import Ncdhw
+from bamctl.layouts import Ncdhw
 from bamctl.memory import PeakMemory
 from tests.benchmarks.textbook import Textbook
 

@@ -70,18 +70,14 @@ def test_options_of_a_place_give_other_outputs_and_what_was_left_out_gives_the_s
     )
     settings = choices.settings()
     place = find_place(trunk.point("beta.1"), choices, settings, trunk)
-    outputs: dict[tuple[object, ...], torch.Tensor] = {}
-    alone = [Choices(**_as_choices(setting)) for setting in settings]
-    for setting, own in zip(settings, alone, strict=True):
+    outputs: list[torch.Tensor] = []
+    for setting in settings:
+        own = Choices(**{name: [value] for name, value in setting.items()})
         option = find_place(trunk.point("beta.1"), own, own.settings(), trunk).options[0]
-        outputs[setting] = _output(option)
-    for (a, code), (b, other) in product(zip(settings, place.by_setting, strict=True), repeat=2):
-        assert torch.equal(outputs[a], outputs[b]) == (code == other), (a, b)
-
-
-def _as_choices(setting: tuple[object, ...]) -> dict[str, list[object]]:
-    names = ("reduction", "dilation", "branches", "combine", "variant")
-    return {name: [value] for name, value in zip(names, setting, strict=True)}
+        outputs.append(_output(option))
+    made = list(zip(outputs, place.by_setting["bam"], strict=True))
+    for (output, code), (another, other) in product(made, repeat=2):
+        assert torch.equal(output, another) == (code == other)
 
 
 def _output(site: object) -> torch.Tensor:

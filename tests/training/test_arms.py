@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from bamctl import checkpoints, models
-from bamctl.attention.hook import HOLDER
 from bamctl.errors import InputError
+from bamctl.inserted import HOLDER
 from bamctl.placement import Placement
 from bamctl.training.arms import Networks, make_arms
 from tests.networks import Tiny

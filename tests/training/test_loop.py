@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bamctl.attention.hook import HOLDER
 from bamctl.data import Data
 from bamctl.errors import InputError
+from bamctl.inserted import HOLDER
 from bamctl.training.config import Recipe
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment

@@ -16,9 +16,9 @@ from bamctl.attention.layers import (
     Projection2d,
     Projection3d,
 )
-from bamctl.attention.layouts import Layout, Nchw
 from bamctl.attention.lean import COMBINE, gated, pooled
 from bamctl.attention.tails import broadcastable, part
+from bamctl.layouts import Layout, Nchw
 
 # Leaves for `torch.fx`, which looks for them in each module that calls them.
 for _name in ("gated", "pooled"):

@@ -1,0 +1,90 @@
+"""What the program knows of BAM; torch is not loaded."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from bamctl.attention.bam.cost import bam_cost
+from bamctl.attention.bam.settings import BamSettings
+from bamctl.attention.cost import Cost
+from bamctl.attention.kind import AttentionKind, Cheaper, GateMaps, Site
+from bamctl.attention.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bamctl.attention.bam.module import BAM
+    from bamctl.cut_points import CutPoint
+    from bamctl.tracing import Trace
+
+
+class Bam(AttentionKind):
+    """BAM (Park et al., BMVC 2018), as printed and as released."""
+
+    settings = BamSettings
+    summary = "the Bottleneck Attention Module"
+    noun = "a BAM"
+
+    def layer(self) -> "type[BAM]":
+        """Return `BAM`."""
+        from bamctl.attention.bam.module import BAM
+
+        return BAM
+
+    def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> Cost:
+        """Return the cost in closed form, by `bam_cost`."""
+        at, width = site.point.map, trace.dtype.itemsize
+        cost = bam_cost(at, **site.attention.hyperparameters(), bytes_per_element=width)
+        return cost.for_batch(at.batch)
+
+    def same(self, settings: Settings, point: "CutPoint") -> Hashable:
+        """Return a key that leaves out what makes no difference at a cut point.
+
+        Reductions that leave as many hidden channels are the same, and so are dilations beyond the
+        map's sides, which reach nothing but the padding; a missing branch has no hyperparameters.
+        """
+        given = settings.hyperparameters()
+        hidden = max(point.map.num_channels // given["reduction"], 1)
+        branches = given["branches"]
+        reach = None if branches == "channel" else min(given["dilation"], max(point.map.extents))
+        combine = given["combine"] if branches == "both" else None
+        return given["variant"], hidden, branches, reach, combine
+
+    def cheaper(self, site: Site) -> Cheaper | None:
+        """Double the reduction ratio, as long as that makes the hidden layers smaller."""
+        reduction = site.attention.hyperparameters()["reduction"]
+        if site.point.map.num_channels // reduction <= 1:
+            return None
+        settings = site.attention.model_copy(update={"reduction": 2 * reduction})
+        return Cheaper("raise r", 2 * reduction, settings)
+
+    def describe(self, settings: Settings) -> str:
+        """Return the variant and every hyperparameter, in a line."""
+        given = settings.hyperparameters()
+        return (
+            f"BAM, {given['variant']} variant: r={given['reduction']}, d={given['dilation']}, "
+            f"{given['dilated_convs']} dilated convolutions, branches {given['branches']}, combine "
+            f"{given['combine']}, init {given['init']}"
+        )
+
+    def short(self, settings: Settings) -> str:
+        """Return the hyperparameters that make a difference."""
+        given = settings.hyperparameters()
+        words = [] if given["variant"] == "paper" else [given["variant"]]
+        words.append(f"r={given['reduction']}")
+        if given["branches"] != "channel":
+            words.append(f"d={given['dilation']}")
+        is_both = given["branches"] == "both"
+        words.append(given["combine"] if is_both else f"{given['branches']} only")
+        return " ".join(words)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Return the modules of the layers and of the two branches beside that of `BAM`."""
+        helpers = ("layers", "tails", "lean")
+        own = self.layer().__module__
+        return ("bamctl.watched", *(f"bamctl.attention.{each}" for each in helpers), own)
+
+    def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:
+        """Return the branches and the gate of a `BAM`."""
+        from bamctl.attention.bam.maps import gate_maps
+
+        return gate_maps(module, x)

@@ -1,0 +1,32 @@
+"""What attention modules add to a network."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one or more attention modules add, for one image.
+
+    `macs` and `elementwise_ops` are counted as in a `Trace`. `memory_bytes` is what training keeps
+    for the backward pass beside the map that the module is given: the tensors that grow with the
+    batch, without the few statistics per channel. The refined map is among them, since the layer
+    after it keeps its input; only behind a network's very last map, which is averaged, none does.
+    """
+
+    params: int = 0
+    macs: int = 0
+    elementwise_ops: int = 0
+    memory_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.params + other.params,
+            self.macs + other.macs,
+            self.elementwise_ops + other.elementwise_ops,
+            self.memory_bytes + other.memory_bytes,
+        )
+
+    def for_batch(self, size: int) -> "Cost":
+        """The same modules, run on several maps for each image."""
+        ops = (size * each for each in (self.macs, self.elementwise_ops, self.memory_bytes))
+        return Cost(self.params, *ops)

@@ -1,0 +1,161 @@
+"""What a kind of attention module offers the rest of the program; torch is not loaded."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from bamctl.attention.python_source import call
+from bamctl.attention.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bamctl.attention.cost import Cost
+    from bamctl.cut_points import CutPoint, Trunk
+    from bamctl.tracing import Trace
+
+
+@dataclass(frozen=True)
+class Site:
+    """One insertion: an attention module at a cut point.
+
+    `repeated_block` is the block of the network that the module is a copy of, for a kind that
+    copies one.
+    """
+
+    point: "CutPoint"
+    attention: Settings
+    repeated_block: str | None = None
+
+
+@dataclass(frozen=True)
+class Cheaper:
+    """One setting changed so that a module costs less: `change`, such as "raise r", to `value`."""
+
+    change: str
+    value: int
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class GateMaps:
+    """The gate of a module for one image, all with channels first.
+
+    `gate`, with shape (1, C, H, W) or one that broadcasts to it, is what the map is multiplied with
+    beside one; `before` and `after` have shape (1, C, H, W). `channel`, with shape (C,), and
+    `spatial`, with shape (H, W), are the branches before they are combined; None where there is no
+    such branch.
+    """
+
+    gate: "Tensor"
+    before: "Tensor"
+    after: "Tensor"
+    channel: "Tensor | None" = None
+    spatial: "Tensor | None" = None
+
+
+class AttentionKind(ABC):
+    """A kind of attention module: its settings, where it fits, construction, cost and wording.
+
+    A kind needs `settings`, `summary`, `layer` and `cost`; every other method has a default. The
+    default construction is `layer()(C, layout=..., **settings.hyperparameters())`.
+
+    `summary` says in a few words what the module is, as in "bam, the Bottleneck Attention Module".
+    """
+
+    settings: ClassVar[type[Settings]]
+    summary: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The name of the kind, which is its key in `KINDS`."""
+        return self.usual.module
+
+    @property
+    def noun(self) -> str:
+        """The module with its article, for a heading such as "a BAM here adds"."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+
+    @property
+    def usual(self) -> Settings:
+        """The settings with all their defaults."""
+        return self.settings.model_validate({})
+
+    @abstractmethod
+    def layer(self) -> "type[nn.Module]":
+        """Return the class of the module; import torch here, and not at the top of the file."""
+
+    @abstractmethod
+    def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> "Cost":
+        """Return what the module adds to a traced network, for one image.
+
+        A network may run on several maps for each image: `site.point.map.batch` says how many, and
+        `Cost.for_batch` multiplies.
+        """
+
+    def fit(self, point: "CutPoint", settings: Settings, trunk: "Trunk") -> Site:
+        """Return the site of the module at a cut point.
+
+        Raises:
+            InputError: the module cannot be inserted there.
+        """
+        return Site(point, settings)
+
+    def build(self, site: Site, network: "nn.Module") -> "nn.Module":
+        """Build the module of a site; its device, dtype and mode are set by the caller."""
+        at = site.point.map
+        hyperparameters = site.attention.hyperparameters()
+        module: nn.Module = self.layer()(at.num_channels, layout=at.layout, **hyperparameters)
+        return module
+
+    def same(self, settings: Settings, point: "CutPoint") -> Hashable:
+        """Return a key that is equal for settings which build the same module at a cut point."""
+        return tuple(settings.hyperparameters().values())
+
+    def cheaper(self, site: Site) -> Cheaper | None:
+        """Return the smallest change of the settings that makes a site cheaper, if there is one."""
+        return None
+
+    def describe(self, settings: Settings) -> str:
+        """Return the module and every setting, in a line."""
+        return f"{self.name}: {_listed(settings, list(type(settings).model_fields)[1:])}"
+
+    def short(self, settings: Settings) -> str:
+        """Return the module and the settings that a search varies, in a few words."""
+        return f"{self.name} {_listed(settings, list(self.settings.searched))}".rstrip()
+
+    def source(self, site: Site) -> str:
+        """Return the Python expression that builds the module, for exported source code."""
+        from bamctl.layouts import Nchw
+
+        layer, at = self.layer(), site.point.map
+        usual = {name: each.default for name, each in inspect.signature(layer).parameters.items()}
+        chosen = site.attention.hyperparameters()
+        if type(at.layout) is not Nchw:
+            chosen["layout"] = at.layout
+        named = {name: v for name, v in chosen.items() if name not in usual or v != usual[name]}
+        return call(layer.__name__, at.num_channels, **named)
+
+    def source_modules(self) -> tuple[str, ...]:
+        """Return the Python modules whose definitions that expression needs, in their order."""
+        return (self.layer().__module__,)
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether `maps` finds a gate to look at."""
+        return type(self).maps is not AttentionKind.maps
+
+    def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps | None:
+        """Return the gate of a module for one image, or None where it has none to look at.
+
+        Args:
+            module: one that `build` made.
+            x: the feature map that it is given, for one image, in the layout of the site.
+        """
+        return None
+
+
+def _listed(settings: Settings, names: list[str]) -> str:
+    return ", ".join(f"{name}={getattr(settings, name)}" for name in names)

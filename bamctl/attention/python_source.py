@@ -1,0 +1,30 @@
+"""Python expressions as text, for exported source code."""
+
+import json
+
+
+class Code(str):
+    """An expression that is written as it stands, such as `model.layer1`."""
+
+    __slots__ = ()
+
+
+def call(function: str, *positional: object, **named: object) -> str:
+    """Return a call as text.
+
+    >>> call("build", Code("model.layer1"), 64, name="x")
+    'build(model.layer1, 64, name="x")'
+    """
+    keywords = (f"{name}={literal(value)}" for name, value in named.items())
+    return f"{function}({', '.join([*map(literal, positional), *keywords])})"
+
+
+def literal(value: object) -> str:
+    """Return a value as Python writes it, text in double quotes.
+
+    >>> literal("a"), literal((1, None))
+    ('"a"', '(1, None)')
+    """
+    if isinstance(value, Code):
+        return str(value)
+    return json.dumps(value) if isinstance(value, str) else repr(value)
