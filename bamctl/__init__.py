@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bamctl.analysis import analyze
+    from bamctl.analysis.analyze import analyze
     from bamctl.attention.bam import BAM
-    from bamctl.fusion import fuse
-    from bamctl.operator_costs import register_operator
-    from bamctl.placement import Placement
-    from bamctl.surgery import insert, remove
+    from bamctl.placement.placement import Placement
+    from bamctl.surgery.fusion import fuse
+    from bamctl.surgery.insert import insert, remove
+    from bamctl.tracing.operator_costs import register_operator
 
 __all__ = [
     "BAM",
@@ -29,13 +29,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "analyze": "bamctl.analysis",
+    "analyze": "bamctl.analysis.analyze",
     "BAM": "bamctl.attention.bam",
-    "Placement": "bamctl.placement",
-    "fuse": "bamctl.fusion",
-    "insert": "bamctl.surgery",
-    "register_operator": "bamctl.operator_costs",
-    "remove": "bamctl.surgery",
+    "Placement": "bamctl.placement.placement",
+    "fuse": "bamctl.surgery.fusion",
+    "insert": "bamctl.surgery.insert",
+    "register_operator": "bamctl.tracing.operator_costs",
+    "remove": "bamctl.surgery.insert",
 }
 
 

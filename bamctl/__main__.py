@@ -8,7 +8,7 @@ if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "saf
     # Python has put the current folder first, to find what `-m` names; libraries go before it.
     sys.path.append(sys.path.pop(0))
 
-from bamctl import signals
+from bamctl.processes import signals
 
 
 def main() -> NoReturn:

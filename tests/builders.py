@@ -3,8 +3,8 @@
 import torchvision
 from torch import nn
 
-from bamctl import models
-from bamctl.inputs import Inputs, read
+from bamctl.networks import models
+from bamctl.networks.inputs import Inputs, read
 
 NAMES = torchvision.models.list_models()
 CLASSIFICATION = torchvision.models.list_models(module=torchvision.models)

@@ -20,15 +20,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bamctl import Placement, checkpoints
+from bamctl import Placement
 from bamctl.cli import app
 from bamctl.errors import NO_MEMORY, BamctlError
-from bamctl.report import charts, html
+from bamctl.report.charts import charts
 from bamctl.report.document import Column, Report, Table
-from bamctl.training import state
+from bamctl.report.formats import html
+from bamctl.training import _state as state
+from bamctl.training._state import DamagedStateError, State
 from bamctl.training.lines import EvaluationLine
 from bamctl.training.run_folder import JsonLines
-from bamctl.training.state import DamagedStateError, State
+from bamctl.weights import checkpoints
 
 MEMORY_BYTES, SECONDS = 4 << 30, 10
 YAML = """\

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bamctl import analyze, insert
-from bamctl.layouts import Tokens
+from bamctl.trunk.layouts import Tokens
 from tests.causes import CAUSES, Cause, Embedded, Heads, ReturnsTwo, Shuffled
 
 

@@ -6,16 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bamctl import Placement, analyze, remove, torchvision_models
-from bamctl.cost import PlacementCost, placement_cost
-from bamctl.example import arguments, is_detector, training_arguments
-from bamctl.inputs import Inputs
-from bamctl.operators import OPERATORS
-from bamctl.sites import resolve
-from bamctl.structures import tensors
-from bamctl.surgery import insert_sites
-from bamctl.traced_network import TracedNetwork
-from bamctl.tracing import Trace, trace
+from bamctl import Placement, analyze, remove
+from bamctl.networks import torchvision_models
+from bamctl.networks.example import arguments, is_detector, training_arguments
+from bamctl.networks.inputs import Inputs
+from bamctl.networks.structures import tensors
+from bamctl.placement.cost import PlacementCost, placement_cost
+from bamctl.placement.sites import resolve
+from bamctl.surgery.insert import insert_sites
+from bamctl.tracing.operators import OPERATORS
+from bamctl.tracing.trace import Trace, trace
+from bamctl.trunk.traced import TracedNetwork
 from tests.builders import CLASSIFICATION, FAMILIES, NAMES, build, small_inputs
 
 

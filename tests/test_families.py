@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bamctl import analyze, models
-from bamctl.inputs import read
+from bamctl import analyze
+from bamctl.networks import models
+from bamctl.networks.inputs import read
 
 STAGES = ("stages.0", "stages.1", "stages.2")
 LAYERS = ("layer1", "layer2", "layer3")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bamctl import Placement, analyze, placement
-from bamctl.cost import PlacementCost, place
-from bamctl.traced_network import TracedNetwork
+from bamctl import Placement, analyze
+from bamctl.placement import placement
+from bamctl.placement.cost import PlacementCost, place
+from bamctl.trunk.traced import TracedNetwork
 
 # Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, table 3: ImageNet, in millions.
 IMAGENET_PARAMS = {

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bamctl import Placement
-from bamctl.report.html import read_pages
+from bamctl.report.formats.html import read_pages
 from tests import console, readme
 
 

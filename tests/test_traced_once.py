@@ -7,7 +7,7 @@ import pytest
 # Runs a command in a process, and writes down what is traced.
 COUNTING = """
 import json, os, sys
-from bamctl import tracing
+from bamctl.tracing import trace as tracing
 plain, traced = tracing._analyze, []
 
 def counted(model, arguments):

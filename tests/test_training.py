@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from bamctl import insert, models
+from bamctl import insert
+from bamctl.networks import models
 
 STEPS = 2
 

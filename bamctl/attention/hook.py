@@ -1,5 +1,5 @@
-"""Networks that version 0.1.0 pickled look here for what `bamctl.inserted` defines."""
+"""Networks that version 0.1.0 pickled look here for what `bamctl.networks.inserted` defines."""
 
-from bamctl.inserted import AttentionHook, Inserted
+from bamctl.networks.inserted import AttentionHook, Inserted
 
 __all__ = ["AttentionHook", "Inserted"]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bamctl.attention.cost import Cost
-    from bamctl.cut_points import CutPoint, Trunk
-    from bamctl.tracing import Trace
+    from bamctl.tracing.trace import Trace
+    from bamctl.trunk.cut_points import CutPoint, Trunk
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class AttentionKind(ABC):
 
     def source(self, site: Site) -> str:
         """Return the Python expression that builds the module, for exported source code."""
-        from bamctl.layouts import Nchw
+        from bamctl.trunk.layouts import Nchw
 
         layer, at = self.layer(), site.point.map
         usual = {name: each.default for name, each in inspect.signature(layer).parameters.items()}

@@ -11,12 +11,12 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from bamctl import schemas
 from bamctl.attention.bam.kind import Bam
 from bamctl.attention.extra_block.kind import ExtraBlockKind
 from bamctl.attention.kind import AttentionKind
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
+from bamctl.files import schemas
 
 # The first is meant where a placement names no module.
 KINDS: dict[str, AttentionKind] = {"bam": Bam(), "extra-block": ExtraBlockKind()}

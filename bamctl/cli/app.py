@@ -12,21 +12,22 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bamctl import __version__, signals
+from bamctl import __version__
 from bamctl.cli import command_line
-from bamctl.cli.analyze import analyze
-from bamctl.cli.attend import attend
-from bamctl.cli.calibrate import calibrate
-from bamctl.cli.check import check
+from bamctl.cli.commands.analyze import analyze
+from bamctl.cli.commands.attend import attend
+from bamctl.cli.commands.calibrate import calibrate
+from bamctl.cli.commands.check import check
+from bamctl.cli.commands.insert import insert
+from bamctl.cli.commands.latency import latency
+from bamctl.cli.commands.models import models
+from bamctl.cli.commands.report import report
+from bamctl.cli.commands.schema import schema
+from bamctl.cli.commands.search import search
+from bamctl.cli.commands.train import train
 from bamctl.cli.faults import explained, warnings_held
-from bamctl.cli.insert import insert
-from bamctl.cli.latency import latency
-from bamctl.cli.models import models
-from bamctl.cli.options import expanded, say
-from bamctl.cli.report import report
-from bamctl.cli.schema import schema
-from bamctl.cli.search import search
-from bamctl.cli.train import train
+from bamctl.cli.options.shared import expanded, say
+from bamctl.processes import signals
 
 COMMANDS = (
     models,

@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 
 from bamctl import __version__
 from bamctl.errors import BamctlError
-from bamctl.files import write_text
+from bamctl.files.atomic import write_text
 from bamctl.report.document import Report
 
 if TYPE_CHECKING:
-    from bamctl.placement import Placement
+    from bamctl.placement.placement import Placement
 
 _LIBRARIES = ("torch", "torchvision", "fvcore")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bamctl import masking
+from bamctl.text import masking
 
 if TYPE_CHECKING:
     from bamctl.report.document import Report

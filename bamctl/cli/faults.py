@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bamctl.cli.options import say
+from bamctl.cli.options.shared import say
 from bamctl.errors import BamctlError, InputError, first_line, machine_fault
 
 

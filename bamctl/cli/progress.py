@@ -18,8 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bamctl import escapes
-from bamctl.cli.options import say
+from bamctl.cli.options.shared import say
+from bamctl.text import escapes
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig

@@ -1,18 +1,7 @@
-"""How results are shown: the views make reports of them, and `RENDERERS` make text of those."""
+"""Reports: results, before and after somebody decides how they are shown.
 
-from collections.abc import Callable
-from typing import Literal
-
-from bamctl.report import csv, github, html, json, junit, markdown, terminal
-
-Format = Literal["table", "json", "markdown", "csv", "html", "junit", "github"]
-
-RENDERERS: dict[Format, Callable[..., str]] = {
-    "table": terminal.render,
-    "json": json.render,
-    "markdown": markdown.render,
-    "csv": csv.render,
-    "html": html.render,
-    "junit": junit.render,
-    "github": github.render,
-}
+- `document`: `Report`, its tables, sections and charts
+- `views`: from each result to a report
+- `charts`: the pictures of a report
+- `formats`: from a report to a table, JSON, Markdown, CSV, a page and more
+"""

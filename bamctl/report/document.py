@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bamctl.report.charts import Chart
+from bamctl.report.chart import Chart
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,20 @@ from pathlib import Path
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from bamctl import checkpoints, widening
 from bamctl.attention import extra_block
 from bamctl.attention.kinds import attention
-from bamctl.cost import Cost, PlacementCost, place
-from bamctl.cut_points import Trunk
 from bamctl.errors import InputError
-from bamctl.placement import Placement
-from bamctl.sites import Site, named
-from bamctl.surgery import insert_sites
-from bamctl.traced_network import TracedNetwork
-from bamctl.tracing import Trace, trace
+from bamctl.placement.cost import Cost, PlacementCost, place
+from bamctl.placement.placement import Placement
+from bamctl.placement.sites import Site, named
+from bamctl.surgery.insert import insert_sites
+from bamctl.tracing.trace import Trace, trace
+from bamctl.training import _widening as widening
+from bamctl.training._state import checksum
 from bamctl.training.config import TrainingConfig
-from bamctl.training.state import checksum
+from bamctl.trunk.cut_points import Trunk
+from bamctl.trunk.traced import TracedNetwork
+from bamctl.weights import checkpoints
 
 BASELINE = "baseline"
 

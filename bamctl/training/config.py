@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from bamctl import schemas, yaml_files
 from bamctl.errors import InputError
-from bamctl.network_spec import InputsField, NetworkSpec
-from bamctl.placement import Placement
+from bamctl.files import schemas, yaml_files
+from bamctl.networks.spec import InputsField, NetworkSpec
+from bamctl.placement.placement import Placement
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]

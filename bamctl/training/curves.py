@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bamctl.files import atomic_path
+from bamctl.files.atomic import atomic_path
 
 # Told apart by people who see few colours (Okabe and Ito 2008).
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")

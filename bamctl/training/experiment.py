@@ -7,23 +7,23 @@ from pathlib import Path
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
-from bamctl import data as datasets
-from bamctl import models
-from bamctl.data import Data
+from bamctl.data import sets as datasets
 from bamctl.data.images import left_out
+from bamctl.data.sets import Data
 from bamctl.errors import BamctlError, InputError, first_line
-from bamctl.network_spec import NetworkSpec
-from bamctl.placement import Placement
+from bamctl.networks import models
+from bamctl.networks.spec import NetworkSpec
+from bamctl.placement.placement import Placement
+from bamctl.training import _state as states
 from bamctl.training import run_folder
-from bamctl.training import state as states
+from bamctl.training._standing import Origin, Standing, stand
+from bamctl.training._state import State
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
 from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
-from bamctl.training.standing import Origin, Standing, stand
-from bamctl.training.state import State
 from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bamctl.errors import BamctlError, InputError
-from bamctl.files import check_can_read, write_text
+from bamctl.files.atomic import check_can_read, write_text
 from bamctl.training import lines
 
 Line = dict[str, Any]

@@ -14,16 +14,16 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bamctl.data import Data
 from bamctl.data.images import Batch, Images, cannot_read
+from bamctl.data.sets import Data
 from bamctl.errors import NO_MEMORY, BamctlError, InputError, first_line, machine_fault
-from bamctl.inserted import HOLDER
-from bamctl.memory import PeakMemory
+from bamctl.networks.inserted import HOLDER
+from bamctl.networks.memory import PeakMemory
+from bamctl.training._loader import Order, evaluation_batches, training_batches
+from bamctl.training._state import State, flattened, unflattened
+from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
-from bamctl.training.loader import Order, evaluation_batches, training_batches
-from bamctl.training.state import State, flattened, unflattened
-from bamctl.training.synchronized import synchronize
 from bamctl.training.watching import Evaluation, Timing, Watcher
 
 # How often the loss is looked at: each look waits for the device.

@@ -7,9 +7,9 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
-from bamctl import schemas
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.errors import InputError
+from bamctl.files import schemas
 from bamctl.training.config import Recipe
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run

@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from bamctl.cut_points import Trunk
-from bamctl.data import Data
-from bamctl.evidence import Evidence, compare
-from bamctl.tracing import Trace
+from bamctl.data.sets import Data
+from bamctl.tracing.trace import Trace
 from bamctl.training.arms import BASELINE, Arm, Arms
 from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.evidence import Evidence, compare
 from bamctl.training.run_folder import RunFolder
+from bamctl.trunk.cut_points import Trunk
 
 
 @dataclass(frozen=True)

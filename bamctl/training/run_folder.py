@@ -20,15 +20,16 @@ from typing import Any
 from filelock import FileLock
 from torch import nn
 
-from bamctl import checkpoints, held_folder
 from bamctl.errors import InputError, appended
-from bamctl.files import make_folder, short_name
-from bamctl.placement import Placement
-from bamctl.training import state as states
+from bamctl.files import held_folder
+from bamctl.files.atomic import make_folder, short_name
+from bamctl.placement.placement import Placement
+from bamctl.training import _state as states
+from bamctl.training._state import State
 from bamctl.training.config import TrainingConfig
 from bamctl.training.json_lines import JsonLines, Line, go_on
 from bamctl.training.lines import EvaluationLine, TimingLine
-from bamctl.training.state import State
+from bamctl.weights import checkpoints
 
 _CONFIG = "config.yaml"
 _KEPT_STATES = 2

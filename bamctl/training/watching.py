@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from bamctl.training.state import State
+from bamctl.training._state import State
 
 
 @dataclass(frozen=True)

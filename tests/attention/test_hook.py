@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bamctl.inserted import attach, detach, detached, is_attached
+from bamctl.networks.inserted import attach, detach, detached, is_attached
 
 
 def test_detaching_leaves_other_hooks() -> None:
@@ -108,7 +108,7 @@ def test_a_hook_keeps_its_number_in_another_process(python: Callable) -> None:
         "import pickle, sys, torch\n"
         "from torch import nn\n"
         "from torch.utils.hooks import RemovableHandle\n"
-        "from bamctl.inserted import attach\n"
+        "from bamctl.networks.inserted import attach\n"
         "RemovableHandle.next_id = 1000\n"
         "host = nn.ReLU(); attach(host, nn.Flatten())\n"
         "file = pickle.dumps(host)\n"

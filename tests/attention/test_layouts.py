@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bamctl import BAM, insert
 from bamctl.attention.extra_block import ExtraBlock
-from bamctl.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
+from bamctl.trunk.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 from tests.networks import ChannelMixer
 
 settings = pytest.mark.parametrize(

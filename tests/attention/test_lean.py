@@ -11,9 +11,9 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from bamctl import BAM
-from bamctl.attention import lean
-from bamctl.layouts import Ncdhw
-from bamctl.memory import PeakMemory
+from bamctl.attention import _lean as lean
+from bamctl.networks.memory import PeakMemory
+from bamctl.trunk.layouts import Ncdhw
 from tests.benchmarks.textbook import Textbook
 
 CASES = [

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bamctl import Placement, checkpoints, insert, remove
+from bamctl import Placement, insert, remove
+from bamctl.weights import checkpoints
 
 SAVED = Path(__file__).parent / "saved"
 NAMES = sorted(path.stem for path in SAVED.glob("*.yaml"))

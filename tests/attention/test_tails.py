@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bamctl import BAM
-from bamctl.layouts import Ncdhw
+from bamctl.trunk.layouts import Ncdhw
 from tests.benchmarks.module import SHAPES, kept_share
 
 

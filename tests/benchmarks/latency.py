@@ -8,7 +8,7 @@ import argparse
 
 import torchvision
 
-from bamctl.latency.measure import Latency, measure
+from bamctl.timing.measure import Latency, measure
 from tests.networks import Delayed
 
 SHAPE = (3, 224, 224)

@@ -8,10 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from bamctl.report import html
+from bamctl.report.formats import html
+from tests.nas.test_result import search_of_a_table
 from tests.report.browser import launched, visit
 from tests.report.test_html import large
-from tests.search.test_result import search_of_a_table
 
 RUNS = 7
 

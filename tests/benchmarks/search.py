@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bamctl.search.cluster import RayEngine, Resources
-from bamctl.search.engines import Engine, Job, LocalEngine
-from bamctl.search.run import Search
-from tests.search.table import Quiet, Searched, Table
-from tests.search.test_cluster import Cluster, alive
-from tests.search.test_run import wait_for
+from bamctl.nas.cluster import RayEngine, Resources
+from bamctl.nas.engines import Engine, Job, LocalEngine
+from bamctl.nas.run import Search
+from tests.nas.table import Quiet, Searched, Table
+from tests.nas.test_cluster import Cluster, alive
+from tests.nas.test_run import wait_for
 
 WORKERS, TRIALS = 2, 50
 

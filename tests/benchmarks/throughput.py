@@ -11,13 +11,13 @@ from time import perf_counter
 import torch
 from torch.nn import functional as F
 
-from bamctl.data import Data
-from bamctl.inputs import read
-from bamctl.network_spec import NetworkSpec
-from bamctl.placement import Placement
+from bamctl.data.sets import Data
+from bamctl.networks.inputs import read
+from bamctl.networks.spec import NetworkSpec
+from bamctl.placement.placement import Placement
+from bamctl.training._loader import Order
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
-from bamctl.training.loader import Order
 from bamctl.training.loop import Run
 from bamctl.training.watching import Evaluation, Nobody
 

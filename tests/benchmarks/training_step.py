@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import bamctl
-from bamctl.memory import PeakMemory
-from bamctl.models import build
+from bamctl.networks.memory import PeakMemory
+from bamctl.networks.models import build
 from tests.benchmarks.ratios import Ratio, in_turn
 
 IMAGES = 16

@@ -149,7 +149,7 @@ def test_a_network_is_built_and_traced_once(python: object, write: object) -> No
     for name in ("a", "b", "c"):
         write(name, params="12 M", memory="+90 %", weights_file="50 MB")
     program = (
-        "import bamctl.figures as figures\n"
+        "import bamctl.budgets.figures as figures\n"
         "from bamctl.cli.app import run\n"
         "plain, shapes = figures.trace, []\n"
         "figures.trace = lambda *given: shapes.append(given[1]) or plain(*given)\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bamctl.latency.profiles import find
+from bamctl.timing.profiles import find
 from tests.conftest import assert_one_line_error
 
 MEASURED = ("latency", "resnet18", "--input", "3x64x64", "--device", "cpu", "--threads", "1")

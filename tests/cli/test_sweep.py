@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bamctl import torchvision_models
+from bamctl.networks import torchvision_models
 from tests.conftest import assert_one_line_error
 
 SMALL = ("--input", "3x64x64", "--family", "segmentation")

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from bamctl import checkpoints
-from bamctl.data import debian
+from bamctl.data import _debian as debian
+from bamctl.weights import checkpoints
 from tests.conftest import REPOSITORY, assert_one_line_error
 from tests.data.test_data import folder
 from tests.interrupting import CODES, is_held, started

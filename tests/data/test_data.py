@@ -11,8 +11,9 @@ import torch
 import torchvision
 from PIL import Image
 
-from bamctl import data
-from bamctl.data import debian, torchvision_sets
+from bamctl.data import _debian as debian
+from bamctl.data import _torchvision_sets as torchvision_sets
+from bamctl.data import sets as data
 from bamctl.errors import InputError
 
 USUAL = (3, 64, 64)

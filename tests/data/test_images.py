@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bamctl.attend import open_image
-from bamctl.data.folder import _Named, _Opened
+from bamctl.analysis.attend import open_image
+from bamctl.data._folder import _Named, _Opened
 from bamctl.data.images import ArrayImages, Batch, FileImages, eight_bit
 from bamctl.errors import InputError
 

@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from bamctl import Placement, export, models
+from bamctl import Placement
 from bamctl.errors import BamctlError, InputError
-from bamctl.export import Exported
-from bamctl.export.source import source
-from bamctl.insertion import Insertion, insert_and_prove
+from bamctl.export import write as export
+from bamctl.export._source import source
+from bamctl.export.write import Exported
+from bamctl.networks import models
+from bamctl.surgery.insertion import Insertion, insert_and_prove
 from tests import console
 from tests.networks import Unseen
 

@@ -6,8 +6,8 @@ import pytest
 from junitparser import Error, Failure, JUnitXml
 from markdown_it import MarkdownIt
 
-from bamctl.report import RENDERERS
 from bamctl.report.document import Column, Finding, Report, Table
+from bamctl.report.formats.renderers import RENDERERS
 
 NASTY = '50 % of a,b: <x> & "y"\r\nsecond line \x07 \ud800'
 SPELT_OUT = NASTY.replace("\r", r"\r").replace("\x07", r"\x07").replace("\ud800", r"\ud800")

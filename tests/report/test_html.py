@@ -11,18 +11,14 @@ import pytest
 from PIL import Image as Pillow
 
 from bamctl import Placement, analyze
-from bamctl.attend import attend, open_image
-from bamctl.check import check
+from bamctl.analysis.attend import attend, open_image
+from bamctl.budgets.check import check
+from bamctl.budgets.figures import price
+from bamctl.budgets.targets import Target
 from bamctl.errors import InputError
-from bamctl.figures import price
-from bamctl.insertion import build_and_insert
-from bamctl.latency.placed import Estimator, measure_placed
-from bamctl.latency.profiles import find
-from bamctl.network_spec import NetworkSpec
-from bamctl.report import html
-from bamctl.report.analysis_view import analysis_report
-from bamctl.report.attend_view import attend_report
-from bamctl.report.charts import (
+from bamctl.nas.result import SearchResult
+from bamctl.networks.spec import NetworkSpec
+from bamctl.report.chart import (
     Axis,
     Bar,
     Bars,
@@ -34,20 +30,24 @@ from bamctl.report.charts import (
     Series,
     StageSketch,
 )
-from bamctl.report.check_view import check_report
 from bamctl.report.document import Attachment, Column, Report, Table
-from bamctl.report.insertion_view import insertion_report
-from bamctl.report.latency_view import estimate_report, latency_report
-from bamctl.report.search_view import search_report
-from bamctl.report.training_view import training_report
-from bamctl.search.result import SearchResult
-from bamctl.targets import Target
-from bamctl.traced_network import TracedNetwork
+from bamctl.report.formats import html
+from bamctl.report.views.analysis import analysis_report
+from bamctl.report.views.attend import attend_report
+from bamctl.report.views.check import check_report
+from bamctl.report.views.insertion import insertion_report
+from bamctl.report.views.latency import estimate_report, latency_report
+from bamctl.report.views.search import search_report
+from bamctl.report.views.training import training_report
+from bamctl.surgery.insertion import build_and_insert
+from bamctl.timing.placed import Estimator, measure_placed
+from bamctl.timing.profiles import find
 from bamctl.training.config import DataConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.watching import Nobody
+from bamctl.trunk.traced import TracedNetwork
+from tests.nas.test_result import search_of_a_table
 from tests.report.browser import CUT_OFF, OUTSIDE, OVERLAPS, Visit, launched, needs_browser, visit
-from tests.search.test_result import search_of_a_table
 from tests.training.conftest import MODEL, small
 
 NASTY = """<script>alert("x")</script> 'quotes' & <b>bold</b> """ + "long" * 75

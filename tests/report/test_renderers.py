@@ -8,8 +8,8 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from bamctl.report import RENDERERS
 from bamctl.report.document import Column, Finding, Report, Table
+from bamctl.report.formats.renderers import RENDERERS
 
 NASTY = 'a|b <script> [red]*x*_y_`z`, "q"'
 

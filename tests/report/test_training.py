@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bamctl.data import Data
-from bamctl.evidence import compare
-from bamctl.network_spec import NetworkSpec
-from bamctl.report import RENDERERS
-from bamctl.report.training_view import training_report
+from bamctl.data.sets import Data
+from bamctl.networks.spec import NetworkSpec
+from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.views.training import training_report
 from bamctl.training.config import DataConfig
+from bamctl.training.evidence import compare
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.result import Result
 from bamctl.training.watching import Nobody

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from bamctl.report import RENDERERS
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.formats.renderers import RENDERERS
 
 NARROW = [Column("site"), Column("parameters", "right"), Column("", "right"), Column("role")]
 WIDE = [Column(f"number {n}", "right") for n in range(8)]

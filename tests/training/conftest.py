@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from bamctl import trust
-from bamctl.data import Data
-from bamctl.inputs import read
-from bamctl.network_spec import NetworkSpec
-from bamctl.placement import Placement
+from bamctl.data.sets import Data
+from bamctl.networks import trust
+from bamctl.networks.inputs import read
+from bamctl.networks.spec import NetworkSpec
+from bamctl.placement.placement import Placement
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import load_data
 

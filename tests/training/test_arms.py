@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from bamctl import checkpoints, models
 from bamctl.errors import InputError
-from bamctl.inserted import HOLDER
-from bamctl.placement import Placement
+from bamctl.networks import models
+from bamctl.networks.inserted import HOLDER
+from bamctl.placement.placement import Placement
 from bamctl.training.arms import Networks, make_arms
+from bamctl.weights import checkpoints
 from tests.networks import Tiny
 from tests.training.conftest import small
 

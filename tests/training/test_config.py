@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bamctl.placement import Placement
-from bamctl.search.config import SearchConfig
+from bamctl.nas.config import SearchConfig
+from bamctl.placement.placement import Placement
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.watching import Nobody
-from tests.test_placement import are_set
+from tests.placement.test_placement import are_set
 from tests.training.conftest import small
 
 ARMS = {

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bamctl import checkpoints
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.errors import BamctlError, InputError
-from bamctl.placement import Placement
+from bamctl.placement.placement import Placement
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
 from bamctl.training.watching import Nobody
+from bamctl.weights import checkpoints
 from tests.training.conftest import small, weights
 
 

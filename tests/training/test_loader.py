@@ -5,7 +5,7 @@ from collections import Counter
 import torch
 
 from bamctl.data.images import ArrayImages
-from bamctl.training.loader import Order, evaluation_batches, training_batches
+from bamctl.training._loader import Order, evaluation_batches, training_batches
 
 
 def images(count: int) -> ArrayImages:

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.errors import InputError
-from bamctl.inserted import HOLDER
+from bamctl.networks.inserted import HOLDER
+from bamctl.training._loader import Order
 from bamctl.training.config import Recipe
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
-from bamctl.training.loader import Order
 from bamctl.training.loop import Run
 from bamctl.training.watching import Evaluation, Nobody
 from tests.training.conftest import small
@@ -136,7 +136,7 @@ def test_mixed_precision_learns(python: object) -> None:
         "from tests.training.test_loop import trained\n"
         "from bamctl.training.config import DataConfig\n"
         "from bamctl.training.experiment import load_data\n"
-        "from bamctl.network_spec import NetworkSpec\n"
+        "from bamctl.networks.spec import NetworkSpec\n"
         "data = load_data(NetworkSpec(model=MODEL, input='3x32x32'), DataConfig())\n"
         "recipe = {'steps': 20, 'eval_every': 10, 'precision': 'bf16'}\n"
         "first, last = trained(data, recipe=recipe).found\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.training.plan import recipe
 

@@ -15,7 +15,7 @@ PROGRAM = """
 import json, os, sys, torch
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.training.experiment import Experiment
 from bamctl.training.watching import Nobody
 from bamctl.training.loop import Run

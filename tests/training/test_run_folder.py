@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bamctl.errors import InputError
-from bamctl.training import state
+from bamctl.training import _state as state
+from bamctl.training._state import DamagedStateError, State
 from bamctl.training.run_folder import JsonLines, RunFolder, check_names, create, read_config
-from bamctl.training.state import DamagedStateError, State
 from tests.training.conftest import small
 
 LINE = {"arm": "a", "seed": 0, "step": 1, "accuracy": 0.5}

@@ -14,12 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bamctl import checkpoints
-from bamctl.data import Data
+from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.training.experiment import Experiment
 from bamctl.training.run_folder import read_config
 from bamctl.training.watching import Nobody
+from bamctl.weights import checkpoints
 from tests.networks import Tiny
 from tests.training.conftest import small, weights
 

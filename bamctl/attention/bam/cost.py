@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from bamctl.attention.cost import Cost
 
 if TYPE_CHECKING:
-    from bamctl.feature_maps import FeatureMap
+    from bamctl.trunk.feature_maps import FeatureMap
 
 
 def bam_cost(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bamctl.attention.bam.module import BAM
-    from bamctl.cut_points import CutPoint
-    from bamctl.tracing import Trace
+    from bamctl.tracing.trace import Trace
+    from bamctl.trunk.cut_points import CutPoint
 
 
 class Bam(AttentionKind):
@@ -79,9 +79,9 @@ class Bam(AttentionKind):
 
     def source_modules(self) -> tuple[str, ...]:
         """Return the modules of the layers and of the two branches beside that of `BAM`."""
-        helpers = ("layers", "tails", "lean")
+        helpers = ("_layers", "_tails", "_lean")
         own = self.layer().__module__
-        return ("bamctl.watched", *(f"bamctl.attention.{each}" for each in helpers), own)
+        return ("bamctl.networks.observed", *(f"bamctl.attention.{each}" for each in helpers), own)
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:
         """Return the branches and the gate of a `BAM`."""

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from bamctl.attention._lean import COMBINE
 from bamctl.attention.bam.module import BAM
 from bamctl.attention.kind import GateMaps
-from bamctl.attention.lean import COMBINE
 
 
 def gate_maps(module: nn.Module, x: Tensor) -> GateMaps:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from bamctl.attention.settings import InitField, Settings
-from bamctl.schemas import PositiveInt
+from bamctl.files.schemas import PositiveInt
 
 PUBLISHED_COMBINE = {"paper": "sum", "official": "product"}
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bamctl.attention.extra_block.module import ExtraBlock
-    from bamctl.cut_points import CutPoint, Trunk
-    from bamctl.tracing import Trace
+    from bamctl.tracing.trace import Trace
+    from bamctl.trunk.cut_points import CutPoint, Trunk
 
 NAME: Literal["extra-block"] = "extra-block"
 
@@ -70,7 +70,7 @@ class ExtraBlockKind(AttentionKind):
 
     def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> Cost:
         """Return the traced cost of the block, and with `init=identity` that of the residual."""
-        from bamctl.memory import kept_for_backward, on_meta
+        from bamctl.networks.memory import kept_for_backward, on_meta
 
         assert site.repeated_block is not None
         at, identity = site.point.map, site.attention.init == "identity"

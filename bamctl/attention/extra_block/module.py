@@ -7,8 +7,8 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 
-from bamctl.inserted import detach
-from bamctl.layouts import strided_as
+from bamctl.networks.inserted import detach
+from bamctl.trunk.layouts import strided_as
 
 # A leaf for `torch.fx`, which looks for it in each module that calls it.
 torch.fx.wrap("strided_as")

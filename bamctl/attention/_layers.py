@@ -1,0 +1,92 @@
+"""The layers of BAM that differ from PyTorch's own of the same name."""
+
+from typing import Any
+
+import torch
+import torch.fx
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
+
+from bamctl.networks.observed import is_observed
+
+
+def has_one_value_each(x: Tensor, norm: _AnyBatchNorm) -> bool:
+    """Whether a batch has a single value of each channel, so that its variance is undefined."""
+    return x.numel() == norm.num_features
+
+
+@torch.fx.wrap
+def normalized(x: Tensor, norm: _AnyBatchNorm) -> Tensor:
+    """Batch norm with its running statistics where the batch has one value for each channel.
+
+    A leaf for `torch.fx`, which could not branch on a size that it does not know yet.
+    """
+    if norm.training and has_one_value_each(x, norm):
+        mean, var = norm.running_mean, norm.running_var
+        return F.batch_norm(x, mean, var, norm.weight, norm.bias, eps=norm.eps)
+    return _AnyBatchNorm.forward(norm, x)
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """For a value in each channel, also of a batch of one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From shape (N, C) to the same."""
+        return normalized(x, self)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """For images, also for a single pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From shape (N, C, H, W) to the same."""
+        return normalized(x, self)
+
+
+class BatchNorm3d(nn.BatchNorm3d):
+    """For videos, also for a single pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From shape (N, C, T, H, W) to the same."""
+        return normalized(x, self)
+
+
+@torch.fx.wrap
+def projected(maps: Tensor, conv: Any) -> Tensor:
+    """What a convolution of 1x1 gives, from shape (N, C, ...) to (N, conv.out_channels, ...).
+
+    A convolution of PyTorch for the CPU first copies the map to an order of its own; a product of
+    matrices takes it as it is.
+    """
+    if is_observed() or not _is_best_as_matrices(maps, conv):
+        by_conv: Tensor = conv._conv_forward(maps, conv.weight, conv.bias)
+        return by_conv
+    num_images, pixels = len(maps), maps.shape[2:]
+    weight = conv.weight.flatten(1).expand(num_images, -1, -1)
+    bias = conv.bias[:, None].expand(num_images, -1, pixels.numel())
+    return torch.unflatten(torch.baddbmm(bias, weight, maps.flatten(2)), 2, pixels)
+
+
+def _is_best_as_matrices(maps: Tensor, conv: Any) -> bool:
+    on_cpu = maps.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    is_fast = maps.dtype == torch.float32 or (
+        maps.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    return on_cpu and is_fast and maps.dtype == conv.weight.dtype and maps.is_contiguous()
+
+
+class Projection2d(nn.Conv2d):
+    """A convolution of 1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From shape (N, C, H, W) to one with other channels."""
+        return projected(x, self)
+
+
+class Projection3d(nn.Conv3d):
+    """A convolution of 1x1x1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From shape (N, C, T, H, W) to one with other channels."""
+        return projected(x, self)

@@ -1,0 +1,130 @@
+"""The last layers of a branch, which run once more in the backward pass, to keep nothing of them.
+
+They read a sixteenth of the map's channels, or one value for each, which takes next to no time; and
+what they read is kept anyway, for the layers before them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, takewhile
+from typing import Any
+
+import torch
+import torch.fx
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules import module as of_any_module
+
+from bamctl.attention._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, has_one_value_each
+from bamctl.networks.observed import is_observed
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a branch gives to the gate, and how it follows from tensors that are kept.
+
+    Gradients go to the tensors that are kept; the value has none of its own.
+    """
+
+    value: Tensor
+    kept: Sequence[Tensor]
+    again: Callable[..., Tensor]
+
+
+def part(branch: nn.Module, x: Tensor, missing_axes: int) -> Part | Tensor:
+    """What a branch makes of its input, with the axes that it misses to broadcast to the map.
+
+    It is a tensor where the branch cannot run in two steps, or someone looks on.
+    """
+    tail = _tail(branch, x)
+    if not tail:
+        return broadcastable(branch(x), missing_axes)
+    assert isinstance(branch, nn.Sequential)
+    for layer in list(branch)[: -len(tail)]:
+        x = layer(x)
+    hidden, steps = x, []
+    with torch.no_grad():
+        for layer in tail:
+            steps.append(_AGAIN[type(layer)](layer, x))
+            x = layer(x)
+    kept = [hidden, *(tensor for step in steps for tensor in step.tensors)]
+    return Part(broadcastable(x, missing_axes), kept, partial(_again, steps, missing_axes))
+
+
+def broadcastable(x: Tensor, missing_axes: int) -> Tensor:
+    """With so many axes of length 1 at its end."""
+    for _ in range(missing_axes):
+        x = x.unsqueeze(-1)
+    return x
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a layer computes of its input and its tensors."""
+
+    compute: Callable[..., Tensor]
+    tensors: Sequence[Tensor]
+
+
+def _again(steps: Sequence[_Step], missing_axes: int, x: Tensor, *tensors: Tensor) -> Tensor:
+    """What the layers gave; `tensors` stand for their own, which gradients are to reach."""
+    left = iter(tensors)
+    for step in steps:
+        x = step.compute(x, *islice(left, len(step.tensors)))
+    return broadcastable(x, missing_axes)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> _Step:
+    return _Step(F.linear, (layer.weight, layer.bias))
+
+
+def _conv(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> _Step:
+    assert layer.bias is not None
+    return _Step(layer._conv_forward, (layer.weight, layer.bias))
+
+
+def _batch_norm(norm: Any, x: Tensor) -> _Step:
+    """Without the running statistics where it does not use them, so that they move only once."""
+    is_of_batch = norm.running_mean is None or (norm.training and not has_one_value_each(x, norm))
+
+    def compute(x: Tensor, weight: Tensor, bias: Tensor, *statistics: Tensor) -> Tensor:
+        mean, var = statistics or (None, None)
+        return F.batch_norm(x, mean, var, weight, bias, training=is_of_batch, eps=norm.eps)
+
+    statistics = () if is_of_batch else (norm.running_mean, norm.running_var)
+    return _Step(compute, (norm.weight, norm.bias, *statistics))
+
+
+_AGAIN: dict[type[nn.Module], Callable[[Any, Tensor], _Step]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv,
+    nn.Conv3d: _conv,
+    BatchNorm1d: _batch_norm,
+    BatchNorm2d: _batch_norm,
+    BatchNorm3d: _batch_norm,
+}
+
+
+def _tail(branch: nn.Module, x: Tensor) -> list[nn.Module]:
+    """The layers behind the last activation, if each can run again; or none."""
+    if isinstance(x, torch.fx.Proxy) or is_observed() or not torch.is_grad_enabled():
+        return []
+    if not isinstance(branch, nn.Sequential) or _is_autocast(x.device.type):
+        return []
+    backwards = reversed(list(branch))
+    tail = list(takewhile(lambda layer: not isinstance(layer, nn.ReLU), backwards))[::-1]
+    is_hooked = any(map(_is_hooked, (branch, *tail)))
+    return tail if not is_hooked and all(type(layer) in _AGAIN for layer in tail) else []
+
+
+def _is_autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether someone looks at what a module computes, or changes it."""
+    return any(
+        getattr(module, f"_{kind}_hooks") or getattr(of_any_module, f"_global_{kind}_hooks")
+        for kind in ("forward", "forward_pre", "backward", "backward_pre")
+    )

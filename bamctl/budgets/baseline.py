@@ -1,0 +1,152 @@
+"""Baselines: figures that a team accepted, in a small JSON file that is committed."""
+
+import json
+import os
+from collections.abc import Mapping
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from bamctl.budgets.figures import Figure
+from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.files.atomic import check_can_read, write_text
+from bamctl.placement.budget import parse_limit
+from bamctl.placement.metrics import METRICS
+
+SCHEMA = 1
+_LIBRARIES = ("torch", "torchvision", "fvcore")
+
+
+class Pair(BaseModel):
+    """A figure without and with the attention modules, in the resolution of its metric."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Annotated[int, Field(ge=0)]
+    value: Annotated[int, Field(ge=0)]
+
+    @classmethod
+    def of(cls, metric: str, figure: Figure) -> "Pair":
+        """A figure as a baseline keeps it: counts, bytes, nanoseconds."""
+        in_steps = METRICS[metric].in_steps
+        return cls(base=in_steps(figure.base), value=in_steps(figure.value))
+
+
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise ValueError(f"there is no metric {metric!r}")
+    return metric
+
+
+class Baseline(BaseModel):
+    """The accepted figures of each placement, by its name, and how much they may grow.
+
+    `versions` are those of the libraries that the figures come from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = Field(alias="schema")
+    tolerance: str
+    versions: dict[str, str]
+    figures: dict[str, dict[Annotated[str, AfterValidator(_known)], Pair]]
+
+    def limit(self, name: str, metric: str) -> Fraction | None:
+        """The most that a figure may be, or None where the baseline does not have it."""
+        accepted = self.figures.get(name, {}).get(metric)
+        if accepted is None:
+            return None
+        value = METRICS[metric].from_steps(accepted.value)
+        return parse_limit(metric, self.tolerance).above(value)
+
+    def renamed(self, figures: Mapping[str, Figure]) -> str | None:
+        """The entry that a placement may have had under another name, if there is one.
+
+        It is of the same unmodified network, and of no file that is still there; where there are
+        several, the one with the most figures in common.
+        """
+        own = {metric: Pair.of(metric, figure) for metric, figure in figures.items()}
+        bases = {metric: pair.base for metric, pair in own.items()}
+        found: dict[str, int] = {}
+        for name, pairs in self.figures.items():
+            # The name of a check without a file is what its options said, as JSON.
+            is_gone = not name.startswith("{") and not os.path.exists(name)
+            if is_gone and bases and bases == {m: pairs[m].base for m in bases if m in pairs}:
+                found[name] = sum(pairs[m] == pair for m, pair in own.items())
+        return max(found, key=found.__getitem__, default=None)
+
+    def cause(self, name: str, metric: str, figure: Figure) -> str:
+        """Why a figure moved, where it is the unmodified network that did, or nothing."""
+        accepted, now = self.figures[name][metric], Pair.of(metric, figure)
+        if accepted.base == now.base:
+            return ""
+        moved = [
+            f"{library} {self.versions.get(library, 'unknown')} -> {installed}"
+            for library, installed in installed_versions().items()
+            if self.versions.get(library) != installed
+        ]
+        because = f" with {', '.join(moved)}" if moved else ""
+        return f"the unmodified network went from {accepted.base:,} to {now.base:,}{because}"
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of the libraries that figures come from."""
+    return {library: version(library) for library in _LIBRARIES}
+
+
+def load(path: Path) -> Baseline:
+    """Read a baseline.
+
+    Raises:
+        BamctlError: there is none, or none of this schema; says what to run.
+    """
+    anew = f"make one with `bamctl check --save-baseline {path}`"
+    try:
+        check_can_read(path)
+        data = json.loads(path.read_bytes())
+    except (InputError, OSError) as error:
+        raise BamctlError(f"no baseline at {path} ({first_line(error)}); {anew}") from error
+    except (ValueError, RecursionError) as error:
+        raise BamctlError(f"{path} is not JSON; {anew}") from error
+    found = data.get("schema") if isinstance(data, dict) else None
+    if found != SCHEMA:
+        raise BamctlError(f"{path} has schema {found!r}, not {SCHEMA}; {anew}")
+    try:
+        baseline = Baseline.model_validate(data)
+        check_tolerance(baseline.tolerance)
+    except (ValidationError, InputError) as error:
+        raise BamctlError(f"{path} is no baseline; {anew}") from error
+    return baseline
+
+
+def save(path: Path, figures: Mapping[str, Mapping[str, Figure]], tolerance: str) -> None:
+    """Write a baseline, in the same bytes for the same figures.
+
+    Raises:
+        InputError: the file cannot be written, or the tolerance is none.
+    """
+    data = {
+        "schema": SCHEMA,
+        "tolerance": check_tolerance(tolerance),
+        "versions": installed_versions(),
+        "figures": {
+            name: {m: Pair.of(m, figure).model_dump() for m, figure in figures[name].items()}
+            for name in sorted(figures)
+        },
+    }
+    write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+def check_tolerance(text: str) -> str:
+    """A tolerance such as `+0.5 %`, when it is one.
+
+    Raises:
+        InputError: it is none.
+    """
+    limit = parse_limit("params", text)
+    if not limit.is_relative:
+        raise InputError(f"the tolerance {text!r} is an amount; write it like '+0.5 %'")
+    return limit.text

@@ -1,0 +1,218 @@
+"""Holding placements to their budgets, and to a baseline of figures that were accepted before."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from operator import attrgetter
+
+from bamctl.budgets._advice import Advice, advise
+from bamctl.budgets.baseline import Baseline
+from bamctl.budgets.figures import Figure, Priced, figure, figure_on, price, spent
+from bamctl.budgets.targets import Target, Unchecked
+from bamctl.errors import BamctlError, InputError
+from bamctl.placement.budget import DeviceAllowance, Level, parse_limit
+from bamctl.placement.cost import PlacementCost
+from bamctl.placement.metrics import Amount, static
+from bamctl.trunk.cut_points import Trunk
+from bamctl.trunk.traced import TracedNetwork
+
+
+@dataclass(frozen=True)
+class Check:
+    """A figure against its limit, which is in the metric's own unit and exact.
+
+    `metric` is a key of `METRICS`. `text` says where the limit comes from, and `note` what else is
+    to be said of it. `figure` and `limit` are None where there is nothing to compare; the note then
+    says why.
+    """
+
+    metric: str
+    figure: Figure | None
+    limit: Fraction | None
+    text: str
+    level: Level = "error"
+    line: int | None = None
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure is within the limit; to meet it exactly is to pass."""
+        return self.headroom is not None and self.headroom >= 0
+
+    @property
+    def headroom(self) -> Fraction | None:
+        """What is left up to the limit, negative where it is exceeded."""
+        if self.limit is None or self.figure is None:
+            return None
+        return self.limit - Fraction(self.figure.value)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that this check alone would give."""
+        if self.headroom is None:
+            return BamctlError.exit_code
+        return 1 if self.level == "error" and not self.passed else 0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A placement with its sites, what they cost, and how that compares with its limits.
+
+    `uncounted` lists the network's operators that are in no figure. When it was asked why, `spent`
+    has what each site adds to each metric, and `advice` is for a placement over its limits, if
+    there is one.
+    """
+
+    target: Target
+    trunk: Trunk
+    placed: PlacementCost
+    checks: tuple[Check, ...]
+    uncounted: dict[str, int]
+    spent: dict[str, tuple[Amount, ...]] = field(default_factory=dict)
+    advice: Advice | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the placement."""
+        return self.target.name
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of its checks."""
+        return max((check.exit_code for check in self.checks), default=0)
+
+
+def check(
+    targets: Sequence[Target], *, baseline: Baseline | None = None, why: bool = False
+) -> list[Checked | Unchecked]:
+    """Hold each placement to its budget, and to the baseline if there is one.
+
+    Each distinct network is built and traced once.
+
+    Args:
+        targets: the placements.
+        baseline: figures that were accepted before.
+        why: whether to look for the cheapest change that would meet the limits.
+
+    Returns:
+        The results in the order of the placements' names.
+    """
+    results = [
+        priced if isinstance(priced, Unchecked) else _checked(target, priced, baseline, why)
+        for target, priced in _priced(targets)
+    ]
+    return sorted(results, key=attrgetter("name"))
+
+
+def figures(targets: Sequence[Target]) -> dict[str, dict[str, Figure]]:
+    """Every figure of every placement, by its key, for a baseline.
+
+    Raises:
+        BamctlError: one of them cannot be measured.
+    """
+    found: dict[str, dict[str, Figure]] = {}
+    for target, priced in _priced(targets):
+        if isinstance(priced, Unchecked):
+            raise BamctlError(priced.reason)
+        try:
+            found[target.key] = {metric: figure(metric, priced) for metric in static()}
+        except BamctlError as error:
+            raise BamctlError(f"{target.name}: {error}") from error
+    return found
+
+
+def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
+    """Each placement on its network; those of one network follow each other."""
+    subject: TracedNetwork | None = None
+    key = None
+    for target in sorted(targets, key=lambda each: each.placement.key):
+        about = "model"
+        try:
+            target.check_factory()
+            if subject is None or key != target.placement.key:
+                # Let go of the last network before the next one is built.
+                subject, key = None, target.placement.key
+                subject = TracedNetwork.load(target.placement)
+            about = "where"
+            priced: Priced | Unchecked = price(subject, target.placement)
+        except BamctlError as error:
+            priced = _unchecked(target, about, error)
+        yield target, priced
+
+
+def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
+    if target.file is None:
+        return Unchecked(target.name, str(error), error.exit_code, None)
+    key = error.key if isinstance(error, InputError) else None
+    line = target.error_line(key or about)
+    text = f"{target.name}:{line}: {error}"
+    return Unchecked(target.name, text, error.exit_code, target.name, line)
+
+
+def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:
+    checks = [*_against_budget(target, priced)]
+    if baseline is not None:
+        checks += _against_baseline(target, priced, baseline)
+    found = Checked(
+        target, priced.subject.trunk, priced.placed, tuple(checks), priced.subject.trace.uncounted
+    )
+    if not why or not found.exit_code:
+        return found
+    return replace(found, spent=spent(priced), advice=advise(priced, _static_limits(checks)))
+
+
+def _static_limits(checks: Sequence[Check]) -> dict[str, Fraction]:
+    """The limits that must be met, but for that of a time, which would have to be measured."""
+    limits: dict[str, Fraction] = {}
+    for check in checks:
+        if check.metric in static() and check.level == "error" and check.limit is not None:
+            limits[check.metric] = min(check.limit, limits.get(check.metric, check.limit))
+    return limits
+
+
+def _against_budget(target: Target, priced: Priced) -> Iterator[Check]:
+    budget = target.placement.budget
+    for metric, allowance in (budget.allowances() if budget else {}).items():
+        text, level, line, note = allowance.max, allowance.level, target.limit_line(metric), ""
+        try:
+            if isinstance(allowance, DeviceAllowance):
+                found, note = figure_on(metric, priced, allowance)
+            else:
+                found = figure(metric, priced)
+        except BamctlError as error:
+            yield Check(metric, None, None, text, level, line, str(error))
+        else:
+            limit = parse_limit(metric, text).above(found.base)
+            yield Check(metric, found, limit, text, level, line, note)
+
+
+def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Iterator[Check]:
+    text = f"baseline {baseline.tolerance}"
+    for metric in static():
+        limit = baseline.limit(target.key, metric)
+        if limit is None:
+            yield Check(metric, None, None, text, note=_unknown(target, priced, baseline))
+            continue
+        try:
+            found = figure(metric, priced)
+        except BamctlError as error:
+            yield Check(metric, None, limit, text, note=str(error))
+        else:
+            note = baseline.cause(target.key, metric, found)
+            yield Check(metric, found, limit, text, note=note)
+
+
+def _unknown(target: Target, priced: Priced, baseline: Baseline) -> str:
+    """Say that a baseline does not have a figure, and which entry may be that of a renamed file."""
+    accept = "accept it with `bamctl check --save-baseline`"
+    if target.file is None or target.key in baseline.figures:
+        return f"not in the baseline; {accept}"
+    found: dict[str, Figure] = {}
+    for metric in static():
+        with suppress(BamctlError):
+            found[metric] = figure(metric, priced)
+    old = baseline.renamed(found)
+    if old is None:
+        return f"not in the baseline; {accept}"
+    return f"not in the baseline; if it was {old} before, rename it there; else {accept}"

@@ -1,0 +1,164 @@
+"""The figures of a network that a budget can limit, without and with its attention modules."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from torch import nn
+
+from bamctl import units
+from bamctl.errors import BamctlError, described, let_through
+from bamctl.networks.memory import on_meta
+from bamctl.placement.budget import DeviceAllowance
+from bamctl.placement.cost import PlacementCost, place, placement_cost
+from bamctl.placement.metrics import METRICS, Amount, Metric, independent
+from bamctl.placement.placement import Placement
+from bamctl.placement.sites import Site
+from bamctl.surgery.insert import insert_sites
+from bamctl.trunk.traced import TracedNetwork
+from bamctl.weights import checkpoints
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a network costs by one metric, in its own unit, without and with attention modules."""
+
+    base: Amount
+    value: Amount
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The time of a batch on a device, and how sure that is, in words."""
+
+    base_seconds: float
+    added_seconds: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A placement on its network, with its sites and what they cost: what metrics are taken from.
+
+    `times` are those on a device, for the metrics that need one.
+    """
+
+    subject: TracedNetwork
+    placement: Placement
+    placed: PlacementCost
+    times: Timed | None = None
+
+    @property
+    def timed(self) -> Timed:
+        """The times on a device, where they have been taken."""
+        assert self.times is not None
+        return self.times
+
+    @cached_property
+    def modified(self) -> nn.Module:
+        """A copy of the network with its attention modules, without weights."""
+        modified = on_meta(self.subject.network)
+        if self.placed.sites:
+            insert_sites(modified, self.placed.sites)
+        return modified
+
+    @cached_property
+    def file_bytes(self) -> int:
+        """The bytes of the unmodified network's weights as a file."""
+        return checkpoints.file_size(self.subject.network.state_dict())
+
+    @cached_property
+    def modified_file_bytes(self) -> int:
+        """The bytes of the modified network's weights as a file: names and shapes decide."""
+        return checkpoints.file_size(self.modified.state_dict())
+
+
+def price(subject: TracedNetwork, placement: Placement) -> Priced:
+    """Find the sites of a placement in a network, and what they cost.
+
+    Raises:
+        InputError: the placement does not fit the network.
+    """
+    return Priced(subject, placement, place(placement, subject))
+
+
+def price_sites(subject: TracedNetwork, placement: Placement, sites: tuple[Site, ...]) -> Priced:
+    """What other sites than those of the placement cost."""
+    return Priced(subject, placement, placement_cost(sites, subject))
+
+
+def spent(priced: Priced) -> dict[str, tuple[Amount, ...]]:
+    """Price each site of a placement alone, by every independent metric."""
+    placed = zip(priced.placed.sites, priced.placed.costs, strict=True)
+    alone = [replace(priced, placed=PlacementCost((site,), (cost,))) for site, cost in placed]
+    return {
+        name: tuple(metric.added(each) for each in alone) for name, metric in independent().items()
+    }
+
+
+def figure(metric: str, priced: Priced) -> Figure:
+    """Take a figure that follows from the network alone.
+
+    Raises:
+        BamctlError: the network, which may be somebody's own, does not let it be taken.
+    """
+    try:
+        return _figure(METRICS[metric], priced)
+    except Exception as error:
+        let_through(error)
+        raise BamctlError(f"{metric} could not be taken: {described(error)}") from error
+
+
+def _figure(metric: Metric, priced: Priced) -> Figure:
+    base = metric.base(priced)
+    return Figure(base, base + metric.added(priced))
+
+
+def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[Figure, str]:
+    """Take a figure on the device of its limit, with a note that says how.
+
+    Raises:
+        InputError: the device is none to measure on, and no profile is of that name.
+        BamctlError: the device is not there, or the batch does not fit in its memory.
+    """
+    # SciPy, which is under this, takes half a second to import.
+    from bamctl.timing.profiles import is_measurable
+
+    timed = (_measured if is_measurable(allowance.device) else _estimated)(priced, allowance)
+    return _figure(METRICS[metric], replace(priced, times=timed)), timed.note
+
+
+def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
+    from bamctl.timing.placed import measure_placed
+    from bamctl.timing.setup import Setup
+
+    # Of weights that are all zero, a device might make short work.
+    found = measure_placed(
+        on.placement.build(),
+        on.placed.sites,
+        on.placement.inputs,
+        setup=Setup(device=allowance.device),
+        batch_size=allowance.batch_size,
+    )
+    low, high = found.ratio_ci95
+    note = (
+        f"measured on {allowance.device} ({found.device_name}), batch {found.batch_size}, "
+        f"{found.threads} threads: {found.ratio:.3f} times the unmodified network's, 95 % interval "
+        f"{low:.3f} to {high:.3f}"
+    )
+    base = found.base.median_seconds
+    return Timed(base, base * (found.ratio - 1), note)
+
+
+def _estimated(on: Priced, allowance: DeviceAllowance) -> Timed:
+    from bamctl.timing.placed import Estimator
+    from bamctl.timing.profiles import find
+
+    profile = find(allowance.device)
+    estimator = Estimator(on.subject.network, on.subject.trace, profile)
+    found = estimator.estimate(on.placed.sites, allowance.batch_size)
+    note = (
+        f"estimated for {profile.name} ({profile.precision}), batch {found.batch_size}: "
+        f"{found.ratio:.3f} times the unmodified network's; times of networks of unseen families "
+        f"are off by {units.share(profile.held_out.mean_error)} on average"
+    )
+    return Timed(found.base_seconds, found.added_seconds, note)

@@ -1,0 +1,125 @@
+"""The placements that a check is made on: where they are, and which of them cannot be read."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from bamctl.errors import InputError
+from bamctl.files import yaml_files
+from bamctl.networks import models
+from bamctl.placement.placement import Placement
+
+
+@dataclass(frozen=True)
+class Target:
+    """A placement to check, and the file that it was read from, if it was."""
+
+    placement: Placement
+    file: yaml_files.YamlFile | None = None
+
+    @property
+    def name(self) -> str:
+        """The path of the file as it was given, or the name of the model."""
+        return self.file.path.as_posix() if self.file else str(self.placement.model)
+
+    @property
+    def key(self) -> str:
+        """The path of the file from here, however it was given, or all that the options said."""
+        if self.file is None:
+            return json.dumps(self.placement.model_copy(update={"budget": None}).as_dict())
+        path = self.file.path.absolute()
+        here = Path.cwd()
+        return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+    def check_factory(self) -> None:
+        """Refuse a factory that the file may not name.
+
+        Raises:
+            InputError: `trust` says why, and what would allow it.
+        """
+        if self.file is not None:
+            models.check_named_by(self.placement.model, self.file.path)
+
+    def limit_line(self, metric: str) -> int | None:
+        """The line of the file that holds a limit."""
+        return self.file.line(("budget", metric, "max")) if self.file else None
+
+    def error_line(self, key: str) -> int | None:
+        """The line of the file that holds what an error is about."""
+        return self.file.line((key,)) if self.file else None
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """A placement that could not be checked, and why, in one line.
+
+    `file` is where it was read from, and None for one that was given in options.
+    """
+
+    name: str
+    reason: str
+    exit_code: int
+    file: str | None
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Placements with a budget, files that cannot be read, and files without a budget."""
+
+    targets: tuple[Target, ...]
+    unreadable: tuple[Unchecked, ...]
+    without_budget: tuple[str, ...]
+
+
+def find_targets(paths: Iterable[Path]) -> Found:
+    """Read every placement file that is named, or is in a folder that is named.
+
+    Raises:
+        InputError: a folder holds no placement file, or no file has a budget.
+    """
+    targets, unreadable, without_budget = [], [], []
+    files = [file for path in paths for file in _files(path)]
+    for path in dict.fromkeys(files):
+        try:
+            file = yaml_files.load(path)
+            placement = Placement.from_yaml(file)
+        except InputError as error:
+            name = path.as_posix()
+            unreadable.append(Unchecked(name, str(error), error.exit_code, name, error.line))
+            continue
+        if placement.budget is None:
+            without_budget.append(path.as_posix())
+        else:
+            targets.append(Target(placement, file))
+    if without_budget and not targets and not unreadable:
+        raise InputError(
+            f"{without_budget[0]}: nothing to check, since no file has a budget; add one, as in "
+            "`budget: {params: +2 %}`, or let `bamctl check --init MODEL` write one"
+        )
+    return Found(tuple(targets), tuple(unreadable), tuple(without_budget))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    files = sorted(_placements_in(path))
+    if not files:
+        raise InputError(f"{path}: no placement file in this folder; `bamctl check --init MODEL`")
+    yield from files
+
+
+def _placements_in(folder: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> NoReturn:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        seen.add(os.path.realpath(root))
+        # A link may lead back to where we are.
+        folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in seen]
+        yield from (Path(root, n) for n in names if n.lower().endswith((".yaml", ".yml")))

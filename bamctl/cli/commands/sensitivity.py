@@ -1,0 +1,111 @@
+"""`bamctl analyze --sensitivity`: which sites of a placement carry its gain."""
+
+import os
+from dataclasses import dataclass, fields
+from typing import Annotated
+
+from bamctl.cli.options.settings import AttentionOptions
+from bamctl.cli.options.shared import (
+    NetworkOptions,
+    OutputOptions,
+    flag,
+    given_placement,
+    option,
+    working,
+)
+from bamctl.cli.options.short_runs import ImageOptions, RunOptions, short_runs
+from bamctl.errors import InputError
+from bamctl.trunk import strategies
+
+_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class SensitivityOptions:
+    """What is taken apart, and by which runs."""
+
+    sensitivity: Annotated[
+        bool,
+        flag(
+            "--sensitivity",
+            "Say which sites carry the gain, by short runs of each alone and of all but each.",
+            "Sensitivity",
+        ),
+    ] = False
+    where: Annotated[
+        list[str] | None,
+        option(
+            f"The full placement: {strategies.named()}, a module or a glob. "
+            f"[{strategies.DEFAULT_STRATEGY}]",
+            "Sensitivity",
+        ),
+    ] = None
+    data: Annotated[
+        str | None, option("The images, as `bamctl train` takes them. [digits]", "Sensitivity")
+    ] = None
+    data_root: Annotated[
+        str | None,
+        option("Where torchvision's sets are kept. [data]", "Sensitivity", metavar="FOLDER"),
+    ] = None
+    seeds: Annotated[int | None, option("Runs of each network. [3]", "Sensitivity", min=1)] = None
+    steps: Annotated[int | None, option("Steps of each run. [50]", "Sensitivity", min=1)] = None
+    workers: Annotated[
+        int | None, option("Runs at a time. [a core for each]", "Sensitivity", min=1)
+    ] = None
+
+    def check(self, others: dict[str, object]) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            InputError: options of this group without the first, or with `others` that are for
+                what is shown without it.
+        """
+        if self.sensitivity:
+            for name, value in others.items():
+                if value:
+                    raise InputError(f"{name} is for an analysis without --sensitivity")
+            return
+        for each in fields(self):
+            if getattr(self, each.name):
+                raise InputError(f"--{each.name.replace('_', '-')} is for --sensitivity; add that")
+
+
+def take_apart(
+    model: str,
+    wanted: SensitivityOptions,
+    attention: AttentionOptions,
+    network: NetworkOptions,
+    out: OutputOptions,
+) -> int:
+    """Train each site alone and all but each, and say what that shows."""
+    from bamctl.nas import sensitivity
+    from bamctl.nas.engines import LocalEngine
+    from bamctl.nas.objective import Objective
+    from bamctl.placement.sites import resolve
+    from bamctl.report.views.sensitivity import sensitivity_report
+    from bamctl.training.arms import check_classifies
+    from bamctl.trunk.traced import TracedNetwork
+
+    images = ImageOptions(data=wanted.data, data_root=wanted.data_root)
+    given = network.given()
+    stages = {"stages": given.pop("stages")} if "stages" in given else {}
+    runs = RunOptions(steps=wanted.steps)
+    with working(f"training {model} with and without each site"):
+        training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
+        traced = TracedNetwork.load(training)
+        check_classifies(training, traced.trace)
+        placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
+        sites = resolve(placed, traced.trunk)
+        engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
+        try:
+            found = sensitivity.take_apart(
+                sites,
+                steps=training.recipe.steps,
+                seeds=training.seeds,
+                num_held_out=len(data.held_out.labels),
+                engine=engine,
+            )
+        finally:
+            engine.close()
+    out.show(sensitivity_report(training, found))
+    return 0

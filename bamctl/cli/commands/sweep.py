@@ -1,0 +1,95 @@
+"""`bamctl analyze --all`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from bamctl.cli.options.shared import OutputOptions, flag, option, say
+from bamctl.errors import InputError
+
+if TYPE_CHECKING:
+    from bamctl.placement.placement import Placement
+
+Panel = "Many networks"
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Which networks are analysed where it is not one alone, and how many at a time."""
+
+    all: Annotated[bool, flag("--all", "Analyse torchvision's builders, a row each.", Panel)] = (
+        False
+    )
+    family: Annotated[
+        Literal[
+            "classification",
+            "quantization",
+            "segmentation",
+            "detection",
+            "video",
+            "optical_flow",
+            "all",
+        ]
+        | None,
+        option("With --all: which builders. [classification]", Panel),
+    ] = None
+    jobs: Annotated[int | None, option("With --all: processes at a time. [1]", Panel, min=1)] = None
+
+    def check(self, model: str, others: Mapping[str, bool]) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            InputError: options of one network are given with those of many, or neither is named.
+        """
+        if not self.all:
+            for name, value in (("--family", self.family), ("--jobs", self.jobs)):
+                if value is not None:
+                    raise InputError(f"{name} is for --all; add that")
+            if not model:
+                raise InputError("no model: give MODEL, as in `bamctl analyze resnet50`, or --all")
+            return
+        if model:
+            raise InputError(f"--all is every network; leave out {model!r}, or --all")
+        for name, given in others.items():
+            if given:
+                raise InputError(f"{name} is for one network; leave out --all or {name}")
+
+    def names(self) -> tuple[str, ...]:
+        """The builders that are meant."""
+        from bamctl.networks.torchvision_models import families
+
+        family = self.family or "classification"
+        return tuple(name for name, own in families().items() if family in (own, "all"))
+
+
+def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
+    """Analyse many networks and show a row each; as CSV, each as soon as it is known."""
+    from bamctl.cli.progress import bar
+
+    names = many.names()
+    streams = out.format == "csv" and out.output is None
+    results: list[Any] = []
+    with bar(f"{len(names)} networks", len(names)) as advance:
+        from bamctl.analysis.sweep import sweep as swept
+        from bamctl.networks.memory import give_back_at_once
+        from bamctl.report.formats import csv
+        from bamctl.report.views.sweep import record, sweep_report
+
+        give_back_at_once()
+        for result in swept(names, wanted, many.jobs or 1):
+            results.append(result)
+            if streams:
+                row = csv.rows([record(result)], header=len(results) == 1)
+                print(row, end="", flush=True)
+            advance()
+    if not streams:
+        out.show(sweep_report(results, wanted.attention))
+    return _told(results)
+
+
+def _told(results: Sequence[Any]) -> int:
+    """Names the networks that failed; the exit code is that of what could not be measured."""
+    failed = [result for result in results if hasattr(result, "reason")]
+    for result in failed:
+        say(f"{result.model}: {result.reason}")
+    return 3 if failed else 0

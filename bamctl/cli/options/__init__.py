@@ -1,0 +1,1 @@
+"""Groups of options; a command takes a group as one parameter."""

@@ -1,0 +1,148 @@
+"""The options of `bamctl search`, group by group."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.options.settings import Option, SettingsOptions, choices_of, setting
+from bamctl.cli.options.shared import flag, option
+from bamctl.placement.metrics import searchable
+from bamctl.trunk import strategies
+
+Running = "Where trials run"
+Kept = "Where the study is"
+
+_SEARCHED = searchable().values()
+_GOALS = ", ".join(metric.goal for metric in _SEARCHED)
+_LIMITS = ", ".join(
+    f"{metric.goal.replace('DEVICE', 'rtx3090')}={metric.example}" for metric in _SEARCHED
+)
+
+
+class SpaceOptions(SettingsOptions):
+    """What is chosen from."""
+
+    panel = "What is chosen from"
+
+    @classmethod
+    def options(cls) -> Iterator[Option]:
+        """The points, the modules, the choices of every setting that is searched, and `init`."""
+        from bamctl.attention.kinds import KINDS, fields
+
+        for name, help_text in (
+            (
+                "candidates",
+                f"{strategies.named()}, all, a module or a glob over the cut points; repeat for "
+                "several. [block]",
+            ),
+            (
+                "module",
+                f"{' or '.join(KINDS)}, at a site; repeat for several. [{next(iter(KINDS))}]",
+            ),
+        ):
+            yield name, Annotated[list[str] | None, option(help_text, cls.panel)], None
+        searched = dict.fromkeys(name for kind in KINDS.values() for name in kind.settings.searched)
+        for name in searched:
+            yield choices_of(name, fields()[name], cls.panel)
+        yield setting("init", fields()["init"], cls.panel)
+        text = "Choose hyperparameters for every site, not for all."
+        yield "per_site", Annotated[bool, flag("--per-site", text, cls.panel)], False
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a configuration names them."""
+        return {name: value for name, value in super().given().items() if value}
+
+
+@dataclass(frozen=True)
+class GoalOptions:
+    """What is sought, and for how long."""
+
+    budget: Annotated[
+        list[str] | None,
+        option(
+            f"The most that a network may cost: {_LIMITS} or +2% of any. What is over it is never "
+            "trained. Repeat for several.",
+            metavar="FIGURE=LIMIT",
+        ),
+    ] = None
+    objective: Annotated[
+        list[str] | None,
+        option(
+            f"What is to be small beside a high accuracy: {_GOALS}. Repeat for several. [params]"
+        ),
+    ] = None
+    trials: Annotated[int | None, option("How many candidates are trained. [24]", min=1)] = None
+    exhaustive: Annotated[
+        bool, flag("--exhaustive", "Train every candidate within the budgets.")
+    ] = False
+    sampler: Annotated[
+        Literal["nsga2", "tpe", "random"] | None, option("Who proposes them. [tpe]")
+    ] = None
+    seed: Annotated[int | None, option("Of the sampler. [0]", min=0)] = None
+    seeds: Annotated[
+        int | None, option("Runs of each candidate, paired with the baseline's. [1]", min=1)
+    ] = None
+    halving: Annotated[
+        int | None,
+        option(
+            "Successive halving: three rungs of steps, each so many times as long as the one "
+            "before, and for the best so-many-th part alone. [off]",
+            min=2,
+        ),
+    ] = None
+    confirm_seeds: Annotated[
+        int | None, option("Fresh seeds to judge the front by at the end. [5]", min=0)
+    ] = None
+    dry_run: Annotated[
+        bool, flag("--dry-run", "Count and price the candidates, and train nothing.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Where trials run."""
+
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("Processes of this machine, or a Ray cluster. [local]", Running),
+    ] = "local"
+    workers: Annotated[
+        int | None,
+        option("Trials at a time. [a core or the cluster's room for each]", Running, min=1),
+    ] = None
+    address: Annotated[
+        str | None, option("Of the Ray cluster: auto or HOST:PORT. [auto]", Running)
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu"] | None,
+        option("What trains: what the machine has, or its CPU. [auto]", Running),
+    ] = None
+    cpus_per_trial: Annotated[int, typer.Option(help="Threads of a trial.", min=1)] = 1
+    gpus_per_trial: Annotated[
+        float | None, option("With Ray: GPUs of a trial, such as 0.5. [0]", Running, min=0)
+    ] = None
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Where the study is, and whether it goes on."""
+
+    storage: Annotated[
+        str | None,
+        option(
+            "Optuna's storage URL; several drivers may share it. [SQLite in the run folder]",
+            Kept,
+            metavar="URL",
+        ),
+    ] = None
+    study: Annotated[str | None, option("The study's name there. [bamctl]", Kept)] = None
+    resume: Annotated[
+        Path | None, option("Go on with a folder; --trials may add to it.", Kept, metavar="FOLDER")
+    ] = None
+    out: Annotated[
+        Path | None,
+        option("The folder of the search. [runs/MODEL-search-TIME]", Kept, metavar="FOLDER"),
+    ] = None

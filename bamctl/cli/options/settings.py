@@ -1,0 +1,128 @@
+"""Options that are the settings of all kinds of attention modules, made when they are asked for.
+
+A module of a new kind has options of its own by its entry in `KINDS` alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+from bamctl.cli.options.shared import option
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+# The name of an option, its type with its help, and its default.
+Option = tuple[str, Any, Any]
+
+
+class SettingsOptions:
+    """A group of options that are the settings of attention modules, with what was given of it."""
+
+    panel: ClassVar = "Attention module"
+
+    def __init__(self, **chosen: Any) -> None:
+        self._chosen = chosen
+
+    @classmethod
+    def options(cls) -> Iterator[Option]:
+        """The options of the group, in the order of its help."""
+        raise NotImplementedError
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {name: value for name, value in self._chosen.items() if value not in (None, [])}
+
+
+class ModuleOptions(SettingsOptions):
+    """What is inserted; what is not given stays as the placement or the paper has it."""
+
+    @classmethod
+    def options(cls) -> Iterator[Option]:
+        """The module, and every setting but `init`."""
+        from bamctl.attention.kinds import KINDS, fields
+
+        modules = "; ".join(f"{name}, {kind.summary}" for name, kind in KINDS.items())
+        text = f"What to insert: {modules}. [{next(iter(KINDS))}]"
+        yield "module", Annotated[Literal[tuple(KINDS)] | None, option(text, cls.panel)], None
+        for name, own in fields().items():
+            if name not in ("module", "init"):
+                yield setting(name, own, cls.panel)
+
+
+class AttentionOptions(ModuleOptions):
+    """What is inserted, and how its weights start."""
+
+    @classmethod
+    def options(cls) -> Iterator[Option]:
+        """The module, and every setting."""
+        from bamctl.attention.kinds import fields
+
+        yield from super().options()
+        yield setting("init", fields()["init"], cls.panel)
+
+
+def setting(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
+    """The option of a setting that one or several kinds have."""
+    usual = {kind: field.default for kind, field in own.items() if field.default is not None}
+    text = _sentence(_description(own), _by_kind(usual))
+    annotation: Any = value_of(own) | None
+    return name, Annotated[annotation, option(text, panel, **limits(own))], None
+
+
+def choices_of(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
+    """The option of the choices of a setting, for a search."""
+    from bamctl.attention.kinds import KINDS
+
+    usual = {kind: KINDS[kind].settings.searched.get(name, ()) for kind in own}
+    listed = {kind: " ".join(map(str, choices)) for kind, choices in usual.items() if choices}
+    values = value_of(own)
+    # What is no choice of text is said by the schema of the search, with a suggestion.
+    is_text = get_origin(values) is Literal
+    named = f" ({', '.join(get_args(values))})" if is_text else ""
+    what = _description(own).partition(";")[0]
+    text = _sentence(f"{what}{named}; repeat for several", _by_kind(listed))
+    annotation: Any = list[str] if is_text else GenericAlias(list, (values,))
+    return name, Annotated[annotation | None, option(text, panel, **limits(own))], None
+
+
+def _description(own: "Mapping[str, FieldInfo]") -> str:
+    text = next(iter(own.values())).description or ""
+    return text[:1].upper() + text[1:]
+
+
+def _sentence(text: str, usual: str) -> str:
+    return f"{text}. [{usual}]" if usual else f"{text}."
+
+
+def _by_kind(values: Mapping[str, Any]) -> str:
+    """What all kinds have, or what each has."""
+    different = dict.fromkeys(map(str, values.values()))
+    if len(different) <= 1:
+        return "".join(different)
+    return ", ".join(f"{kind}: {value}" for kind, value in values.items())
+
+
+def value_of(own: "Mapping[str, FieldInfo]") -> Any:
+    """The type of an option for a setting that one or several kinds have."""
+    from bamctl.attention.settings import value_type
+
+    types = [_bare(value_type(field)) for field in own.values()]
+    literals = [each for each in types if get_origin(each) is Literal]
+    if literals:
+        return Literal[tuple(dict.fromkeys(value for each in literals for value in get_args(each)))]
+    return types[0]
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def limits(own: "Mapping[str, FieldInfo]") -> dict[str, Any]:
+    """The least and the most that a setting may be for any of the kinds."""
+    found: dict[str, Any] = {}
+    for option_name, bound, widest in (("min", "ge", min), ("max", "le", max)):
+        every = [getattr(each, bound, None) for f in own.values() for each in f.metadata]
+        if numbers := [each for each in every if each is not None]:
+            found[option_name] = widest(numbers)
+    return found

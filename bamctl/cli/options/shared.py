@@ -1,0 +1,382 @@
+"""Options that several commands share, each defined once.
+
+A command takes a group of options as one parameter, annotated with its class: a dataclass, whose
+fields are the options, or a `SettingsOptions`, whose options are the settings of all kinds of
+attention modules. `expanded` turns it into options of the command.
+"""
+
+import functools
+import gc
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.command_line import signed
+from bamctl.cli.streams import results_apart
+from bamctl.errors import InputError
+from bamctl.files.atomic import check_can_write, write_text
+from bamctl.text import escapes, masking
+from bamctl.trunk import strategies
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from bamctl.cli.options.settings import SettingsOptions
+    from bamctl.placement.placement import Placement
+    from bamctl.weights.checkpoints import Checkpoint
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A torchvision model such as resnet50, timm:NAME, or package.module:factory.",
+        autocompletion=lambda incomplete: _complete("networks.models", "names", incomplete),
+        show_default=False,
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHERE",
+        help=f"{strategies.named()}, a module name or a glob over the cut points; repeat for "
+        "several.",
+        autocompletion=lambda incomplete: [
+            (name, each.help)
+            for name, each in strategies.STRATEGIES.items()
+            if name.startswith(incomplete)
+        ],
+    ),
+]
+PlacementName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A shipped placement, such as paper/reduction-8, or a placement file.",
+        autocompletion=lambda incomplete: _complete(
+            "placement.placement", "shipped_names", incomplete
+        ),
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Published weights, such as DEFAULT or IMAGENET1K_V2, or a checkpoint.",
+    ),
+]
+_CHECKPOINTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+
+
+def _complete(module: str, function: str, incomplete: str) -> list[str]:
+    names = getattr(__import__(f"bamctl.{module}", fromlist=[function]), function)()
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
+    """An option that is not given unless it is; its default stands in its help."""
+    return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
+
+
+def flag(name: str, help_text: str, panel: str | None = None) -> Any:
+    """An option without a value, that is off unless it is given."""
+    return typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network exactly, and which of its stages count."""
+
+    input: Annotated[
+        list[str] | None,
+        option(
+            "Input as channels x height x width, of a video channels x frames x height x width, or "
+            "N for one number for each image; repeat for several. [what the model's weights expect]"
+        ),
+    ] = None
+    arg: Annotated[
+        list[str] | None,
+        option(
+            "A keyword argument for what builds the network; repeat for several.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None
+    num_classes: Annotated[int | None, option("Classes of the head. [1000]", min=1)] = None
+    stem: Annotated[
+        Literal["small"] | None,
+        option("small: 3x3 stride-1 stem without pooling, for images of about 32x32."),
+    ] = None
+    stages: Annotated[str | None, option("How many bottlenecks, from the deepest, or all. [3]")] = (
+        None
+    )
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a placement names them.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
+        if self.arg:
+            given["args"] = _keywords(given.pop("arg"))
+        if self.stages is not None and self.stages.isdecimal():
+            given["stages"] = int(self.stages)
+        return given
+
+
+def _keywords(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in map(_keyword, texts):
+        if name in found:
+            raise InputError(f"--arg {name} is given twice; give it once")
+        found[name] = value
+    return found
+
+
+def _keyword(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"--arg {text!r} is not KEY=VALUE; write it like --arg width_mult=0.5")
+    from bamctl.files import yaml_files
+
+    return name, yaml_files.value(value)
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """How the result is shown, and where."""
+
+    format: Annotated[
+        Literal["table", "json", "markdown", "csv", "html"],
+        typer.Option(help="How the result is shown."),
+    ] = "table"
+    output: Annotated[
+        Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
+    ] = None
+
+    def check(self) -> None:
+        """Refuse a file that cannot be written, before the work.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        check_destination(self.format, self.output)
+
+    def show(self, report: Any) -> None:
+        """Render a report to the file, or to standard output."""
+        show(report, self.format, self.output)
+
+
+def check_destination(format_name: str, output: Path | None) -> None:
+    """Refuse a file that cannot be written, and a page on a terminal, before the work.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    if output is not None:
+        check_can_write(output)
+    elif format_name == "html" and sys.stdout.isatty():
+        raise InputError("a page is for a file: add --output FILE.html")
+
+
+def show(report: Any, format_name: Any, output: Path | None) -> None:
+    """Render a report to a file, or to standard output."""
+    from bamctl.report.formats.renderers import RENDERERS
+
+    text = RENDERERS[format_name](signed(report), to_file=output is not None)
+    if output is not None:
+        write_text(output, text)
+    else:
+        print(text, end="", flush=True)
+
+
+def given_names(*groups: Any) -> list[str]:
+    """The options of some groups that were given; `--warmup-steps 0` is one, and not a default."""
+    return [name for group in groups for name in _given_names(group)]
+
+
+def _given_names(group: Any) -> list[str]:
+    if not is_dataclass(group):
+        return list(group.given())
+    own = ((each, getattr(group, each.name)) for each in fields(group))
+    return [each.name for each, value in own if value not in (each.default, [])]
+
+
+def given_placement(
+    network: NetworkOptions,
+    attention: "SettingsOptions",
+    where: list[str] | None = None,
+    *,
+    over: "Placement | None" = None,
+    **others: Any,
+) -> "Placement":
+    """What was given on the command line, as a placement in which nothing else is set.
+
+    Args:
+        network: which network exactly.
+        attention: the module and its settings; without `--module`, they are of the kind that is
+            inserted by `over`.
+        where: the sites, if they were given.
+        over: the placement that these are put over, if there is one.
+        others: further keys of the placement.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+    from bamctl.placement.placement import Placement
+
+    settings = attention.given()
+    if settings and over is not None and "module" in over.attention.model_fields_set:
+        settings = {"module": over.attention.module, **settings}
+    chosen = {"where": where, "attention": settings, **others}
+    return Placement.from_options({**network.given(), **{k: v for k, v in chosen.items() if v}})
+
+
+def wanted_placement(
+    command: str,
+    model: str,
+    base: "Checkpoint | str | None",
+    where: list[str] | None,
+    attention: "SettingsOptions",
+    network: NetworkOptions,
+) -> "Placement":
+    """The placement that was asked for, with the model that it is for.
+
+    Args:
+        command: who asks, for the example in an error.
+        model: its name on the command line, or nothing.
+        base: weights with their placement, or a placement's name or file; what was given in
+            options is put over it.
+        where: the sites, if they were given.
+        attention: the module and its hyperparameters.
+        network: which network exactly.
+
+    Raises:
+        InputError: the placement or an option is wrong, nothing names a model, or only a file
+            names a factory that `trust` does not allow.
+    """
+    from bamctl.networks.models import check_name, check_named_by
+    from bamctl.placement.placement import Placement, find
+
+    if base == "":
+        raise InputError("--placement is empty; give a name or a file, or leave it out")
+    own, file = None, Path()
+    if isinstance(base, str):
+        own, file = find(base), Path(base)
+    elif base is not None:
+        own, file = base.placement, base.path
+    if own is not None and not model:
+        check_named_by(own.model, file)
+    given = given_placement(network, attention, where, over=own)
+    wanted = (own or Placement()).with_overrides(given)
+    name = model or wanted.model
+    if not name:
+        raise InputError(
+            f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
+        )
+    return wanted.model_copy(update={"model": check_name(name)})
+
+
+def checkpoint_of(weights: str | None) -> "Checkpoint | None":
+    """The file that `--weights` names; None where it names published weights, or nothing.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if weights == "":
+        raise InputError("--weights is empty; give a name or a file, or leave it out")
+    if weights is None or not (Path(weights).exists() or weights.endswith(_CHECKPOINTS)):
+        return None
+    from bamctl.weights import checkpoints
+
+    return checkpoints.read(Path(weights))
+
+
+@contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Say what takes a few seconds, on a terminal; stay quiet in a pipe.
+
+    Gives what changes the words, for work of several parts.
+
+    Garbage is not collected meanwhile. Most of a short command's time is the import of torch and
+    torchvision; all that they make stays, and looking through it for garbage, over and over, is a
+    tenth of that time.
+    """
+    gc.disable()
+    try:
+        with results_apart(), _status(what) as status:
+            yield lambda text: status.update(_status_text(text)) if status else None
+    finally:
+        gc.enable()
+
+
+def _status(what: str) -> AbstractContextManager[Any]:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(_status_text(what))
+
+
+def _status_text(what: str) -> "Text":
+    from rich.text import Text
+
+    return Text(escapes.line(what))
+
+
+def say(text: str) -> None:
+    """A line for the person, beside the result."""
+    text = escapes.line(masking.free_text(" ".join(text.split())))
+    # It may be closed, or full; the exit code still tells.
+    with suppress(AttributeError, OSError):
+        sys.stderr.write(f"bamctl: {text}\n")
+        sys.stderr.flush()
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    """The options of a group, one for each field; none of what is no group."""
+    if hasattr(group, "options"):
+        return [_parameter(*each) for each in group.options()]
+    if not (isinstance(group, type) and is_dataclass(group)):
+        return []
+    return [_parameter(own.name, own.type, own.default) for own in fields(group)]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """A command whose parameters that are groups of options became those options."""
+    groups: dict[str, type] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if own := _options_of(parameter.annotation):
+            groups[name] = parameter.annotation
+            parameters += own
+        else:
+            parameters.append(parameter)
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> int:
+        built = {
+            name: group(**{own.name: given.pop(own.name) for own in _options_of(group)})
+            for name, group in groups.items()
+        }
+        return command(**given, **built)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in keyword}
+    return wrapper

@@ -1,0 +1,139 @@
+"""The options of `bamctl train`, group by group."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bamctl.cli.options.shared import flag, option
+
+Length = "How long"
+Training = "Training"
+Images = "Data"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images."""
+
+    data: Annotated[
+        str | None,
+        option(
+            "digits, fashion-mnist, cifar10, another classification set of torchvision, or "
+            "folder:PATH. [digits]",
+            Images,
+        ),
+    ] = None
+    data_root: Annotated[
+        str | None, option("Where torchvision's sets are kept. [data]", Images, metavar="FOLDER")
+    ] = None
+    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", Images)] = False
+    bad_images: Annotated[
+        Literal["refuse", "skip"] | None, option("Images that cannot be read. [refuse]", Images)
+    ] = None
+    workers: Annotated[
+        int | None, option("Processes that read images. [0]", Images, min=0, max=256)
+    ] = None
+    test: Annotated[
+        bool, flag("--test", "Report the test split, too, once, at the end.", Images)
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as a configuration names them."""
+        names = {"data": "name", "data_root": "root"}
+        return {
+            names.get(name, name): value
+            for name, value in asdict(self).items()
+            if value is not None and value is not False
+        }
+
+
+@dataclass(frozen=True)
+class LengthOptions:
+    """How long each run is."""
+
+    steps: Annotated[int | None, option("Steps of each run. [150]", Length, min=1)] = None
+    epochs: Annotated[int | None, option("Or epochs.", Length, min=1)] = None
+    max_minutes: Annotated[
+        float | None,
+        option("Or as many steps as let all runs together end in so many minutes.", Length),
+    ] = None
+    freeze_backbone_epochs: Annotated[
+        int, typer.Option(help="Epochs that train only what the weights do not have.", min=0)
+    ] = 0
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """How each network is trained."""
+
+    batch_size: Annotated[
+        int | None, option("Images in a step, over all devices. [64]", Training, min=1)
+    ] = None
+    lr: Annotated[
+        float | None,
+        option("Learning rate. [0.1 for 256 images, in proportion; with weights 0.01]", Training),
+    ] = None
+    momentum: Annotated[float | None, option("Momentum of SGD. [0.9]", Training)] = None
+    weight_decay: Annotated[float | None, option("Weight decay. [0.0001]", Training)] = None
+    schedule: Annotated[
+        Literal["cosine", "step"] | None,
+        option("cosine to zero, or a tenth after each third. [cosine]", Training),
+    ] = None
+    warmup_steps: Annotated[
+        int | None, option("Steps of linear warm-up. [a tenth of the steps]", Training, min=0)
+    ] = None
+    label_smoothing: Annotated[float | None, option("Label smoothing. [0]", Training)] = None
+    accumulate: Annotated[
+        int | None, option("Parts of a batch, one after the other. [1]", Training, min=1)
+    ] = None
+    precision: Annotated[
+        Literal["no", "bf16", "fp16"] | None, option("Mixed precision. [no]", Training)
+    ] = None
+    eval_every: Annotated[
+        int | None,
+        option(
+            "Steps between evaluations, and checkpoints. [a fifth of the steps]", Training, min=1
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What is compared, and where it is kept."""
+
+    seeds: Annotated[int | None, option("Runs of each arm. [5]", min=1, max=1000)] = None
+    control: Annotated[
+        bool,
+        flag(
+            "--control",
+            "Compare with other parameters, too: an extra block, and wider layers.",
+        ),
+    ] = False
+    pretrained: Annotated[
+        bool, flag("--pretrained", "Start from the published weights; --init is identity.")
+    ] = False
+    weights: Annotated[
+        str | None, option("Or from these weights, by name or file.", metavar="NAME|FILE")
+    ] = None
+    device: Annotated[
+        Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]")
+    ] = None
+    config: Annotated[
+        Path | None, option("Repeat the comparison of a configuration.", metavar="FILE")
+    ] = None
+    resume: Annotated[
+        Path | None, option("Go on with a folder; --seeds may add to it.", metavar="FOLDER")
+    ] = None
+    out: Annotated[
+        Path | None, option("The folder of the runs. [runs/MODEL-TIME]", metavar="FOLDER")
+    ] = None
+    snapshots: Annotated[
+        bool, flag("--snapshots", "Keep the weights at each evaluation, for `bamctl attend`.")
+    ] = False
+    tensorboard: Annotated[bool, flag("--tensorboard", "Write for TensorBoard, too.")] = False

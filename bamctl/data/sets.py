@@ -1,0 +1,179 @@
+"""Labelled images to train on, by name, with a held-out split in any case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bamctl.data import (
+    _debian as debian,
+)
+from bamctl.data import (
+    _folder as folder,
+)
+from bamctl.data import (
+    _torchvision_sets as torchvision_sets,
+)
+from bamctl.data._digits import digits
+from bamctl.data._source import Source, Wanted
+from bamctl.data.images import ArrayImages, Images
+from bamctl.errors import InputError, did_you_mean
+
+FOLDER = "folder:"
+
+# Of the images to train on, where a set has no validation split of its own.
+_HELD_OUT = 1 / 5
+_MOST_HELD_OUT = 5_000
+
+# Of ImageNet, from 0 to 1, as torchvision's published weights expect.
+# Mean and standard deviation of the channels, in fractions of white, as torchvision's published
+# weights expect them.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images to train on, held-out ones to judge by, and the test split where it was asked for.
+
+    `mean` and `std` are those of a channel, from 0 to 255. `skipped` names images that could not
+    be read.
+    """
+
+    name: str
+    train: Images
+    held_out: Images
+    test: Images | None
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    mean: Tensor
+    std: Tensor
+    skipped: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """A checksum of what is trained on and of what is held out."""
+        return f"{self.train.fingerprint():08x}-{self.held_out.fingerprint():08x}"
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """What the network is given of images with shape (N, C, H, W); grey ones get channels."""
+        mean, std = (each.to(pixels.device)[:, None, None] for each in (self.mean, self.std))
+        return ((pixels - mean) / std).expand(-1, self.input_shape[0], -1, -1)
+
+
+def names() -> tuple[str, ...]:
+    """The names of data sets, as people type them."""
+    known = map(str.lower, torchvision_sets.SPLITS)
+    return ("digits", "fashion-mnist", *sorted(known), f"{FOLDER}PATH")
+
+
+def load(
+    name: str,
+    *,
+    usual_shape: Sequence[int],
+    input_shape: Sequence[int] | None = None,
+    root: Path = Path("data"),
+    download: bool = False,
+    bad_images: str = "refuse",
+    num_classes: int | None = None,
+    with_test: bool = False,
+) -> Data:
+    """Read a data set.
+
+    Where it has no validation split, a fifth of the images to train on, but no more than 5,000, are
+    held out, the same in every run and as many of each class as its share. The test split is not
+    looked at unless it is asked for.
+
+    Args:
+        name: `digits`, `fashion-mnist`, another of torchvision's sets, or `folder:PATH`.
+        usual_shape: channels, height and width that the network is usually given, for images that
+            are larger than that of small sets.
+        input_shape: the same, where it is to be another.
+        root: where torchvision's sets are kept.
+        download: whether to fetch one that is not there.
+        bad_images: `refuse` or `skip` images that cannot be read.
+        num_classes: how many classes the network is to tell apart, if not just those of the set.
+        with_test: whether to read the test split, too.
+
+    Raises:
+        InputError: there is no such set, it cannot be read, or does not fit the network.
+    """
+    extents = None if input_shape is None else tuple(input_shape)
+    wanted = Wanted(name, root, download, bad_images, extents, tuple(usual_shape))
+    source = _source(wanted)
+    _check_labels(source, num_classes)
+    train, held_out = source.train, source.held_out
+    if held_out is None:
+        train, held_out = _split(source.train)
+    if with_test and source.test is None:
+        raise InputError(f"{name} has no test split; leave --test out")
+    mean, std = _statistics(train, wanted)
+    return Data(
+        name=name,
+        train=train,
+        held_out=held_out,
+        test=source.test() if with_test and source.test else None,
+        classes=source.classes,
+        input_shape=wanted.shape(train),
+        mean=mean,
+        std=std,
+        skipped=source.skipped,
+    )
+
+
+def _source(wanted: Wanted) -> Source:
+    if wanted.name.startswith(FOLDER):
+        return folder.read(wanted, Path(wanted.name.removeprefix(FOLDER)))
+    plain = wanted.name.lower().replace("-", "").replace("_", "")
+    if plain == "digits":
+        return digits(wanted)
+    if plain == "fashionmnist" and debian.is_used(wanted):
+        return debian.fashion_mnist(wanted)
+    for known in torchvision_sets.SPLITS:
+        if known.lower() == plain:
+            return torchvision_sets.read(wanted, known)
+    near = did_you_mean(wanted.name, names()) or f"; there are {', '.join(names())}"
+    raise InputError(f"unknown data set {wanted.name!r}{near}")
+
+
+def _check_labels(source: Source, num_classes: int | None) -> None:
+    count = num_classes or len(source.classes)
+    for split in (source.train, source.held_out):
+        if split is None:
+            continue
+        low, high = int(split.labels.min()), int(split.labels.max())
+        if low < 0 or high >= count:
+            raise InputError(
+                f"the labels run from {low} to {high}, and {count} classes are numbered from 0 to "
+                f"{count - 1}; try --num-classes {high + 1}"
+            )
+
+
+def _split(images: Images) -> tuple[Images, Images]:
+    from sklearn.model_selection import train_test_split
+
+    total = len(images.labels)
+    count = min(round(_HELD_OUT * total), _MOST_HELD_OUT)
+    try:
+        train, held_out = train_test_split(
+            range(total), test_size=count, stratify=images.labels.numpy(), random_state=0
+        )
+    except ValueError as error:
+        raise InputError(
+            f"no split can be held out of {total} images: every class needs at least two, and "
+            "every split one of each class; add images, or a val folder"
+        ) from error
+    return images.subset(sorted(train)), images.subset(sorted(held_out))
+
+
+def _statistics(train: Images, wanted: Wanted) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the channels: of images in memory their own."""
+    if isinstance(train, ArrayImages):
+        std, mean = torch.std_mean(
+            train.pixels[:: max(len(train.pixels) // 4096, 1)].float(), (0, 2, 3)
+        )
+        return mean, std.clamp(min=1)
+    channels = wanted.shape(train)[0]
+    found = (torch.tensor(each) * 255 for each in IMAGENET)
+    mean, std = (each if channels == 3 else each.mean(0, keepdim=True) for each in found)
+    return mean, std

@@ -1,0 +1,14 @@
+"""Architecture search: the placements that are most accurate within a budget.
+
+- `config`, `choices`, `goals`: what is searched, and for what
+- `setup`: a search before its first trial
+- `costs`: what candidates cost, many at a time
+- `study`, `storage`: Optuna's study, and its database
+- `run`: the loop that asks, trains and reports
+- `engines`, `cluster`, `objective`: where trials run, and what a candidate is worth
+- `confirm`, `result`, `sensitivity`: fresh seeds for the front, what was found, and which sites
+  carry a gain
+- `folder`: the folder of a search
+
+The package is not called `search`, since `bamctl.search` is the function.
+"""

@@ -1,0 +1,81 @@
+"""Liveness of the drivers of a study: heartbeats, and trials whose driver has died."""
+
+import time
+from collections.abc import Collection
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from bamctl.nas._trials import REASON, Trials
+from bamctl.nas.storage import BEAT_SECONDS, patiently
+
+# After so long without parameters, a trial's driver is taken for dead.
+_LOST_SECONDS = 8.0
+
+
+class Liveness:
+    """Keeps the trials of this driver alive, and requeues those of drivers that died.
+
+    Args:
+        trials: the trials.
+        alone: whether nobody else uses the study, so that what seems to run there is dead.
+    """
+
+    def __init__(self, trials: Trials, *, alone: bool) -> None:
+        self._trials, self._alone = trials, alone
+        self._unheard: dict[int, float] = {}
+        self._last_beat = 0.0
+
+    def beat(self) -> None:
+        """Send heartbeats, every few seconds at the most."""
+        if self._alone or time.monotonic() - self._last_beat < BEAT_SECONDS:
+            return
+        self._trials.beat()
+        self._last_beat = time.monotonic()
+
+    def revive(self) -> None:
+        """Fail the trials whose driver is dead, and queue their candidates again."""
+        patiently(self._fail_dead)
+        patiently(self._queue_lost)
+
+    def _fail_dead(self) -> None:
+        running = [
+            trial
+            for trial in self._trials.all()
+            if trial.state == TrialState.RUNNING and trial.number not in self._trials.mine
+        ]
+        for trial in running if self._alone else self._unheard_of(running):
+            try:
+                self._trials.study.tell(trial.number, state=TrialState.FAIL)
+            except (UpdateFinishedTrialError, ValueError):
+                # Somebody else was faster.
+                continue
+
+    def _unheard_of(self, running: Collection[FrozenTrial]) -> list[FrozenTrial]:
+        """Trials whose last heartbeat is too long ago, or that never got their parameters."""
+        if not running:
+            return []
+        stale = set(self._trials.storage._get_stale_trial_ids(self._trials.study._study_id))
+        now = time.monotonic()
+        self._unheard = {t.number: self._unheard.get(t.number, now) for t in running}
+        return [
+            trial
+            for trial in running
+            if trial._trial_id in stale
+            or (
+                self._trials.candidate(trial) is None
+                and now - self._unheard[trial.number] > _LOST_SECONDS
+            )
+        ]
+
+    def _queue_lost(self) -> None:
+        trials = self._trials.all()
+        alive = {self._trials.candidate(t) for t in trials if t.state != TrialState.FAIL}
+        for trial in trials:
+            if trial.state != TrialState.FAIL or REASON in trial.user_attrs:
+                continue
+            codes = self._trials.candidate(trial)
+            if codes is not None and codes not in alive:
+                alive.add(codes)
+                kept = {n: v for n, v in trial.user_attrs.items() if n == "name"}
+                self._trials.queue(codes, kept)

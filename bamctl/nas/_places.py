@@ -1,0 +1,95 @@
+"""What may stand at a cut point: one option for each different module, however it is described."""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bamctl.attention.kind import AttentionKind
+from bamctl.attention.kinds import KINDS, attention
+from bamctl.attention.settings import Settings
+from bamctl.errors import InputError
+from bamctl.nas.choices import Choices
+from bamctl.placement.sites import Site
+from bamctl.trunk.cut_points import CutPoint, Trunk
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cut point, and what may stand there: `options[code - 1]`.
+
+    `by_setting` has, for each module that can be made here, its code for each of the space's
+    settings; several settings have one code where they make the same module.
+    """
+
+    point: CutPoint
+    options: tuple[Site, ...]
+    by_setting: Mapping[str, tuple[int, ...]]
+
+    @property
+    def name(self) -> str:
+        """The module behind which it is."""
+        return self.point.module
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The choices of modules."""
+        return (NONE, *self.by_setting)
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether one of them has settings that a search varies."""
+        return any(KINDS[module].settings.searched for module in self.by_setting)
+
+    def module(self, code: int) -> str:
+        """The module that a code stands for."""
+        return self.options[code - 1].attention.module if code else NONE
+
+    def codes(self, setting: int) -> tuple[int, ...]:
+        """What may stand here with one of the settings, nothing first."""
+        return tuple(dict.fromkeys((0, *(each[setting] for each in self.by_setting.values()))))
+
+
+def find_place(
+    point: CutPoint, config: Choices, settings: Sequence[Mapping[str, Any]], trunk: Trunk
+) -> Place:
+    """What may stand at a point, for each of some settings of the hyperparameters."""
+    options: list[Site] = []
+    by_setting: dict[str, tuple[int, ...]] = {}
+    for module in KINDS:
+        if module in config.module:
+            codes = tuple(_codes(module, point, config, settings, trunk, options))
+            by_setting |= {module: codes} if any(codes) else {}
+    return Place(point, tuple(options), by_setting)
+
+
+def _codes(
+    module: str,
+    point: CutPoint,
+    config: Choices,
+    settings: Sequence[Mapping[str, Any]],
+    trunk: Trunk,
+    options: list[Site],
+) -> Iterator[int]:
+    """The code of a module for each setting, 0 where it cannot be made; new ones are appended."""
+    kind, code_of = KINDS[module], dict[Hashable, int]()
+    # What is usual is left unsaid, so that training from weights may choose another.
+    start = {} if config.init == kind.usual.init else {"init": config.init}
+    for setting in settings:
+        own = {name: value for name, value in setting.items() if name in kind.settings.searched}
+        chosen = attention(module=module, **own, **start)
+        key = kind.same(chosen, point)
+        if key not in code_of:
+            site = _fitted(kind, point, chosen, trunk)
+            options += [site] if site else []
+            code_of[key] = len(options) if site else 0
+        yield code_of[key]
+
+
+def _fitted(kind: AttentionKind, point: CutPoint, chosen: Settings, trunk: Trunk) -> Site | None:
+    try:
+        return kind.fit(point, chosen, trunk)
+    except InputError:
+        # Such as where no block of the network takes and returns such a map.
+        return None

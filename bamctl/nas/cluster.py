@@ -1,0 +1,146 @@
+"""Where trials run: on a Ray cluster, which places them, and runs them again on another node."""
+
+import logging
+import os
+import socket
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.nas.engines import Evaluate, Job, Outcome
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5, 15
+# How often Ray runs a job again whose process or node has died.
+_RETRIES = 10
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes of a node; `gpus` may be a part of one."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+
+
+class RayEngine:
+    """Tasks on a Ray cluster; the data are placed in its object store once.
+
+    Args:
+        evaluate: what a task does with a job.
+        address: `auto` for the cluster of this machine, or HOST:PORT.
+        resources: what a task takes.
+        workers: how many tasks at a time; what the cluster has room for if None.
+
+    Raises:
+        InputError: the address is none, or no node has such resources.
+        BamctlError: Ray is not installed, or no cluster answers there.
+    """
+
+    def __init__(
+        self, evaluate: Evaluate, address: str, resources: Resources, workers: int | None = None
+    ) -> None:
+        self._ray = _connected(address)
+        self.slots = workers or _room(self._ray, resources)
+        self._evaluate = self._ray.put(evaluate)
+        self._task = self._ray.remote(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES
+        )(_run)
+
+    def submit(self, job: Job) -> "Future[Outcome]":
+        """Begin a job."""
+        future: Future[Outcome] = self._task.remote(self._evaluate, job).future()
+        return future
+
+    def close(self) -> None:
+        """Leave the cluster, which ends what of ours still runs there."""
+        self._ray.shutdown()
+
+
+def _run(evaluate: Evaluate, job: Job) -> Outcome:
+    return evaluate(job)
+
+
+def _connected(address: str) -> Any:
+    try:
+        # Nothing is told to Ray's makers.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+    except ImportError:
+        raise BamctlError("--engine ray needs Ray: `pip install 'bamctl[ray]'`") from None
+    check_answers(address)
+    # Ray waits for minutes for a cluster that does not answer.
+    waiting = ThreadPoolExecutor(1).submit(
+        ray.init,
+        address=address,
+        job_config=_job_config(),
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        include_dashboard=None,
+    )
+    try:
+        waiting.result(_ANSWER_SECONDS)
+    except FutureTimeoutError:
+        raise BamctlError(
+            f"no Ray cluster answers at {address} within {_ANSWER_SECONDS} s; start one with "
+            "`ray start --head`"
+        ) from None
+    except Exception as error:
+        raise BamctlError(
+            f"cannot use the Ray cluster at {address}: {first_line(error)}; `ray start --head` "
+            "starts one"
+        ) from error
+    return ray
+
+
+def _job_config() -> Any:
+    """A job whose workers look for modules where they are installed.
+
+    Ray has them look in the driver's current folder first, where a file called random.py would
+    stand in for Python's own, unless the job brings a folder of its own.
+    """
+    from ray.job_config import JobConfig
+
+    class Plain(JobConfig):
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    return Plain()
+
+
+def check_answers(address: str) -> None:
+    """Refuse an address at which nothing listens; `auto` is for Ray itself to find.
+
+    Raises:
+        InputError: it is none.
+        BamctlError: nothing listens there.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) < 2**16):
+        raise InputError(f"--address {address!r} is not auto or HOST:PORT, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise BamctlError(
+            f"nothing answers at {address} ({error.strerror or error}); `ray start --head` starts "
+            "a Ray cluster"
+        ) from error
+
+
+def _room(ray: Any, resources: Resources) -> int:
+    """How many tasks all nodes together can run at a time."""
+    wanted = {"CPU": resources.cpus, "GPU": resources.gpus}
+    room = sum(
+        min(int(node["Resources"].get(kind, 0) / each) for kind, each in wanted.items() if each)
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    if not room:
+        raise InputError(
+            f"no node of the Ray cluster has {resources.cpus} CPUs and {resources.gpus:g} GPUs "
+            "for a trial"
+        )
+    return room

@@ -1,0 +1,85 @@
+"""What a search is made of; a YAML file in the run folder repeats it or goes on with it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+
+from bamctl.errors import InputError
+from bamctl.files import schemas, yaml_files
+from bamctl.nas._sampler import Sampler
+from bamctl.nas.choices import Choices
+from bamctl.text import masking
+from bamctl.training.config import TrainingConfig
+
+_Count = Annotated[int, Field(ge=1, strict=True)]
+
+
+class SearchConfig(schemas.Versioned):
+    """A whole search; nothing else is needed to repeat it.
+
+    `training` says how each candidate is trained, with all its seeds; its placements are those
+    that are always tried. `halving` is the factor by which successive halving cuts the steps, and
+    1 where every trial takes them all.
+    """
+
+    training: TrainingConfig
+    space: Choices = Choices()
+    budget: dict[str, str] = Field(default_factory=dict, description="the most of each figure")
+    objectives: list[str] = Field(default=["params"], min_length=1)
+    sampler: Sampler = "tpe"
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    trials: _Count
+    halving: _Count = 1
+    rungs: _Count = 1
+    confirm_seeds: Annotated[int, Field(ge=0, strict=True)] = 5
+    storage: SecretStr | None = Field(
+        default=None, description="the URL of where the study is; in the run folder if left out"
+    )
+    study: Annotated[str, Field(min_length=1)] = "bamctl"
+
+    def steps(self) -> tuple[int, ...]:
+        """How many steps each rung of a trial takes, the last being all."""
+        full = self.training.recipe.steps
+        return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
+
+    def without_password(self) -> "SearchConfig":
+        """The same search, its storage without what only those who run it may know."""
+        if self.storage is None:
+            return self
+        shown = masking.url(self.storage.get_secret_value())
+        return self.model_copy(update={"storage": SecretStr(shown)})
+
+    def identity(self) -> dict[str, Any]:
+        """What two searches must share to share a study: everything that a trial depends on."""
+        training = self.training.model_dump(mode="json", exclude={"placements", "device"})
+        data = training["data"]
+        training["data"] = {name: data[name] for name in ("name", "fingerprint")}
+        own = self.model_dump(
+            mode="json", include={"space", "budget", "objectives", "halving", "rungs"}
+        )
+        return {**training, **own}
+
+    @classmethod
+    def load(cls, path: Path) -> "SearchConfig":
+        """Read the configuration of a search.
+
+        Raises:
+            InputError: the file cannot be read, or does not fit the schema; names file and line.
+        """
+        file = yaml_files.load(path)
+        if not isinstance(file.data, dict):
+            raise InputError("the configuration of a search is a mapping", path=path, line=1)
+        return schemas.from_yaml(cls, file)
+
+    def save(self, path: Path) -> None:
+        """Write it as YAML, without the password of its storage.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if storage := self.without_password().storage:
+            data["storage"] = storage.get_secret_value()
+        data["training"] = self.training.as_written()
+        yaml_files.dump(path, data)

@@ -1,0 +1,90 @@
+"""What a candidate is worth: the accuracy of a short training run, paired with others by seed."""
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from bamctl.data.sets import Data
+from bamctl.nas.engines import Job, Outcome
+from bamctl.networks import trust
+from bamctl.placement.cost import Cost
+from bamctl.placement.sites import Site
+from bamctl.surgery.insert import insert_sites
+from bamctl.training.arms import Arm, Networks
+from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.devices import accelerator_for
+from bamctl.training.loop import Run
+from bamctl.training.watching import Evaluation, Nobody
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Trains candidates, as `bamctl train` would: it may be sent to other processes and machines.
+
+    Networks of one seed see the same images in the same order, and start from the same weights in
+    the layers that they share. `threads` is for one job; what it finds depends on their number, so
+    it does not follow the number of workers. In `folder`, that of the driver, a factory may be.
+    """
+
+    training: TrainingConfig
+    data: Data
+    threads: int = 1
+    folder: str = field(default_factory=os.getcwd)
+
+    def __call__(self, job: Job) -> Outcome:
+        """Train one candidate with each seed.
+
+        Raises:
+            BamctlError: it cannot be trained; the text says why.
+        """
+        # It comes from a driver that has built the network itself.
+        trust.trust(self.training.model)
+        trust.find_in(self.folder)
+        torch.set_num_threads(self.threads)
+        started = perf_counter()
+        last = [self._trained(job, seed) for seed in job.seeds]
+        return Outcome(
+            accuracy=tuple(each.accuracy for each in last),
+            diverged=sum(each.diverged for each in last),
+            seconds=perf_counter() - started,
+        )
+
+    def _trained(self, job: Job, seed: int) -> Evaluation:
+        recipe = _shortened(self.training.recipe, job.steps)
+        config = self.training.model_copy(update={"recipe": recipe})
+        networks = Networks(config)
+        network = networks.of(
+            Arm("candidate", "placement", partial(_insert, job.sites), Cost()), seed
+        )
+        accelerator = accelerator_for(config)
+        pretrained = networks.pretrained(network)
+        run = Run(network, self.data, config, seed, accelerator, pretrained)
+        last = _Last()
+        run.train(last)
+        accelerator.free_memory()
+        return last.evaluation
+
+
+def _shortened(full: Recipe, steps: int) -> Recipe:
+    """The recipe for fewer steps, judged at their end alone."""
+    warmup = full.warmup_steps * steps // full.steps
+    changed = {"steps": steps, "eval_every": steps, "warmup_steps": warmup}
+    return full.model_copy(update=changed)
+
+
+def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
+    if sites:
+        insert_sites(network, sites)
+
+
+class _Last(Nobody):
+    """Remembers the last evaluation of a run."""
+
+    evaluation: Evaluation
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation

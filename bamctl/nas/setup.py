@@ -1,0 +1,50 @@
+"""From a configuration to what a search works with: the network, its space and costs, the data."""
+
+from dataclasses import dataclass
+
+from bamctl.data.sets import Data
+from bamctl.nas._space import Space
+from bamctl.nas.config import SearchConfig
+from bamctl.nas.costs import Costs
+from bamctl.nas.goals import parse_goal
+from bamctl.placement.budget import parse_limit
+from bamctl.training.arms import check_classifies
+from bamctl.training.experiment import check_data, load_data
+from bamctl.trunk.traced import TracedNetwork
+
+# What every report has, whatever is sought.
+ALWAYS_SHOWN = ("params", "macs")
+
+
+@dataclass(frozen=True)
+class SearchSetup:
+    """A search before its first trial."""
+
+    config: SearchConfig
+    data: Data
+    subject: TracedNetwork
+    space: Space
+    costs: Costs
+
+
+def set_up(config: SearchConfig, data: Data | None = None) -> SearchSetup:
+    """Trace the network, and price every candidate; the data are read where they are left out.
+
+    Raises:
+        InputError: something of the configuration does not go together, or no candidate is within
+            the budgets.
+    """
+    training = config.training
+    goals = [parse_goal(each) for each in (*config.objectives, *ALWAYS_SHOWN)]
+    budgets = {parse_goal(name): limit for name, limit in config.budget.items()}
+    limits = {goal: parse_limit(goal.name, text) for goal, text in budgets.items()}
+    data = data or load_data(training, training.data, device=training.device)
+    training = check_data(training, data)
+    subject = TracedNetwork.load(training)
+    check_classifies(training, subject.trace)
+    space = Space(config.space, subject.trunk)
+    costs = Costs(subject, space, goals, limits)
+    costs.check_feasible()
+    return SearchSetup(
+        config.model_copy(update={"training": training}), data, subject, space, costs
+    )

@@ -1,0 +1,106 @@
+"""The database of a study: opened within seconds, and waited for when it is locked or away."""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.text import masking
+
+# A driver that was not heard of for so long is dead, and its trials are run again.
+BEAT_SECONDS, GRACE_SECONDS = 5, 30
+
+_CONNECT_SECONDS = 10
+_PATIENCE_SECONDS = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+Result = TypeVar("Result")
+
+
+def open_storage(url: str) -> RDBStorage:
+    """Connect to the database of a study, making its tables where there are none.
+
+    Raises:
+        InputError: the URL is none.
+        BamctlError: nothing answers there, or its driver is not installed.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        if masking.url(url) == masking.HIDDEN:
+            raise ValueError
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            storage = RDBStorage(
+                url,
+                engine_kwargs={"connect_args": _connect_args(url), "pool_pre_ping": True},
+                heartbeat_interval=BEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+            )
+        if storage.engine.dialect.name == "sqlite":
+            _write_ahead(storage)
+        return storage
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        # What cannot be read as a URL may hold a password anywhere, and so may the reason.
+        why = first_line(error) if isinstance(error, NoSuchModuleError) else "it is not a URL"
+        raise InputError(
+            f"--storage {masking.url(url)} is no database ({why}); write it like "
+            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE, and what is special "
+            "in a password percent-encoded"
+        ) from None
+    except ImportError as error:
+        raise BamctlError(
+            f"no driver for {masking.url(url)} is installed: "
+            f"{masking.without(first_line(error.__cause__ or error), url)}"
+        ) from error
+    except (DBAPIError, StorageInternalError, RuntimeError) as error:
+        raise BamctlError(
+            f"cannot use the storage {masking.url(url)}: "
+            f"{masking.without(first_line(error.__cause__ or error), url)}"
+        ) from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Do not wait for the disk at each of the many small commits of a trial.
+
+    After a power cut the last ones may be missing, and their trials are run again; the file is
+    whole in any case.
+    """
+
+    @event.listens_for(storage.engine, "connect")
+    def _begin(connection: Any, record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
+
+
+def _connect_args(url: str) -> dict[str, Any]:
+    kind = make_url(url).get_backend_name()
+    return {"sqlite": {"timeout": 60}}.get(kind, {"connect_timeout": _CONNECT_SECONDS})
+
+
+def patiently(call: Callable[[], Result]) -> Result:
+    """Do something with the storage, again and again while it is locked or away.
+
+    Raises:
+        BamctlError: it did not come back within minutes.
+    """
+    waits_until = time.monotonic() + _PATIENCE_SECONDS
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return call()
+        except (StorageInternalError, DBAPIError) as error:
+            if time.monotonic() > waits_until:
+                why = first_line(error.__cause__ or error)
+                raise BamctlError(f"the storage did not come back: {why}") from error
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,0 +1,80 @@
+"""Networks of one's own, by the name of the function or class that makes them."""
+
+import os
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bamctl.errors import (
+    InputError,
+    check_machine,
+    described,
+    did_you_mean,
+    first_line,
+    let_through,
+)
+from bamctl.networks import trust
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name is one of `package.module:factory`.
+
+    >>> is_factory("mypackage.nets:TinyNet"), is_factory("resnet50")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
+
+
+def build(name: str, /, **options: Any) -> "nn.Module":
+    """Import a factory, from the current folder too, and call it, where `trust` allows it.
+
+    Args:
+        name: an importable callable that returns a network, as `package.module:factory`.
+        options: keyword arguments for it.
+
+    Raises:
+        InputError: it may not run, cannot be imported or called, or returns no `nn.Module`.
+    """
+    from torch import nn
+
+    factory = _imported(name)
+    if not callable(factory):
+        raise InputError(f"{name} is no function or class, but a {type(factory).__name__}")
+    trust.check_callable(name, factory)
+    try:
+        made = factory(**options)
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        let_through(error)
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        check_machine(error, f"{name}({given}) failed")
+        raise InputError(f"{name}({given}) failed: {described(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
+    return made
+
+
+def _imported(name: str) -> Any:
+    module_name, attribute = name.split(":")
+    trust.find_in(os.getcwd())
+    trust.check(name)
+    try:
+        found: Any = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{name} cannot be imported: {first_line(error)}; run where it is, or install it"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        let_through(error)
+        check_machine(error, f"{name} cannot be imported")
+        raise InputError(f"{name} cannot be imported: {described(error)}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            near = did_you_mean(part, dir(found))
+            raise InputError(f"{name} cannot be found: no {part!r} in {found.__name__}{near}")
+        found = getattr(found, part)
+    return found

@@ -1,0 +1,149 @@
+"""The networks that have a name: torchvision's builders, timm's models, and one's own factories."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bamctl.errors import InputError, did_you_mean
+from bamctl.networks import factories, timm_models, torchvision_models, trust
+from bamctl.networks.inputs import Input, Inputs, InputsLike, read
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def names() -> tuple[str, ...]:
+    """The names of torchvision's builders, without importing torchvision."""
+    return tuple(torchvision_models.families())
+
+
+def check_name(name: str) -> str:
+    """The name, when it is that of a torchvision builder, `timm:NAME` or `module:factory`.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    known = names()
+    if name not in known and not timm_models.is_timm(name) and not factories.is_factory(name):
+        near = did_you_mean(name, known)
+        near = near or (
+            "; `bamctl models` lists them, one of timm's is timm:NAME, and one of your own is "
+            "package.module:factory"
+        )
+        raise InputError(f"unknown model {name!r}{near}")
+    return name
+
+
+def check_named_by(name: str | None, file: Path) -> None:
+    """Refuse a factory of somebody's own where only a file names it, and `trust` does not allow it.
+
+    Raises:
+        InputError: it may not run; says what would allow it.
+    """
+    if name is not None and _is_own(name):
+        trust.check_file(name, file)
+
+
+def trust_flag(name: str, file: Path) -> str:
+    """The option, with a space before it, that a command needs to build what a file names.
+
+    >>> trust_flag("resnet18", Path("runs/a/config.yaml"))
+    ''
+    """
+    return trust.flag_for(name, file) if _is_own(name) else ""
+
+
+def _is_own(name: str) -> bool:
+    return factories.is_factory(name) and not timm_models.is_timm(name)
+
+
+def default_inputs(name: str) -> Inputs:
+    """The input that a network's published weights expect; for one's own, an image of 3x224x224.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    if timm_models.is_timm(name):
+        return timm_models.default_inputs(name)
+    if factories.is_factory(name):
+        return (Input((3, 224, 224)),)
+    return torchvision_models.default_inputs(check_name(name))
+
+
+def build(
+    name: str,
+    *,
+    inputs: InputsLike | None = None,
+    num_classes: int | None = None,
+    stem: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    initialize: bool = True,
+) -> "nn.Module":
+    """Build a network by its name.
+
+    Args:
+        name: a torchvision builder, such as `resnet50`, one of timm's models, such as
+            `timm:convnextv2_atto`, or a factory of one's own, such as `package.module:factory`.
+        inputs: what the network must take; some are built for one size of image. The network's
+            own where left out.
+        num_classes: classes of the head; what the builder makes of it where left out.
+        stem: `small` puts a 3x3 stride-1 convolution without pooling in place of the stem of
+            torchvision's ResNet, ResNeXt, Wide ResNet or DenseNet, for images of about 32x32.
+        args: more keyword arguments for the builder or factory.
+        weights: the name of published weights, such as `IMAGENET1K_V2` or `DEFAULT`; downloaded.
+        initialize: False gives torchvision's networks zeros for weights, which take no memory; for
+            a trace, that is enough.
+
+    Raises:
+        InputError: there is no such network, weight or stem, or the options do not go together.
+        BamctlError: the weights cannot be downloaded.
+    """
+    check_name(name)
+    _check_args(name, args or {}, num_classes)
+    inputs = None if inputs is None else read(inputs)
+    if name in names():
+        return torchvision_models.build(
+            name,
+            inputs=inputs,
+            num_classes=num_classes,
+            stem=stem,
+            args=args,
+            weights=weights,
+            initialize=initialize,
+        )
+    if stem is not None:
+        raise InputError(f"--stem {stem} is for torchvision's models, and {name} is none")
+    if timm_models.is_timm(name):
+        return timm_models.build(
+            name, inputs=inputs, num_classes=num_classes, args=args, weights=weights
+        )
+    if weights is not None:
+        raise InputError(f"--weights {weights} is no file, and {name} has no published weights")
+    classes = {} if num_classes is None else {"num_classes": num_classes}
+    return factories.build(name, **classes, **(args or {}))
+
+
+# What bamctl gives to torchvision's and timm's builders itself, and the option for it.
+_OWN_OPTIONS = {"weights": "--weights", "pretrained": "--weights"}
+_BUILDERS_OWN = frozenset({"name", "model_name"})
+
+
+def _check_args(name: str, args: Mapping[str, Any], num_classes: int | None) -> None:
+    """Refuse an argument that is given in another way, too.
+
+    Raises:
+        InputError: there is one.
+    """
+    if num_classes is not None and "num_classes" in args:
+        raise InputError(
+            "num_classes is given twice, as an argument of the builder (--arg) and as the classes "
+            "of the head (--num-classes); give one"
+        )
+    if not timm_models.is_timm(name) and name not in names():
+        return
+    for key in args:
+        if key in _OWN_OPTIONS:
+            raise InputError(f"{key} is no argument for {name} here; use {_OWN_OPTIONS[key]}")
+        if key in _BUILDERS_OWN:
+            raise InputError(f"{key} is no argument for {name}, which names the network already")

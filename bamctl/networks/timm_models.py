@@ -1,0 +1,106 @@
+"""timm's networks, by `timm:NAME`; timm is an extra and is imported when one is asked for."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bamctl.errors import BamctlError, InputError, blame, did_you_mean, first_line, let_through
+from bamctl.networks.inputs import Input, Inputs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREFIX = "timm:"
+
+# Arguments that name a file of weights, which older releases of timm unpickle without
+# `weights_only`, so that it can run code.
+_FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+
+
+def is_timm(name: str) -> bool:
+    """Whether a name is one of `timm:NAME`.
+
+    >>> is_timm("timm:convnextv2_atto"), is_timm("resnet50")
+    (True, False)
+    """
+    return name.startswith(PREFIX)
+
+
+def default_inputs(name: str) -> Inputs:
+    """The input that the network's pretrained weights expect.
+
+    Raises:
+        InputError: timm is not installed, or has no such network.
+    """
+    config = _config(name)
+    return (Input(tuple(config.input_size) if config else (3, 224, 224)),)
+
+
+def build(
+    name: str,
+    *,
+    inputs: Inputs | None = None,
+    num_classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+) -> "nn.Module":
+    """Build a network by its name.
+
+    Args:
+        name: as `timm:NAME`.
+        inputs: what it must take; networks that are built for one size of image are told it.
+        num_classes: of the head.
+        args: keyword arguments for `timm.create_model`.
+        weights: `DEFAULT`, or the tag of other pretrained weights; downloaded.
+
+    Raises:
+        InputError: timm is not installed, has no such network, or cannot build it so.
+    """
+    timm, own = _timm(name), name.removeprefix(PREFIX)
+    options = dict(args or {})
+    for argument in _FILES:
+        if argument in options:
+            raise InputError(f"{argument} is no argument of a network; give a file to --weights")
+    if num_classes is not None:
+        options["num_classes"] = num_classes
+    if weights is not None:
+        options["pretrained"] = True
+        own = own if weights == "DEFAULT" else f"{own.partition('.')[0]}.{weights}"
+    try:
+        made: nn.Module = timm.create_model(own, **options, **size_options(name, inputs))
+    except OSError as error:
+        raise BamctlError(
+            f"cannot download the weights of {name}: {first_line(error)}; give a file to --weights"
+        ) from error
+    except Exception as error:  # whatever a builder raises
+        let_through(error)
+        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
+    return made
+
+
+def size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
+    """What tells a network that is built for one size of image which one it will be given."""
+    if inputs is None or inputs == default_inputs(name):
+        return {}
+    config = _config(name)
+    return {"img_size": inputs[0].shape[-2:]} if config and config.fixed_input_size else {}
+
+
+def _config(name: str) -> Any:
+    """What timm knows of the weights of a network, if it does."""
+    own = name.removeprefix(PREFIX)
+    return _timm(name).models.get_pretrained_cfg(own, allow_unregistered=True)
+
+
+def _timm(name: str) -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise InputError(
+            f"{name} needs timm: pip install 'bamctl[timm]' ({first_line(error)})"
+        ) from error
+    own = name.removeprefix(PREFIX)
+    if not timm.is_model(own):
+        known = timm.list_models()
+        near = did_you_mean(own, known) or "; `timm.list_models()` has all"
+        raise InputError(f"timm has no model {own!r}{near}")
+    return timm

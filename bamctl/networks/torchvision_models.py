@@ -1,0 +1,242 @@
+"""torchvision's builders, of every family: names, default inputs, published figures, building."""
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bamctl.errors import BamctlError, InputError, blame, did_you_mean, first_line
+from bamctl.networks.inputs import Input, Inputs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_REGISTRATION = re.compile(r'@register_model\((?:name="(\w+)")?\)(?:.*\n)+?def (\w+)')
+
+# A clip, as the weights for video were trained on.
+_FRAMES = 16
+
+# Detectors scale every image to a size of their own. Elsewhere it stands beside the weights.
+_DETECTORS = {
+    "ssd300_vgg16": 300,
+    "ssdlite320_mobilenet_v3_large": 320,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": 320,
+}
+_DETECTOR_SIDE = 800
+_FLOW_SHAPE = (3, 520, 960)
+
+# What the published weights were made for, where the bare builder makes something else.
+_AS_PUBLISHED: dict[str, dict[str, Any]] = {
+    "googlenet": {"aux_logits": False},
+    "quantized_googlenet": {"aux_logits": False},
+    "deeplabv3_mobilenet_v3_large": {"aux_loss": True},
+    "deeplabv3_resnet50": {"aux_loss": True},
+    "deeplabv3_resnet101": {"aux_loss": True},
+    "fcn_resnet50": {"aux_loss": True},
+    "fcn_resnet101": {"aux_loss": True},
+}
+
+
+@cache
+def families() -> dict[str, str]:
+    """The family of every builder, by name, without importing torchvision.
+
+    They are read off the source, since importing it takes seconds that a mistyped name or a shell
+    completion should not cost.
+    """
+    spec = find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return {}
+    folder = Path(spec.origin).parent / "models"
+    found = {
+        given or function: "classification" if path.parent == folder else path.parent.name
+        for path in folder.rglob("*.py")
+        for given, function in _REGISTRATION.findall(path.read_text(encoding="utf-8"))
+    }
+    return dict(sorted(found.items()))
+
+
+def published(name: str) -> dict[str, Any]:
+    """What torchvision publishes of a builder's default weights: `num_params`, `_ops`, and more.
+
+    `num_params` counts parameters; `_ops` is in 1e9 multiply-adds at the default input.
+    """
+    import torchvision
+
+    meta: dict[str, Any] = torchvision.models.get_model_weights(name).DEFAULT.meta
+    return meta
+
+
+@cache
+def default_inputs(name: str) -> Inputs:
+    """The input that the builder's default weights expect; of a video, 16 frames."""
+    family = families()[name]
+    if family == "optical_flow":
+        return (Input(_FLOW_SHAPE),)
+    if family == "detection":
+        side = _DETECTORS.get(name, _DETECTOR_SIDE)
+        return (Input((3, side, side)),)
+    import torchvision
+
+    given = torchvision.models.get_model_weights(name).DEFAULT.transforms.keywords
+    size = given["resize_size" if family == "segmentation" else "crop_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    return (Input((3, *([_FRAMES] if family == "video" else []), height, width)),)
+
+
+def build(
+    name: str,
+    *,
+    inputs: Inputs | None = None,
+    num_classes: int | None = None,
+    stem: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    initialize: bool = True,
+) -> "nn.Module":
+    """Build a network by its name; `models.build` says what the arguments mean."""
+    if inputs is not None:
+        _check_inputs(name, inputs)
+    if weights is not None:
+        _check_weights(name, weights, num_classes)
+    if args and "weights" in args:
+        raise InputError("--arg weights is no argument here; name weights with --weights")
+    given = options(name, inputs=inputs, num_classes=num_classes, args=args)
+    make = partial(_made, name, stem, weights=weights, **given)
+    try:
+        model = _quietly(make) if initialize or weights else _without_weights(make)
+    except OSError as error:
+        raise BamctlError(
+            f"cannot download {weights} of {name}: {first_line(error)}; give a file to --weights"
+        ) from error
+    except (ValueError, RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
+    return model
+
+
+def _made(name: str, stem: str | None, /, **given: Any) -> "nn.Module":
+    import torchvision
+
+    model: nn.Module = torchvision.models.get_model(name, **given)
+    if stem is not None:
+        _give_small_stem(name, model)
+    return model
+
+
+def options(
+    name: str,
+    *,
+    inputs: Inputs | None = None,
+    num_classes: int | None = None,
+    args: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The keyword arguments, beside `weights`, that `torchvision.models.get_model` is given."""
+    found = {**_AS_PUBLISHED.get(name, {}), **_size_options(name, inputs)}
+    if families()[name] in ("detection", "segmentation"):
+        # Left to itself, the builder downloads weights for the backbone.
+        found["weights_backbone"] = None
+    if num_classes is not None:
+        found["num_classes"] = num_classes
+    return {**found, **(args or {})}
+
+
+def _check_inputs(name: str, inputs: Inputs) -> None:
+    is_video = families()[name] == "video"
+    axes, like = ("channels x height x width", "3x224x224")
+    if is_video:
+        axes, like = "channels x frames x height x width", "3x16x112x112"
+    for each in inputs:
+        if len(each.shape) != 3 + is_video:
+            raise InputError(f"input '{each}' is not {axes}; write it like {like}")
+
+
+def _check_weights(name: str, weights: str, num_classes: int | None) -> None:
+    import torchvision
+
+    # A quantizable network starts from the weights of the plain one, and is quantized by its user.
+    known = torchvision.models.get_model_weights(name.removeprefix("quantized_"))
+    names = list(dict.fromkeys(["DEFAULT", *known.__members__]))
+    if weights not in names:
+        raise InputError(
+            f"no file {weights!r}, and {name} has no weights of that name; it has "
+            f"{', '.join(names)}{did_you_mean(weights, names)}"
+        )
+    count = len(known[weights].meta.get("categories", ()))
+    if num_classes not in (None, count):
+        raise InputError(
+            f"{weights} of {name} has {count} classes; drop --num-classes or --weights"
+        )
+
+
+def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
+    """What tells a builder the size of image, for the networks that are built for one size."""
+    import torchvision
+
+    if inputs is None:
+        return {}
+    *_, height, width = inputs[0].shape
+    network = inspect.signature(torchvision.models.get_model_builder(name)).return_annotation
+    parameters = inspect.signature(network).parameters
+    if "min_size" in parameters:
+        if inputs == default_inputs(name):
+            return {}
+        # A detector that scaled the image would not see what was asked for.
+        return {"min_size": min(height, width), "max_size": max(height, width)}
+    if "input_size" in parameters:
+        return {"input_size": (height, width)}
+    if "image_size" not in parameters:
+        return {}
+    if height != width:
+        raise InputError(f"{name} takes square images only, not {height}x{width}")
+    return {"image_size": height}
+
+
+def _quietly(make: Callable[[], "nn.Module"]) -> "nn.Module":
+    with warnings.catch_warnings():
+        # GoogLeNet and Inception warn that their initialisation will change one day.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")
+        return make()
+
+
+def _without_weights(make: Callable[[], "nn.Module"]) -> "nn.Module":
+    """The network with zeros for weights: random initialisation takes longer than the rest."""
+    from bamctl.networks.shapes_only import built_without_weights
+
+    try:
+        return built_without_weights(partial(_quietly, make))
+    except (NotImplementedError, RuntimeError):
+        # A builder may read a weight that it has just made, as whatever quantizes a network does.
+        # What is wrong otherwise is so with weights, too.
+        return _quietly(make)
+
+
+def _give_small_stem(name: str, model: "nn.Module") -> None:
+    from torch import nn
+
+    conv_name, pool_name = stem_modules(name, model)
+    old = model.get_submodule(conv_name)
+    assert isinstance(old, nn.Conv2d)
+    conv = nn.Conv2d(old.in_channels, old.out_channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    model.set_submodule(conv_name, conv)
+    model.set_submodule(pool_name, nn.Identity())
+
+
+def stem_modules(name: str, model: "nn.Module") -> tuple[str, str]:
+    """The convolution and the pooling that a small stem replaces.
+
+    Raises:
+        InputError: the network has no such stem.
+    """
+    from torchvision.models import DenseNet, ResNet
+
+    stems = {ResNet: ("conv1", "maxpool"), DenseNet: ("features.conv0", "features.pool0")}
+    if type(model) not in stems:
+        raise InputError(
+            f"{name} has no small stem; ResNet, ResNeXt, Wide ResNet and DenseNet have one"
+        )
+    return stems[type(model)]

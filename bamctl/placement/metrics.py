@@ -1,0 +1,190 @@
+"""The metrics that a budget limits, a baseline keeps and a search trades against accuracy.
+
+A metric is one entry of `METRICS`. The keys of a budget and their JSON schema, `--max-NAME`, the
+objectives and budgets of a search, baselines, `check --why` and `check --init` derive from it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from bamctl import units
+
+if TYPE_CHECKING:
+    from bamctl.budgets.figures import Priced
+
+# An amount of a metric in its own unit: parameters, multiply-adds, bytes, seconds.
+Amount = int | float
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a network, without and with its attention modules.
+
+    Attributes:
+        name: the key of a budget; `--max-NAME` and `search --objective NAME` derive from it.
+        title: the heading of a column of such figures.
+        meaning: what is counted, for the schema of a budget.
+        units: the units that a limit may be written in, and how much of the metric each is.
+        example: a limit, for help and errors.
+        text: writes an amount for people.
+        json_key: the key of an amount in JSON; ends with its unit unless it is a count.
+        json_unit: the unit of an amount in JSON.
+        base: the amount of the unmodified network, for one image.
+        added: the amount that the attention modules add, for one image.
+        per_json_unit: how many of the JSON unit there are in one of the metric's own.
+        resolution: the step in which searches and baselines keep amounts, as whole numbers.
+        noun: the noun of an amount that `text` writes without a unit.
+        needs_device: whether it depends on a device, so that a limit names one; `base` and
+            `added` then read `Priced.times`. Baselines have no such metrics.
+        follows: another metric that this one nearly follows from. Changes are ranked by that one,
+            a starting budget and a search leave this one out.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    units: Mapping[str, int | Fraction]
+    example: str
+    text: Callable[[Amount], str]
+    json_key: str
+    json_unit: str
+    base: "Callable[[Priced], Amount]"
+    added: "Callable[[Priced], Amount]"
+    per_json_unit: int = 1
+    resolution: int | Fraction = 1
+    noun: str = ""
+    needs_device: bool = False
+    follows: str | None = None
+
+    @property
+    def option(self) -> str:
+        """The command-line option of its limit."""
+        return f"--max-{self.name.replace('_', '-')}"
+
+    @property
+    def goal(self) -> str:
+        """How a search names it."""
+        return f"{self.name}@DEVICE" if self.needs_device else self.name
+
+    def amount(self, value: Amount) -> str:
+        """An amount with its unit, to stand in a sentence."""
+        return f"{self.text(value)} {self.noun}".rstrip()
+
+    def cell(self, value: Amount) -> str:
+        """An amount without the unit that its column is headed by."""
+        return self.text(value).removesuffix(self.title).rstrip()
+
+    def to_json(self, value: Amount | Fraction) -> Amount:
+        """An amount in the unit that it has in JSON."""
+        return _plain(Fraction(value) * self.per_json_unit)
+
+    def in_steps(self, value: Amount | Fraction) -> int:
+        """An amount in multiples of the resolution."""
+        return round(Fraction(value) / self.resolution)
+
+    def from_steps(self, steps: int) -> Amount:
+        """The amount of so many multiples of the resolution."""
+        return _plain(Fraction(steps) * self.resolution)
+
+
+def _plain(value: Fraction) -> Amount:
+    return int(value) if value.denominator == 1 else float(value)
+
+
+_COUNTS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+_ALL = (
+    Metric(
+        name="params",
+        title="parameters",
+        meaning="parameters",
+        units={
+            **{prefix: scale for prefix, scale in _COUNTS.items() if prefix},
+            **{f"{prefix} params".strip(): scale for prefix, scale in _COUNTS.items()},
+        },
+        example="26 M",
+        text=units.count,
+        json_key="params",
+        json_unit="parameters",
+        base=lambda priced: priced.subject.trace.params,
+        added=lambda priced: priced.placed.total.params,
+        noun="parameters",
+    ),
+    Metric(
+        name="macs",
+        title="MACs",
+        meaning="multiply-adds for one image",
+        units={f"{prefix}MACs": scale for prefix, scale in (_COUNTS | {"T": 10**12}).items()},
+        example="4.2 GMACs",
+        text=units.macs,
+        json_key="macs",
+        json_unit="MACs",
+        base=lambda priced: priced.subject.trace.macs[""],
+        added=lambda priced: priced.placed.total.macs,
+    ),
+    Metric(
+        name="memory",
+        title="memory",
+        meaning="bytes that training keeps for the backward pass, for one image",
+        units=_BYTES,
+        example="110 MB",
+        text=units.size,
+        json_key="memory_bytes",
+        json_unit="bytes",
+        base=lambda priced: priced.subject.memory_bytes,
+        added=lambda priced: priced.placed.total.memory_bytes,
+    ),
+    Metric(
+        name="weights_file",
+        title="weights file",
+        meaning="bytes of the weights as a safetensors file, without the placement in it",
+        units=_BYTES,
+        example="110 MB",
+        text=units.size,
+        json_key="weights_file_bytes",
+        json_unit="bytes",
+        base=lambda priced: priced.file_bytes,
+        added=lambda priced: priced.modified_file_bytes - priced.file_bytes,
+        follows="params",
+    ),
+    Metric(
+        name="latency",
+        title="latency",
+        meaning="time of the forward pass for one batch, measured",
+        units={
+            "us": Fraction(1, 10**6),
+            "µs": Fraction(1, 10**6),
+            "ms": Fraction(1, 10**3),
+            "s": 1,
+        },
+        example="3 ms",
+        text=units.duration,
+        json_key="latency_ms",
+        json_unit="ms",
+        base=lambda priced: priced.timed.base_seconds,
+        added=lambda priced: priced.timed.added_seconds,
+        per_json_unit=1000,
+        resolution=Fraction(1, 10**9),
+        needs_device=True,
+    ),
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def static() -> dict[str, Metric]:
+    """The metrics that follow from the network alone, and not from a device."""
+    return {name: metric for name, metric in METRICS.items() if not metric.needs_device}
+
+
+def independent() -> dict[str, Metric]:
+    """The static metrics that do not follow from another one."""
+    return {name: metric for name, metric in static().items() if metric.follows is None}
+
+
+def searchable() -> dict[str, Metric]:
+    """The metrics that a search can trade against accuracy: sums over the sites."""
+    return {name: metric for name, metric in METRICS.items() if metric.follows is None}

@@ -1,0 +1,129 @@
+"""Words and numbers that several reports share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bamctl import units
+from bamctl.attention.kinds import kind_of
+from bamctl.attention.settings import Settings
+from bamctl.placement.cost import Cost, PlacementCost
+from bamctl.timing.profiles import Profile
+from bamctl.tracing.trace import Trace
+from bamctl.trunk.cut_points import Trunk
+from bamctl.trunk.feature_maps import FeatureMap
+
+# Of every JSON output. 2: times are in milliseconds everywhere, under keys with `_ms`.
+SCHEMA = 2
+
+CONVENTION = (
+    "Figures are for one image. MACs: multiply-adds of convolution, linear, matmul and attention, "
+    "one multiply-add = 1. Elementwise: one operation for each element of every normalisation, "
+    "activation, pooling, sum and product. Memory: what training keeps for the backward pass."
+)
+
+
+_MOST_NAMED = 5
+
+
+def no_cut_point(model: str, trunk: Trunk) -> str:
+    """That a network has no cut points, and what can be done."""
+    names = list(trunk.side_points)
+    if not names:
+        return (
+            f"{model} has no cut points: none of its modules returns a feature map once. Give an "
+            "input with height and width, or, where the network calls functions only, make what "
+            "computes a map a module."
+        )
+    named = ", ".join(names[:_MOST_NAMED])
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return (
+        f"{model} has no cut points: no module returns a feature map that every path through the "
+        f"network passes, so the strategies select nothing. These modules return a map beside "
+        f"others, and --where takes them by name: {named}{more}."
+    )
+
+
+def nothing_to_place(model: str, trunk: Trunk) -> str:
+    """Why a strategy selects nothing in a network, and what to do instead."""
+    if not trunk.points:
+        return no_cut_point(model, trunk)
+    bottlenecks, blocks = trunk.bottlenecks("all"), trunk.blocks
+    if not bottlenecks and not blocks:
+        why, instead = "no bottleneck and no block", "Name a cut point or a glob over them"
+    elif not blocks:
+        why, instead = "no block", f"Use --where bottleneck ({len(trunk.bottlenecks())} sites)"
+    else:
+        why = "no bottleneck: no block ends before a stage of lower resolution"
+        instead = f"Use --where block ({len(blocks)} sites), or name modules or a glob"
+    return f"{model} has {why}. {instead}."
+
+
+def settings(attention: Settings) -> str:
+    """The module and every hyperparameter, in a line."""
+    return kind_of(attention).describe(attention)
+
+
+def left_out(uncounted: Mapping[str, int]) -> str:
+    """What no number counts, in a sentence."""
+    if not uncounted:
+        return "Nothing is left uncounted."
+    kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
+    return f"In no figure, for want of a formula: {kinds}."
+
+
+def estimate_error(profile: Profile) -> str:
+    """That times are estimated and not measured, and how far they may be off."""
+    held_out = profile.held_out
+    return (
+        f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
+        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times "
+        f"were off by {units.share(held_out.mean_error)} on average and "
+        f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
+    )
+
+
+def points(difference: float) -> str:
+    """A difference of two accuracies, in percentage points."""
+    return f"{100 * difference:+.2f}"
+
+
+def points_interval(interval: tuple[float, float] | None) -> str:
+    """The interval of such a difference, or nothing where there is none."""
+    return "" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
+
+
+def fraction(part: float, whole: float) -> float:
+    """A part of a whole that may be zero."""
+    return part / whole if whole else 0.0
+
+
+def attention_data(attention: Settings) -> dict[str, Any]:
+    """The module and its hyperparameters, under their names in a placement."""
+    return {"module": attention.module, **attention.hyperparameters()}
+
+
+def extents_data(at: FeatureMap) -> dict[str, int]:
+    """Height and width, and of a video the frames."""
+    frames = {"num_frames": at.extents[0]} if len(at.extents) == 3 else {}
+    return {**frames, "height": at.height, "width": at.width}
+
+
+def cost_data(cost: Cost | str) -> dict[str, Any]:
+    """A cost, or null with the reason why there is none."""
+    if isinstance(cost, str):
+        return {"added_params": None, "added_macs": None, "reason": cost}
+    return {
+        "added_params": cost.params,
+        "added_macs": cost.macs,
+        "added_elementwise_ops": cost.elementwise_ops,
+        "added_memory_bytes": cost.memory_bytes,
+    }
+
+
+def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
+    """What is added, as a fraction of the network's own."""
+    added = placed.total
+    return {
+        "params_overhead": fraction(added.params, trace.params),
+        "macs_overhead": fraction(added.macs, trace.macs[""]),
+    }

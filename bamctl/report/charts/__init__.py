@@ -1,0 +1,1 @@
+"""The pictures of reports, described by data; `report.formats` draws them."""

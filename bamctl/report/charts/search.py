@@ -1,0 +1,102 @@
+"""A search as pictures: every candidate by cost and accuracy, and how the search went."""
+
+from bamctl import units
+from bamctl.files import yaml_files
+from bamctl.nas.goals import parse_goal
+from bamctl.nas.result import Candidate, SearchResult
+from bamctl.placement.cost import placement_cost
+from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Point, Series
+from bamctl.report.charts.evidence import differences
+from bamctl.report.charts.network import network_sketch
+from bamctl.report.document import Attachment
+
+
+def search_charts(result: SearchResult) -> list[Chart]:
+    """Accuracy against each objective, how the search went, and the networks of the front."""
+    found: list[Chart] = [_costs(name, result) for name in result.config.objectives]
+    found.append(_volume(result))
+    if result.evidence:
+        found.append(_differences(result))
+    if result.importance:
+        found.append(_importance(result))
+    return [*found, *(_network(each, result) for each in result.front if each.placement)]
+
+
+def placements(result: SearchResult) -> list[Attachment]:
+    """The placements of the front."""
+    return [
+        Attachment(each.name, yaml_files.text(each.placement.as_written()))
+        for each in result.front
+        if each.placement is not None
+    ]
+
+
+def _network(member: Candidate, result: SearchResult) -> NetworkSketch:
+    setup = result.setup
+    sites, on = setup.space.sites(member.codes), setup.subject
+    placed = placement_cost(sites, on)
+    return network_sketch(on.trunk, placed, f"Where attention is in {member.name}")
+
+
+def _costs(objective: str, result: SearchResult) -> Plot:
+    front = {each.number for each in result.front}
+    others = [each for each in result.trials if each.number not in front]
+    series = [
+        Series("tried", [_point(each, objective) for each in others]),
+        Series("Pareto front", [_point(each, objective) for each in result.front]),
+    ]
+    return Plot(
+        title=f"Accuracy against {objective}",
+        text="Every candidate that was trained. A click on one of the front opens its placement.",
+        x=_cost_axis(objective),
+        y=Axis("held-out accuracy", is_percent=True),
+        series=[each for each in series if each.points],
+    )
+
+
+def _cost_axis(objective: str) -> Axis:
+    metric = parse_goal(objective).metric
+    unit = "" if metric.json_key == metric.name else f" in {metric.json_unit}"
+    return Axis(f"added {objective}{unit}")
+
+
+def _point(candidate: Candidate, objective: str) -> Point:
+    cost, metric = candidate.added[objective], parse_goal(objective).metric
+    shown = metric.amount(cost)
+    label = (
+        f"{candidate.name}, trial {candidate.number}\n+{shown}\n{units.share(candidate.accuracy)}"
+    )
+    return Point(metric.to_json(cost), candidate.accuracy, label, attachment=candidate.name)
+
+
+def _volume(result: SearchResult) -> Plot:
+    points = [
+        Point(number, volume, f"after {number} trials\n{volume:.3f}")
+        for number, volume in enumerate(result.volume, 1)
+    ]
+    return Plot(
+        title="Hypervolume over trials",
+        text="What the trials so far cover of the box between the worst and the best values.",
+        x=Axis("trials"),
+        y=Axis("hypervolume"),
+        series=[Series("hypervolume", points, "line")],
+    )
+
+
+def _differences(result: SearchResult) -> Plot:
+    return differences(
+        "The front on fresh seeds",
+        f"Differences to the baseline on {len(result.seeds)} seeds that chose nothing, with the "
+        "intervals of the verdicts.",
+        result.evidence,
+        {name: name for name in result.evidence},
+    )
+
+
+def _importance(result: SearchResult) -> Bars:
+    return Bars(
+        title="What accuracy depended on",
+        text="Parts of the variance over the trials, by fANOVA.",
+        axis=Axis("of the variance", is_percent=True),
+        bars=[Bar(name, part, units.share(part)) for name, part in result.importance.items()],
+    )

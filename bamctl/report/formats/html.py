@@ -1,0 +1,191 @@
+"""Reports as one page that needs nothing else: no server, no network, no other file."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from math import log2
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bamctl import __version__
+from bamctl.errors import InputError, blame, first_line
+from bamctl.files.atomic import check_can_read
+from bamctl.report.chart import Chart, NetworkSketch, StageSketch
+from bamctl.report.document import Report, Table
+from bamctl.report.formats.plotly_figures import FIGURES
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_LIBRARIES = ("torch", "torchvision", "fvcore", "optuna")
+_OPENING = '<script type="application/json" id="bamctl-pages">'
+_CLOSING = "</script>"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report, and the versions of all that took part in making it."""
+
+    report: Report
+    versions: dict[str, str]
+
+
+@cache
+def _pages() -> TypeAdapter[list[Page]]:
+    return TypeAdapter(Annotated[list[Page], Field(min_length=1)])
+
+
+def render(report: Report, *, to_file: bool) -> str:
+    """The report as a page of its own."""
+    return render_pages([Page(report, _versions())])
+
+
+def render_pages(pages: Sequence[Page]) -> str:
+    """Several reports as one page, under the heading of each."""
+    found = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=pages[0].report.heading,
+            pages=pages,
+            documents=_for_script(_pages().dump_python(list(pages), mode="json")),
+            figures=_for_script([[_figure(c) for c in page.report.charts] for page in pages]),
+            has_figures=any(type(c) in FIGURES for page in pages for c in page.report.charts),
+            plotly=_plotly_script(),
+            sketch=_sketch,
+        )
+    )
+    return found + "\n"
+
+
+def read_pages(path: Path) -> list[Page]:
+    """The reports in a page that was written here, or in a run's folder.
+
+    Raises:
+        InputError: there is no such page, or it is none of ours.
+    """
+    if path.is_dir():
+        path /= "report.html"
+    check_can_read(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: it is no text") from error
+    except OSError as error:
+        raise blame(error, f"{path}: cannot be read") from error
+    _, opening, rest = text.rpartition(_OPENING)
+    if not opening:
+        raise InputError(f"{path} is no report of bamctl; make one with `--format html`")
+    try:
+        return _pages().validate_json(rest.partition(_CLOSING)[0])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"{path}: the report in it is damaged, or of another version of bamctl: {first['msg']}"
+        ) from None
+
+
+def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
+    """How many reports there are in some pages, and one page of them all.
+
+    Raises:
+        InputError: a page cannot be read, or a report in it cannot be shown.
+    """
+    pages = [page for path in paths for page in read_pages(path)]
+    try:
+        return len(pages), render_pages(pages)
+    except Exception as error:
+        # Each value has its type, and yet they need not fit each other, as rows and columns do.
+        raise blame(error, "a report in these pages is damaged", first_line(error)) from error
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: metadata.version(name) for name in _LIBRARIES}
+    return {"bamctl": __version__, "python": sys.version.split()[0], **libraries}
+
+
+@cache
+def _environment() -> "Environment":
+    # Half of bamctl's commands are never asked for a page.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bamctl.report", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.globals["asset"] = lambda name: (
+        resources.files("bamctl.report").joinpath("page", name).read_text(encoding="utf-8")
+    )
+    return environment
+
+
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def _for_script(value: Any) -> str:
+    """JSON that cannot end the element that it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # A file name that is no UTF-8 has lone surrogates, which JSON readers refuse.
+    text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _figure(chart: Chart) -> dict[str, Any] | None:
+    make = FIGURES.get(type(chart))
+    return make(chart) if make else None
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A block as a rectangle, and what there is to say of it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+    is_site: bool
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    width: float
+    height: float
+    stages: Sequence[tuple[StageSketch, float, Sequence[_Cell]]]
+
+
+_GAP, _CELL_GAP, _TALLEST, _TOP = 26, 3, 150, 12
+
+
+def _sketch(network: NetworkSketch) -> _Drawing:
+    """Where everything is: as wide as there are channels and as high as the maps, by logarithms."""
+    tallest = max((stage.height for stage in network.stages), default=1)
+    x, stages = 4.0, []
+    for stage in network.stages:
+        height = _TALLEST * log2(stage.height + 1) / log2(tallest + 1)
+        width = 4 + 2.2 * log2(stage.num_channels + 1)
+        y = _TOP + (_TALLEST - height) / 2
+        cells = []
+        for index, name in enumerate(stage.cells):
+            cost = stage.sites.get(name)
+            text = f"{name}: {cost}" if cost else name
+            at = x + index * (width + _CELL_GAP)
+            cells.append(_Cell(at, y, width, height, text, cost is not None))
+        taken = max(len(cells) * (width + _CELL_GAP), 74)
+        stages.append((stage, x, cells))
+        x += taken + _GAP
+    return _Drawing(x, _TALLEST + 2 * _TOP + 64, stages)

@@ -1,0 +1,1 @@
+"""From each result to a report: one module for each command."""

@@ -1,0 +1,89 @@
+"""A sweep over many networks as a report."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bamctl import units
+from bamctl.analysis.sweep import NotSwept, Swept
+from bamctl.attention.settings import Settings
+from bamctl.networks import inputs
+from bamctl.report._wording import CONVENTION, SCHEMA, attention_data, fraction, settings
+from bamctl.report.document import Column, Report, Table
+from bamctl.trunk.strategies import STRATEGIES
+
+
+def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Report:
+    """One row for each network, and the reasons of those that could not be analysed."""
+    found = [each for each in results if isinstance(each, Swept)]
+    failed = [each for each in results if isinstance(each, NotSwept)]
+    reasons = "\n".join(f"{each.model}: {each.reason}" for each in failed)
+    records = [record(each) for each in results]
+    return Report(
+        heading=f"{len(results)} models" + (f", {len(failed)} failed" if failed else ""),
+        blocks=[
+            *([_table(found)] if found else []),
+            *([reasons] if failed else []),
+            f"{settings(attention)}.\n{CONVENTION}",
+        ],
+        data={
+            "schema": SCHEMA,
+            "attention": attention_data(attention),
+            "models": records,
+            "convention": CONVENTION,
+        },
+        records=records,
+    )
+
+
+def record(result: Swept | NotSwept) -> dict[str, Any]:
+    """A row in plain numbers, with the same keys whether there are numbers or a reason."""
+    base: dict[str, Any] = {"model": result.model, "family": result.family}
+    own: dict[str, Any] = dict.fromkeys(("input_shape", "params", "macs", "elementwise_ops"))
+    if isinstance(result, Swept):
+        own = {
+            "input_shape": inputs.text(result.given),
+            "params": result.params,
+            "macs": result.macs,
+            "elementwise_ops": result.elementwise_ops,
+        }
+    strategies = (_strategy(result, name) for name in STRATEGIES)
+    reason = result.reason if isinstance(result, NotSwept) else None
+    return {
+        **base,
+        **own,
+        **{k: v for each in strategies for k, v in each.items()},
+        "error": reason,
+    }
+
+
+def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | None]:
+    swept = result if isinstance(result, Swept) else None
+    added = swept.added.get(name) if swept else None
+    return {
+        f"{name}_sites": swept.sites[name] if swept else None,
+        f"{name}_added_params": added.params if added else None,
+        f"{name}_added_macs": added.macs if added else None,
+        f"{name}_added_elementwise_ops": added.elementwise_ops if added else None,
+        f"{name}_added_memory_bytes": added.memory_bytes if added else None,
+    }
+
+
+def _table(found: Sequence[Swept]) -> Table:
+    titles = ["input", "parameters", "MACs"]
+    for name in STRATEGIES:
+        titles += [f"{name}s", "+ parameters", "+ MACs"]
+    columns = [Column("model"), *(Column(title, "right") for title in titles)]
+    return Table(columns, [_row(each) for each in found])
+
+
+def _row(each: Swept) -> list[str]:
+    cells = [each.model, inputs.text(each.given), units.count(each.params), units.count(each.macs)]
+    for name in STRATEGIES:
+        added = each.added.get(name)
+        cells.append(str(each.sites[name]))
+        if added is None or not each.sites[name]:
+            cells += ["-", "-"]
+            continue
+        cells.append(units.percent(fraction(added.params, each.params)))
+        cells.append(units.percent(fraction(added.macs, each.macs)))
+    return cells

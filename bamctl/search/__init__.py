@@ -1,1 +1,0 @@
-"""Search over placements: which cut points get a module, and which, for the most accuracy."""

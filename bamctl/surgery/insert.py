@@ -1,0 +1,265 @@
+"""Inserting attention modules into a network, and taking them out again."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bamctl.attention.kinds import kind_of
+from bamctl.errors import InputError
+from bamctl.networks import example, wrappers
+from bamctl.networks.inputs import Inputs, InputsLike, read
+from bamctl.networks.inserted import HOLDER, Inserted, attach, detach, detached, is_attached
+from bamctl.networks.restoring import left_as_found
+from bamctl.networks.structures import tensors
+from bamctl.placement import placement as placements
+from bamctl.placement.placement import Placement
+from bamctl.placement.sites import Site, resolve
+from bamctl.trunk.cut_points import Trunk
+from bamctl.trunk.strategies import STRATEGIES
+from bamctl.trunk.traced import TracedNetwork
+from bamctl.weights import checkpoints
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def insert(
+    model: Model,
+    placement: Placement | Mapping[str, Any] | str | Path = "bottleneck",
+    *,
+    input_shape: InputsLike | None = None,
+    optimizers: Optimizer | Sequence[Optimizer] = (),
+) -> Model:
+    """Insert attention modules into a network, in place, and return it.
+
+    The modules become parameters of the network under `inserted`; every parameter and buffer that
+    it had keeps its name and value. They follow the network's mode, dtype, device and memory
+    format. `init=identity` leaves its outputs unchanged, bit for bit.
+
+    Insert before the network is wrapped (DistributedDataParallel, FSDP), compiled, scripted or
+    exported. What `torch.compile(model)` returned before takes no notice of what is inserted into
+    `model` later.
+
+    Args:
+        model: any network.
+        placement: a placement or its keys, the name of a shipped one, a YAML file, or a
+            `.safetensors` file that bamctl wrote, whose weights are then loaded too. What it says
+            of the network to build (`model`, `num_classes`, `stem`) is for the command line.
+        input_shape: what the network can run on, as channels, height and width, or as a list of
+            shapes, one for each argument; that of the placement or 3x224x224 where left out.
+        optimizers: those made before; each gets the new parameters as one more group, with the
+            settings of its first. Make schedulers of the learning rate after that.
+
+    Raises:
+        InputError: the placement does not fit the network, something is inserted there already, or
+            the network is wrapped, compiled or converted.
+
+    >>> import torchvision
+    >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
+    >>> list(model.inserted)
+    ['layer1', 'layer2', 'layer3']
+    """
+    if not isinstance(model, nn.Module):
+        given = repr(model) if isinstance(model, str) else type(model).__name__
+        raise InputError(f"insert takes a network, not {given}; build it first")
+    optimizers = _checked(optimizers)
+    state = None
+    if isinstance(placement, Mapping):
+        placement = Placement.from_options(placement)
+    elif not isinstance(placement, Placement):
+        if Path(placement).suffix == ".safetensors":
+            checkpoint = checkpoints.read(Path(placement))
+            placement, state = checkpoint.required_placement(), checkpoint.state
+        else:
+            placement = placements.find(placement)
+    refuse_wrapped(model, placement)
+    sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
+    if state is not None and hasattr(model, HOLDER):
+        raise InputError("something is inserted already; load the weights into a plain network")
+    known = {id(parameter) for parameter in model.parameters()}
+    insert_sites(model, sites)
+    if state is not None:
+        _load_or_undo(model, state)
+    new = [(name, each) for name, each in model.named_parameters() if id(each) not in known]
+    for optimizer in optimizers if new else ():
+        _add_group(optimizer, new)
+    return model
+
+
+def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
+    """Refuse to insert into what is no plain network any more.
+
+    Raises:
+        InputError: it is wrapped, compiled or converted; says what to do instead.
+    """
+    wrappers.refuse(model, "insert into")
+    if not set(placement.patterns()).isdisjoint(STRATEGIES):
+        wrappers.refuse_graph(model)
+
+
+def _checked(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]:
+    listed = [optimizers] if isinstance(optimizers, Optimizer) else list(optimizers)
+    for each in listed:
+        if not isinstance(each, Optimizer):
+            raise InputError(f"optimizers takes PyTorch's optimizers, not a {type(each).__name__}")
+    return listed
+
+
+def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> None:
+    """One more group with the settings of the first; of an optimizer that has names, with names."""
+    first = optimizer.param_groups[0]
+    params: list[Any] = named if "param_names" in first else [each for _, each in named]
+    settings = {key: value for key, value in first.items() if key not in ("params", "param_names")}
+    optimizer.add_param_group({"params": params, **settings})
+
+
+def _trunk(model: nn.Module, given: Inputs) -> Trunk:
+    """The points of the network itself, whatever is inserted in it by now.
+
+    Raises:
+        InputError: it runs over its own children, and returns something else for one more.
+    """
+    with detached(model):
+        _refuse_own_holder(model)
+        with _empty_holder(model):
+            traced = TracedNetwork.of(model, given)
+        runs_children = any(call.module == HOLDER for call in traced.trace.calls)
+        if runs_children and not _same_with_holder(model, given):
+            raise InputError(
+                f"{type(model).__name__} runs over its own children, and returns something else "
+                "for one child more; put it into another module, as nn.Sequential(model), and "
+                "insert into that"
+            )
+    return traced.trunk
+
+
+@contextmanager
+def _empty_holder(model: nn.Module) -> Iterator[None]:
+    model.add_module(HOLDER, Inserted())
+    try:
+        yield
+    finally:
+        delattr(model, HOLDER)
+
+
+def _same_with_holder(model: nn.Module, given: Inputs) -> bool:
+    """Whether a network returns the same with a holder among its children, though an empty one."""
+    with left_as_found(model):
+        arguments = example.arguments(model, given)
+        torch.manual_seed(0)
+        plain = list(tensors(model(*arguments)))
+        torch.manual_seed(0)
+        with _empty_holder(model):
+            held = list(tensors(model(*arguments)))
+    return len(plain) == len(held) and all(
+        one[0] == other[0] and torch.equal(one[1].nan_to_num(), other[1].nan_to_num())
+        for one, other in zip(plain, held, strict=True)
+    )
+
+
+def _load_or_undo(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    try:
+        checkpoints.load_state(model, state)
+    except InputError:
+        remove(model)
+        raise
+
+
+def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
+    """Insert at sites that are resolved already, in place.
+
+    Raises:
+        InputError: something is inserted at one of them already.
+    """
+    if not sites:
+        warnings.warn("the placement selects no cut point; nothing is inserted", stacklevel=3)
+        return
+    for site in sites:
+        for name in _around(site.point.module):
+            wrappers.refuse(model.get_submodule(name), "insert into", name=name)
+        if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
+            raise InputError(f"an attention module is inserted at {site.point.module!r} already")
+    modules = [build_module(model, site) for site in sites]
+    holder = _holder(model)
+    for site, attention in zip(sites, modules, strict=True):
+        holder[_key(holder, site.point.module)] = attention
+        attach(model.get_submodule(site.point.module), attention, site.point.item)
+
+
+def _around(module: str) -> Iterator[str]:
+    """The names of a module and of all that hold it, the network first, which has none."""
+    yield ""
+    yield from accumulate(module.split("."), "{}.{}".format)
+
+
+def remove(model: Model) -> Model:
+    """Take out everything that `insert` put in, in place, and return the network.
+
+    >>> import torchvision
+    >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
+    >>> any(name.startswith("inserted") for name in remove(model).state_dict())
+    False
+    """
+    wrappers.refuse(model, "remove from")
+    holder = getattr(model, HOLDER, None)
+    if not isinstance(holder, Inserted):
+        warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)
+        return model
+    # A part of the network may have modules of its own, from an insertion into that part.
+    detach(model, only=set(holder.values()))
+    delattr(model, HOLDER)
+    return model
+
+
+def _holder(model: nn.Module) -> Inserted:
+    _refuse_own_holder(model)
+    if not hasattr(model, HOLDER):
+        model.add_module(HOLDER, Inserted().train(model.training))
+    holder = model.get_submodule(HOLDER)
+    assert isinstance(holder, Inserted)
+    return holder
+
+
+def _refuse_own_holder(model: nn.Module) -> None:
+    if not isinstance(getattr(model, HOLDER, None), Inserted | None):
+        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
+
+
+def _key(holder: Inserted, module: str) -> str:
+    """A name for a module in the holder: dots cannot be in it."""
+    name = key = module.replace(".", "_")
+    number = 2
+    while key in holder or hasattr(holder, key):
+        key, number = f"{name}_{number}", number + 1
+    return key
+
+
+def build_module(model: nn.Module, site: Site) -> nn.Module:
+    """The attention module of a site, which follows its host's device, dtype and mode."""
+    host = model.get_submodule(site.point.module)
+    attention = kind_of(site.attention).build(site, model)
+    parameters = (*host.parameters(), *model.parameters())
+    # The map is real, whatever else the network has, such as complex weights of a Fourier filter.
+    like = next((each for each in parameters if each.is_floating_point()), None)
+    if like is not None:
+        attention.to(device=like.device, dtype=like.dtype)
+    spatial_axes = site.point.map.layout.spatial_axes
+    channels_last = {2: torch.channels_last, 3: torch.channels_last_3d}[spatial_axes]
+    if _is_channels_last(model, 2 + spatial_axes, channels_last):
+        attention.to(memory_format=channels_last)
+    return attention.train(host.training)
+
+
+def _is_channels_last(model: nn.Module, dims: int, memory_format: torch.memory_format) -> bool:
+    """Whether the network's convolutions, 2-D or 3-D, keep their weights in that order."""
+    kernels = (p for p in model.parameters() if p.dim() == dims)
+    return any(
+        kernel.is_contiguous(memory_format=memory_format) and not kernel.is_contiguous()
+        for kernel in kernels
+    )

@@ -1,0 +1,106 @@
+"""An insertion with everything that a person wants to know of it: sites, costs and proof."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bamctl.networks.inputs import InputsLike
+from bamctl.networks.inserted import HOLDER
+from bamctl.placement.cost import PlacementCost, place
+from bamctl.placement.placement import Placement
+from bamctl.placement.sites import named
+from bamctl.surgery.insert import insert_sites, refuse_wrapped
+from bamctl.surgery.proof import Proof, prove
+from bamctl.tracing.trace import Trace
+from bamctl.trunk.cut_points import Trunk
+from bamctl.trunk.traced import TracedNetwork
+from bamctl.weights import official
+from bamctl.weights.checkpoints import load_state
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What was inserted where in a network, and what that did to it.
+
+    `trace` and `trunk` are of the network before; `placement` names every site. `proof` is None
+    where the placement selects nothing. `weights_have_attention` tells that the weights that were
+    loaded are those of the attention modules too.
+    """
+
+    model: str
+    trace: Trace
+    trunk: Trunk
+    placement: Placement
+    placed: PlacementCost
+    proof: Proof | None
+    weights_have_attention: bool = False
+
+    @property
+    def output_changed(self) -> bool:
+        """Whether the network gives other outputs than before the insertion."""
+        return self.proof is not None and bool(self.proof.output_change)
+
+
+def build_and_insert(
+    placement: Placement, weights: str | None = None, state: Mapping[str, Tensor] | None = None
+) -> tuple[nn.Module, Insertion]:
+    """Build the network that a placement names, and insert; the same in every run.
+
+    Args:
+        placement: with a model.
+        weights: the name of published weights.
+        state: weights to load after the insertion, instead.
+
+    Raises:
+        InputError: the network cannot be built, or the placement or the weights do not fit it.
+        BamctlError: the network does not work any more.
+    """
+    # The new weights are random, but one command gives one result.
+    torch.manual_seed(0)
+    network = placement.build(weights=weights)
+    return network, insert_and_prove(placement.name, network, placement, placement.inputs, state)
+
+
+def insert_and_prove(
+    name: str,
+    model: nn.Module,
+    placement: Placement,
+    given: InputsLike,
+    state: Mapping[str, Tensor] | None = None,
+) -> Insertion:
+    """Insert in place as `bamctl.insert` does, price the sites and prove that the network works.
+
+    Args:
+        name: what to call the network.
+        model: a network in which nothing is inserted yet.
+        placement: what to insert where.
+        given: what the network can run on, without the batch.
+        state: weights to load after the insertion; those of the attention modules may be missing.
+
+    Raises:
+        InputError: the placement or the weights do not fit the network.
+        BamctlError: the network does not work any more.
+    """
+    refuse_wrapped(model, placement)
+    traced = TracedNetwork.of(model, given)
+    placed = place(placement, traced)
+    if placed.sites:
+        insert_sites(model, placed.sites)
+    has_attention = False
+    if state is not None:
+        if official.is_official(state):
+            state = official.read(state, model)
+        # A plain backbone's weights have none of the attention modules', never some of them.
+        has_attention = any(name.startswith(f"{HOLDER}.") for name in state)
+        load_state(model, state, partial=not has_attention)
+    return Insertion(
+        model=name,
+        trace=traced.trace,
+        trunk=traced.trunk,
+        placement=named(placement, placed.sites),
+        placed=placed,
+        proof=prove(model, given) if placed.sites else None,
+        weights_have_attention=has_attention,
+    )

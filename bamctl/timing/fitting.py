@@ -1,0 +1,175 @@
+"""Fitting a device profile to measured times, and how far its estimates are off."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.stats import spearmanr
+
+from bamctl.errors import BamctlError, first_line
+from bamctl.timing._estimate import KernelTable
+from bamctl.timing.profiles import Coefficients, Hardware, HeldOut
+
+# What is expected of any device before anything is known of it, and how far from it, as the
+# standard deviation of the logarithm. The data move a coefficient where they say something of it.
+_PRIORS: dict[str, tuple[float, float]] = {
+    "matmul": (1.1, 0.25),
+    "spatial": (1.0, 0.25),
+    "grouped": (0.9, 0.25),
+    "attention": (0.3, 0.5),
+    "depthwise": (0.2, 0.4),
+    "matmul_width": (32.0, 0.7),
+    "spatial_width": (16.0, 0.7),
+    "grouped_width": (32.0, 0.7),
+    "grouped_alignment": (0.7, 0.7),
+    "bandwidth": (0.85, 0.15),
+    "cache_speedup": (3.0, 0.4),
+    "launch_us": (20.0, 0.5),
+}
+# Where a device stays below its peak, as under a limit of power, all products do: one factor for
+# all of these, and what is left to each of them.
+_SHARING = ("matmul", "spatial", "grouped", "attention")
+_SHARED = (0.9, 0.4)
+
+# The error that is expected of a good estimate, as the standard deviation of the logarithm.
+_NOISE = 0.06
+# Of a coefficient that is still about as uncertain as before, the data have said nothing.
+_UNMOVED = 0.8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The time that a network was seen to take, in seconds for one batch."""
+
+    model: str
+    family: str
+    kernels: KernelTable
+    batch_size: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Error:
+    """How far an estimate of a network was off, as a fraction of the time that it took."""
+
+    model: str
+    family: str
+    batch_size: int
+    measured_seconds: float
+    estimated_seconds: float
+
+    @property
+    def error(self) -> float:
+        """Above zero where the estimate was too long."""
+        return self.estimated_seconds / self.measured_seconds - 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Coefficients for a device; of those in `assumed` the samples say next to nothing."""
+
+    coefficients: Coefficients
+    assumed: tuple[str, ...]
+
+
+def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
+    """The coefficients that explain the samples best, each error counted by its ratio.
+
+    Least squares on the logarithms of times, with a normal prior on the logarithm of every
+    coefficient, so that few networks are enough.
+
+    Raises:
+        BamctlError: there is no solution.
+    """
+    centers = np.log([center for center, _ in _PRIORS.values()])
+    spreads = np.array([spread for _, spread in _PRIORS.values()])
+    shares = np.array([name in _SHARING for name in _PRIORS], dtype=float)
+    wanted = np.log([sample.seconds for sample in samples])
+
+    def residuals(theta: np.ndarray) -> np.ndarray:
+        logs, shared = theta[:-1], theta[-1]
+        expected = centers + shares * shared
+        found = [_seconds(sample, hardware, _coefficients(logs)) for sample in samples]
+        misfits = (np.log(found) - wanted) / _NOISE
+        doubts = [(logs - expected) / spreads, [(shared - np.log(_SHARED[0])) / _SHARED[1]]]
+        return np.concatenate([misfits, *doubts])
+
+    start = np.append(centers, np.log(_SHARED[0]))
+    try:
+        solution = least_squares(residuals, start)
+    except ValueError as error:
+        raise BamctlError(f"no profile fits these times: {first_line(error)}") from error
+    variances = np.diag(np.linalg.inv(solution.jac.T @ solution.jac))[:-1]
+    unmoved = np.sqrt(variances) > _UNMOVED * spreads
+    names = tuple(name for name, is_so in zip(_PRIORS, unmoved, strict=True) if is_so)
+    return Fit(_coefficients(solution.x[:-1]), names)
+
+
+def errors(samples: Sequence[Sample], hardware: Hardware, found: Fit) -> list[Error]:
+    """How far the estimates are off for these samples."""
+    return [
+        Error(
+            sample.model,
+            sample.family,
+            sample.batch_size,
+            sample.seconds,
+            _seconds(sample, hardware, found.coefficients),
+        )
+        for sample in samples
+    ]
+
+
+def held_out_errors(
+    samples: Sequence[Sample],
+    hardware: Hardware,
+    done: Callable[[str], None] = lambda family: None,
+) -> list[Error]:
+    """How far the estimates are off for each family, by a fit that saw none of its networks.
+
+    Args:
+        samples: of two families or more.
+        hardware: of the device that they are of.
+        done: told each family when it was left out.
+
+    Raises:
+        BamctlError: all samples are of one family.
+    """
+    families = dict.fromkeys(sample.family for sample in samples)
+    if len(families) < 2:
+        raise BamctlError("all networks are of one family; to hold one out takes two")
+    found = []
+    for family in families:
+        rest = [sample for sample in samples if sample.family != family]
+        left_out = [sample for sample in samples if sample.family == family]
+        found += errors(left_out, hardware, fit(rest, hardware))
+        done(family)
+    return found
+
+
+def summarize(found: Sequence[Error]) -> HeldOut:
+    """The errors of networks that were held out, in numbers."""
+    sizes = [abs(each.error) for each in found]
+    families = {
+        family: float(np.mean([abs(each.error) for each in found if each.family == family]))
+        for family in sorted({each.family for each in found})
+    }
+    # For each image, since batches differ.
+    rank = spearmanr(
+        [each.estimated_seconds / each.batch_size for each in found],
+        [each.measured_seconds / each.batch_size for each in found],
+    ).statistic
+    return HeldOut(
+        mean_error=round(float(np.mean(sizes)), 4),
+        max_error=round(max(sizes), 4),
+        rank_correlation=round(float(np.nan_to_num(rank)), 4),
+        families={family: round(error, 4) for family, error in families.items()},
+    )
+
+
+def _coefficients(logs: np.ndarray) -> Coefficients:
+    return Coefficients(**dict(zip(_PRIORS, np.exp(logs).tolist(), strict=True)))
+
+
+def _seconds(sample: Sample, hardware: Hardware, coefficients: Coefficients) -> float:
+    return float(sample.kernels.seconds(hardware, coefficients, sample.batch_size).sum())

@@ -1,0 +1,291 @@
+"""Latency on the device at hand: two networks in turn, and what one costs relative to the other."""
+
+import importlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import ceil
+from time import perf_counter
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import nn
+
+from bamctl import units
+from bamctl.errors import NO_MEMORY, BamctlError, first_line, let_through, machine_fault
+from bamctl.networks import example
+from bamctl.networks.inputs import Inputs, InputsLike, read
+from bamctl.networks.memory import PeakMemory, available_bytes, on_meta
+from bamctl.networks.structures import tensors
+from bamctl.timing import setup as setups
+from bamctl.timing.setup import Setup
+
+# A block of calls is timed as one; what the clock takes vanishes in a block of this length.
+_BLOCK_SECONDS = 0.02
+_WARM_UP = 3
+_MIN_ROUNDS = 20
+_TRIMMED = 0.2
+_GROUPS = 20
+
+# An interval that holds 1 and is wider than this tells nothing.
+WIDE = 0.04
+
+Verdict = Literal["slower", "faster", "no difference", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How times are distributed, in milliseconds."""
+
+    median_seconds: float
+    q25_seconds: float
+    q75_seconds: float
+    p90_seconds: float
+    p99_seconds: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long two networks take for one batch, measured in turn in one process.
+
+    `base_seconds` and `modified_seconds` have one time for each round, and what is done with them
+    is done round by round, so that a change of the machine's speed meets both. Peaks of memory are
+    with weights; those of a CPU are counted, those of a GPU told by its allocator, and None
+    elsewhere.
+    `seconds` is how long both were timed.
+    `sites` has the seconds of each inserted module alone, where they were asked for.
+    """
+
+    setup: Setup
+    device_name: str
+    clock_mhz: int | None
+    versions: dict[str, str]
+    batch_size: int
+    threads: int
+    seconds: float
+    base_seconds: tuple[float, ...]
+    modified_seconds: tuple[float, ...]
+    base_peak_bytes: int | None = None
+    modified_peak_bytes: int | None = None
+    sites: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def base(self) -> Spread:
+        """The times of the first network."""
+        return _spread(self.base_seconds)
+
+    @property
+    def modified(self) -> Spread:
+        """The times of the second network."""
+        return _spread(self.modified_seconds)
+
+    @property
+    def ratio(self) -> float:
+        """The second network's time as a multiple of the first one's.
+
+        The geometric mean over the rounds, without the fifth at either end.
+        """
+        return float(np.exp(stats.trim_mean(self._log_ratios, _TRIMMED)))
+
+    @cached_property
+    def ratio_ci95(self) -> tuple[float, float]:
+        """The 95 % interval of the ratio, by bootstrap over the rounds, some at a time.
+
+        Rounds that follow each other are alike, for what else the machine does lasts longer than
+        one; they are drawn together, as one group of twenty. With so few the percentiles of a
+        bootstrap lie too close together; they are taken further out, as far as Student's t is
+        beyond the normal (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015,
+        section 5.3).
+        """
+        parts = np.array_split(self._log_ratios, min(_GROUPS, len(self._log_ratios)))
+        groups = [float(stats.trim_mean(part, _TRIMMED)) for part in parts]
+        kept = len(groups) - 2 * int(_TRIMMED * len(groups))
+        reach = stats.t.ppf(0.975, kept - 1) * (kept / (kept - 1)) ** 0.5
+        found = stats.bootstrap(
+            (groups,),
+            lambda sample, axis: stats.trim_mean(sample, _TRIMMED, axis=axis),
+            n_resamples=2000,
+            confidence_level=1 - 2 * stats.norm.sf(reach),
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        return float(np.exp(found.low)), float(np.exp(found.high))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval says of the second network."""
+        low, high = self.ratio_ci95
+        if low > 1:
+            return "slower"
+        if high < 1:
+            return "faster"
+        return "no difference" if high - low <= WIDE else "inconclusive"
+
+    @property
+    def seconds_to_tell(self) -> int:
+        """How long a run would make an interval narrow enough; it narrows as the root of time."""
+        low, high = self.ratio_ci95
+        return ceil(self.seconds * max(1.0, (high - low) / WIDE) ** 2)
+
+    @property
+    def _log_ratios(self) -> np.ndarray:
+        return np.log(self.modified_seconds) - np.log(self.base_seconds)
+
+
+def measure(
+    base: nn.Module,
+    modified: nn.Module,
+    given: InputsLike,
+    *,
+    setup: Setup | None = None,
+    batch_size: int = 1,
+    min_seconds: float = 10.0,
+) -> Latency:
+    """Time two networks in turn, in the order A B, then B A, and so on.
+
+    Both are warm before they are timed, by the clock of `torch.utils.benchmark`, which waits for
+    the device. The networks are left as they were found: copies are moved, formatted and run.
+
+    Args:
+        base: a network.
+        modified: another one of the same input.
+        given: what they take, without the batch.
+        setup: how they are run; left out, forward on the CPU in single precision.
+        batch_size: images in a batch.
+        min_seconds: how long to measure, at least.
+
+    Raises:
+        InputError: parts of the setup exclude each other, or a network does not run so.
+        BamctlError: the device is not there, or the batch does not fit in its memory.
+    """
+    setup = setup or Setup()
+    device, inputs = setup.check(), read(given)
+    threads = setup.threads or torch.get_num_threads()
+    try:
+        with setups.at_work_on(device):
+            networks = setups.prepared((base, modified), inputs, setup)
+            peaks = [_peak_bytes(network, inputs, batch_size, setup) for network in networks]
+            calls = [_call(network, inputs, batch_size, setup) for network in networks]
+            start = perf_counter()
+            rounds = in_turn(calls, min_seconds, threads)
+            seconds = perf_counter() - start
+    except BamctlError:
+        raise
+    except Exception as error:  # whatever a network or a compiler raises
+        let_through(error)
+        if machine_fault(error) == NO_MEMORY:
+            raise _too_large(batch_size, setup) from error
+        raise BamctlError(
+            f"the network does not run so ({setup.dtype}, {setup.device}): {first_line(error)}"
+        ) from error
+    times = np.array(rounds)
+    return Latency(
+        setup=setup,
+        device_name=setups.device_name(device),
+        clock_mhz=setups.clock_mhz(device),
+        versions=setups.versions(device),
+        batch_size=batch_size,
+        threads=threads,
+        seconds=seconds,
+        base_seconds=tuple(times[:, 0].tolist()),
+        modified_seconds=tuple(times[:, 1].tolist()),
+        base_peak_bytes=peaks[0],
+        modified_peak_bytes=peaks[1],
+    )
+
+
+def in_turn(
+    calls: Sequence[Callable[[], object]], min_seconds: float, threads: int
+) -> list[list[float]]:
+    """Seconds of each call, round by round, in the opposite order of the round before.
+
+    Neighbours in time are compared, for a machine's speed changes within a second.
+    """
+    with benchmark().set_torch_threads(threads):
+        numbers = [_block(call) for call in calls]
+        found: list[list[float]] = []
+        order = list(range(len(calls)))
+        end = perf_counter() + min_seconds
+        while len(found) < _MIN_ROUNDS or perf_counter() < end:
+            taken = {index: _seconds(calls[index], numbers[index]) for index in order}
+            found.append([taken[index] for index in sorted(order)])
+            order.reverse()
+    return found
+
+
+def benchmark() -> ModuleType:
+    """PyTorch's module for benchmarks, whose clock waits for CUDA."""
+    # Its own imports warn of a CUDA that is not there.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    return importlib.import_module("torch.utils.benchmark")
+
+
+def _block(call: Callable[[], object]) -> int:
+    """How often to run a warm call so that its block is long enough to be timed."""
+    for _ in range(_WARM_UP):
+        call()
+    return max(1, round(_BLOCK_SECONDS / _seconds(call, _WARM_UP)))
+
+
+def _seconds(call: Callable[[], object], number: int) -> float:
+    """Of one call, as the mean of a number of them."""
+    clock = benchmark().timer
+    start = clock()
+    for _ in range(number):
+        call()
+    return float(clock() - start) / number
+
+
+def _spread(times: tuple[float, ...]) -> Spread:
+    return Spread(float(np.median(times)), *np.percentile(times, [25, 75, 90, 99]).tolist())
+
+
+def _call(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> Callable[[], None]:
+    return setups.repeated(network, setups.arguments(network, given, batch_size, setup), setup)
+
+
+def _peak_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int | None:
+    """The most bytes at any moment of one pass, and on a CPU proof that they are there."""
+    device = torch.device(setup.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        _call(network, given, batch_size, replace(setup, compile=False, cuda_graph=False))()
+        return int(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        return None
+    try:
+        peak = _counted_bytes(network, given, batch_size, setup)
+    except (RuntimeError, NotImplementedError):
+        # It reads numbers off its tensors, so that nothing is known before it runs.
+        return None
+    if peak > available_bytes():
+        raise _too_large(
+            batch_size,
+            setup,
+            f": it takes {units.size(peak)}, and {units.size(available_bytes())} are free",
+        )
+    return peak
+
+
+def _counted_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int:
+    shapes = on_meta(network)
+    with torch.set_grad_enabled(setup.train):
+        make = example.training_arguments if setup.train else example.arguments
+        arguments = make(shapes, given, batch_size)
+        held = [*shapes.parameters(), *shapes.buffers(), *(t for _, t in tensors(arguments))]
+        with PeakMemory(held) as counted:
+            result = shapes(*arguments)
+            if setup.train:
+                torch.autograd.backward(setups.loss(result))
+    return int(counted.peak_bytes)
+
+
+def _too_large(batch_size: int, setup: Setup, why: str = "") -> BamctlError:
+    return BamctlError(
+        f"a batch of {batch_size} does not fit in the memory of {setup.device}{why}; "
+        "try a smaller one"
+    )

@@ -1,0 +1,135 @@
+"""Device profiles: what is known of a device, and how sure an estimate for it is."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bamctl.errors import InputError, did_you_mean
+from bamctl.files import schemas, yaml_files
+from bamctl.timing._kernels import Precision
+
+MemoryFormat = Literal["contiguous", "channels_last"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+_Positive = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+_Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Hardware(BaseModel):
+    """What the data sheet of a device says, or what was measured where there is none."""
+
+    model_config = _STRICT
+
+    matrix_tflops: _Positive = Field(
+        description="peak of dense products of matrices in the precision, a multiply-add as two"
+    )
+    vector_tflops: _Positive = Field(description="peak outside of the units for matrices")
+    bandwidth_gbps: _Positive = Field(description="10^9 bytes a second, of the memory")
+    cache_mb: _Positive = Field(description="10^6 bytes of the last cache")
+
+
+class Coefficients(BaseModel):
+    """How much of its hardware a device makes use of; found by a fit.
+
+    A product reaches `efficiency · c/(c + width)` of the peak for each of its two numbers of
+    channels c: narrow products leave units of the device idle.
+    """
+
+    model_config = _STRICT
+
+    matmul: _Positive = Field(description="efficiency of linear layers and 1x1 convolutions")
+    spatial: _Positive = Field(description="efficiency of other dense convolutions")
+    grouped: _Positive = Field(description="efficiency of grouped convolutions")
+    depthwise: _Positive = Field(description="efficiency of depthwise ones, of the vector units")
+    attention: _Positive = Field(description="efficiency of products of two feature maps")
+    matmul_width: _Positive = Field(description="channels at which half the efficiency is reached")
+    spatial_width: _Positive = Field(description="the same, of other dense convolutions")
+    grouped_width: _Positive = Field(description="the same, within one group")
+    grouped_alignment: _Positive = Field(
+        description="power of what is lost where a group is no power of two wide"
+    )
+    bandwidth: _Positive = Field(description="fraction of the bandwidth that kernels reach")
+    cache_speedup: _Positive = Field(description="how much faster what fits in the cache is")
+    launch_us: _Positive = Field(
+        description="microseconds that a kernel takes at least, and PyTorch before it"
+    )
+
+
+class HeldOut(BaseModel):
+    """Errors of estimates, as fractions, for networks whose whole family the fit did not see."""
+
+    model_config = _STRICT
+
+    mean_error: _Fraction
+    max_error: _Fraction
+    rank_correlation: Annotated[float, Field(ge=-1, le=1)]
+    families: dict[str, _Fraction] = Field(description="mean error of each family left out")
+
+
+class Profile(schemas.Versioned):
+    """A device for which latency can be estimated, and how well that works."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    precision: Precision
+    memory_format: MemoryFormat
+    hardware: Hardware
+    coefficients: Coefficients
+    assumed: list[str] = Field(
+        default_factory=list, description="coefficients of which the data said next to nothing"
+    )
+    source: str = Field(description="what the times are that it was fitted on")
+    num_networks: Annotated[int, Field(ge=1, strict=True)]
+    batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    mean_error: _Fraction = Field(description="of the networks that it was fitted on")
+    held_out: HeldOut
+
+    @classmethod
+    def load(cls, path: Path) -> "Profile":
+        """Read a profile.
+
+        Raises:
+            InputError: the file cannot be read, or is none; names file, line and key.
+        """
+        return schemas.from_yaml(cls, yaml_files.load(path))
+
+    def save(self, path: Path) -> None:
+        """Write the profile so that `--device FILE` takes it."""
+        yaml_files.dump(path, self.model_dump(mode="json", by_alias=True))
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The devices that a profile is shipped for."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def find(name: str) -> Profile:
+    """A shipped profile by its name, or one in a file.
+
+    Raises:
+        InputError: there is none of that name, or the file is none.
+    """
+    if name in shipped_names():
+        return Profile.load(_folder() / f"{name}.yaml")
+    if name.endswith((".yaml", ".yml")):
+        return Profile.load(Path(name))
+    known = shipped_names()
+    near = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+    raise InputError(
+        f"unknown device {name!r}{near}; to measure, give cpu, cuda, cuda:1 or mps, and a profile "
+        "of your own as a .yaml file"
+    )
+
+
+def is_measurable(name: str) -> bool:
+    """Whether a device's name is one that PyTorch runs on, rather than that of a profile."""
+    kind, colon, index = name.partition(":")
+    return kind in ("cpu", "cuda", "mps") and (not colon or index.isdecimal())
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("bamctl.timing"))) / "devices"
+
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)

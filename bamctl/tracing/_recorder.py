@@ -1,0 +1,135 @@
+"""What the modules of a network took and returned while it was traced."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bamctl.networks.structures import Path, tensors
+
+Item = int | str | None
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module by its canonical name, and the values that it took and returned.
+
+    `input` is its first argument, if that is a tensor, and `is_unary` tells that it is the only
+    one; `taken` are all tensors among its arguments. `outputs` are all floating-point tensors that
+    it returned, in whatever structure. `output` is the one of them where there is no other; it is
+    then the result itself or, if `item` is not None, that item of it. `items` are those that can be
+    replaced: each stands at one place of the result, the result itself or an item of it.
+    """
+
+    module: str
+    input: int | None
+    output: int | None
+    item: Item = None
+    outputs: tuple[int, ...] = ()
+    is_unary: bool = True
+    taken: tuple[int, ...] = ()
+    items: tuple[tuple[int, Item], ...] = ()
+
+
+class Recorder:
+    """Forward hooks that tell which values of the graph each module took and returned.
+
+    The graph is rewritten when the trace ends, and its values with it. Their names survive, so
+    each value that a module sees is given one.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.calls: list[_MarkedCall] = []
+        self.graph: Any = None
+        self._names = {module: name for name, module in model.named_modules()}
+        self._num_marks = 0
+        self._entered: list[tuple[str | None, tuple[str, ...], bool]] = []
+        for module in self._names:
+            module.register_forward_pre_hook(self._enter, with_kwargs=True)
+            # What the module itself returned, before other hooks make something else of it.
+            module.register_forward_hook(self._leave, prepend=True)
+
+    def _enter(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        # Marked on the way in: an in-place module has made it its result by the way out.
+        every = (*given, *named.values())
+        first = every[0] if every else None
+        mark = self._mark(first) if isinstance(first, Tensor) else None
+        taken = tuple(self._mark(tensor) for _, tensor in tensors(every))
+        num_given = sum(1 for each in every if each is not None)
+        self._entered.append((mark, taken, num_given == 1))
+
+    def _leave(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
+        self.graph = torch._C._get_tracing_state().graph()
+        first, taken, is_unary = self._entered.pop()
+        returned = tuple((self._mark(tensor), path) for path, tensor in tensors(result))
+        self.calls.append(_MarkedCall(self._names[module], first, taken, returned, is_unary))
+
+    def _mark(self, tensor: Tensor) -> str:
+        value = torch._C._get_value_trace(tensor)  # type: ignore[attr-defined]
+        if not value.debugName().startswith("bamctl_"):
+            self._num_marks += 1
+            value.setDebugName(f"bamctl_{self._num_marks}")
+        name: str = value.debugName()
+        return name
+
+
+@dataclass(frozen=True)
+class _MarkedCall:
+    module: str
+    first: str | None
+    taken: tuple[str, ...]
+    returned: tuple[tuple[str, Path], ...]
+    is_unary: bool
+
+    def numbered(self, number: Mapping[str, int]) -> ModuleCall:
+        times = Counter(name for name, _ in self.returned)
+        # Deeper in a structure than its first level, or at two places of it, a tensor cannot be
+        # put back in place.
+        items = tuple(
+            (number[name], path[0] if path else None)
+            for name, path in self.returned
+            if name in number and len(path) <= 1 and times[name] == 1
+        )
+        output, item = items[0] if len(times) == 1 and items else (None, None)
+        return ModuleCall(
+            module=self.module,
+            input=number.get(self.first or ""),
+            output=output,
+            item=item,
+            outputs=tuple(number[name] for name in times if name in number),
+            is_unary=self.is_unary,
+            taken=tuple(number[name] for name in self.taken if name in number),
+            items=items,
+        )
+
+
+_UNUSED = "prim::Print"
+
+
+def keep_unused(graph: Any) -> None:
+    """Have values that nobody reads printed, so that work which led to them stays in the graph.
+
+    The tracer drops what has no use and no effect. `drop_unused` takes them out.
+    """
+    unused = list(_unused(graph))
+    if unused:
+        graph.appendNode(graph.create(_UNUSED, unused, 0))
+
+
+def drop_unused(graph: Any) -> None:
+    """Drop what did not lead to the results of the network."""
+    for node in list(graph.nodes()):
+        if node.kind() == _UNUSED:
+            node.destroy()
+    torch._C._jit_pass_dce(graph)
+
+
+def _unused(block: Any) -> Iterator[Any]:
+    for node in block.nodes():
+        for inner in node.blocks():
+            yield from _unused(inner)
+        if node.kind() != "prim::Constant":
+            yield from (value for value in node.outputs() if not value.uses())

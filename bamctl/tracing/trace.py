@@ -1,0 +1,292 @@
+"""One trace of a network by fvcore: shapes, module calls, multiply-adds and the dataflow graph."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from urllib.parse import quote, unquote
+
+import torch
+from torch import Tensor, nn
+
+from bamctl.errors import InputError, check_machine, let_through
+from bamctl.networks import example, inputs
+from bamctl.networks.restoring import left_as_found
+from bamctl.networks.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
+from bamctl.networks.structures import tensors
+from bamctl.networks.wrappers import refuse_untraceable
+from bamctl.tracing import _stand_ins as stand_ins
+from bamctl.tracing import operator_costs, operators
+from bamctl.tracing._failure_location import why_it_stopped
+from bamctl.tracing._mac_formulas import shape_of
+from bamctl.tracing._recorder import Item, ModuleCall, Recorder, drop_unused, keep_unused
+
+with warnings.catch_warnings():
+    # fvcore scripts a few functions when it is imported, and torch.jit.script is deprecated.
+    warnings.simplefilter("ignore", FutureWarning)
+    from fvcore.nn import FlopCountAnalysis
+
+__all__ = ["Item", "ModuleCall", "Operator", "Shape", "Trace", "trace"]
+
+Shape = tuple[int, ...]
+
+_CONTAINERS = frozenset({"prim::ListConstruct", "prim::TupleConstruct", "prim::DictConstruct"})
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the trace; `inputs` and `outputs` number the values that carry features.
+
+    `ints` holds the constant integers among its arguments, such as the order of a permutation.
+    """
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    ints: tuple[int | tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one forward pass in eval mode did, for a batch of one.
+
+    `given` says what the network was called with; `inputs` and `outputs` number the tensors among
+    its arguments and results. `shapes` are those of what is computed, `weights` those of parameters
+    and buffers. How much work the heads of a detector (`is_detector`) have depends on
+    what they see; here on an image of zeros.
+
+    `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
+    1, by module (all that ran inside it, whether or not its result is used; "" is the network).
+    `elementwise_ops` counts everything else that computes: one operation for each output element,
+    or input element where the operator reduces. `uncounted` lists operators without a formula; they
+    are in neither number. The dataflow has only what led to the results.
+    """
+
+    given: inputs.Inputs
+    dtype: torch.dtype
+    params: int
+    macs: dict[str, int]
+    elementwise_ops: dict[str, int]
+    macs_by_operator: dict[str, int]
+    uncounted: dict[str, int]
+    operators: tuple[Operator, ...]
+    calls: tuple[ModuleCall, ...]
+    shapes: dict[int, Shape]
+    weights: dict[int, Shape]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    is_detector: bool = False
+
+    @property
+    def input_shape(self) -> Shape:
+        """The shape of the first input, with the batch."""
+        return (1, *self.given[0].shape)
+
+
+def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
+    """Run the network once on zeros, under fvcore, and write down what happened.
+
+    The network is left as it was found: modes, hooks, buffers and random state.
+
+    Args:
+        model: any network.
+        given: what it takes, such as channels, height and width of its image; a batch of one is
+            made of them.
+
+    Raises:
+        InputError: the network cannot run on such an input, or cannot be traced; names the module
+            and the operator that stopped it.
+    """
+    refuse_untraceable(model)
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
+    given = inputs.read(given)
+    try:
+        analysis, recorder, num_inputs = _recorded(model, given)
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        let_through(error)
+        check_machine(error, f"{type(model).__name__} cannot run on a {inputs.text(given)} input")
+        raise InputError(why_it_stopped(model, given, error, _analyze)) from error
+    counted = {unquote(name): costs for name, costs in analysis.by_module_and_operator().items()}
+    return Trace(
+        given=given,
+        dtype=example.typical_weight(model).dtype,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs={name: operator_costs.total(costs, "macs") for name, costs in counted.items()},
+        elementwise_ops={
+            name: operator_costs.total(costs, "elementwise") for name, costs in counted.items()
+        },
+        macs_by_operator=_by_operator(counted[""]),
+        uncounted=dict(analysis.unsupported_ops()),
+        is_detector=example.is_detector(model),
+        **_dataflow(recorder, num_inputs),
+    )
+
+
+def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, Recorder, int]:
+    """The trace, and how many tensors were among the network's arguments."""
+    if has_no_weights(model):
+        # The numbers would mean nothing, so they are computed only where shapes depend on them.
+        with suppress(NumbersNeededError):
+            return _run(model, given, ShapesOnly())  # type: ignore[no-untyped-call]
+    return _run(model, given, nullcontext())
+
+
+def _run(
+    model: nn.Module, given: inputs.Inputs, how: AbstractContextManager[Any]
+) -> tuple[FlopCountAnalysis, Recorder, int]:
+    with left_as_found(model):
+        arguments = example.arguments(model, given)
+        recorder = Recorder(model)
+        with how:
+            analysis = _analyze(model, arguments)
+    return analysis, recorder, _num_tensors(arguments)
+
+
+def _num_tensors(arguments: tuple[Any, ...]) -> int:
+    return sum(len(each) if isinstance(each, list) else 1 for each in arguments)
+
+
+def _by_operator(costs: Counter[str]) -> dict[str, int]:
+    macs = ((key.removeprefix("macs:"), int(n)) for key, n in costs.items() if n > 0)
+    return {kind: n for kind, n in macs if not kind.startswith("elementwise:")}
+
+
+def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
+    model.register_forward_hook(_end)
+    analysis = _Analysis(model, arguments)
+    analysis.clear_op_handles()
+    analysis.set_op_handle(**operator_costs.handles())
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with warnings.catch_warnings(), stand_ins.installed():
+        # torch.jit.trace, under fvcore, is deprecated, and warns of every size that it fixes.
+        warnings.simplefilter("ignore")
+        analysis.by_module()
+    return analysis
+
+
+class _Analysis(FlopCountAnalysis):  # type: ignore[misc]
+    """fvcore's, for names with slashes too, at which it takes them apart."""
+
+    def _get_aliases(self, model: nn.Module) -> dict[Any, str]:
+        aliases: dict[Any, str] = super()._get_aliases(model)
+        return {_quoted(key): quote(name, safe="") for key, name in aliases.items()}
+
+
+def _quoted(key: str | nn.Module) -> str | nn.Module:
+    return quote(key, safe="") if isinstance(key, str) else key
+
+
+def _end(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
+    """The tensors of a result, where it holds any.
+
+    A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
+    """
+    keep_unused(torch._C._get_tracing_state().graph())
+    found = tuple(tensor for _, tensor in tensors(result))
+    return result if isinstance(result, Tensor) or not found else found
+
+
+def _dataflow(recorder: Recorder, num_inputs: int) -> dict[str, Any]:
+    drop_unused(recorder.graph)
+    # The graph's inputs are those of the network, then every parameter and buffer.
+    inputs = list(recorder.graph.inputs())
+    given, weights = inputs[:num_inputs], inputs[num_inputs:]
+    reader = _Reader(inputs)
+    operators = list(filter(None, map(reader.operator, recorder.graph.nodes())))
+    values = [*given, *reader.computed]
+    number = {value.debugName(): value.unique() for value in values}
+    return {
+        "operators": tuple(operators),
+        "calls": tuple(call.numbered(number) for call in recorder.calls),
+        "shapes": _shapes(values),
+        "weights": _shapes(weights),
+        "inputs": tuple(value.unique() for value in given),
+        "outputs": reader.held(recorder.graph.outputs()),
+    }
+
+
+def _shapes(values: list[Any]) -> dict[int, Shape]:
+    shapes = ((value.unique(), shape_of(value)) for value in values)
+    return {value: shape for value, shape in shapes if shape is not None}
+
+
+class _Reader:
+    """Reads the nodes of a graph in their order.
+
+    Every question to a graph takes a while, and each value is used several times, so what is known
+    of values is kept by their numbers: which values with features each one is or holds, and which
+    constant integers.
+    """
+
+    def __init__(self, inputs: list[Any]) -> None:
+        self.computed: list[Any] = []
+        self._held: dict[int, tuple[int, ...]] = {v.unique(): (v.unique(),) for v in inputs}
+        self._ints: dict[int, int | tuple[int, ...]] = {}
+
+    def operator(self, node: Any) -> Operator | None:
+        """The operator that a node is, unless it is something else."""
+        kind = node.kind()
+        if kind == "prim::Constant":
+            self._read_constant(node.output())
+            return None
+        outputs = list(node.outputs())
+        self.computed += outputs
+        given = [value.unique() for value in node.inputs()]
+        if kind in _CONTAINERS:
+            self._read_container(kind, given, outputs[0].unique())
+            return None
+        after = tuple(value.unique() for value in outputs if _carries_features(value))
+        self._held.update((value, (value,)) for value in after)
+        before = self._all_held(given) if after and not operators.of(kind).shape_only else ()
+        if not before:
+            return None
+        ints = tuple(self._ints[value] for value in given if value in self._ints)
+        if kind == "aten::_convolution_mode":
+            # A convolution whose padding is a word, such as "same".
+            return Operator("aten::_convolution", before, after, _with_padding(node, ints))
+        return Operator(kind, before, after, ints)
+
+    def held(self, values: Any) -> tuple[int, ...]:
+        """The values with features among those given, and in lists, tuples and dicts of them."""
+        return self._all_held(value.unique() for value in values)
+
+    def _all_held(self, values: Iterable[int]) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(self._held.get(value, ()) for value in values))
+
+    def _read_constant(self, value: Any) -> None:
+        constant = value.toIValue()
+        if isinstance(constant, int) and not isinstance(constant, bool):
+            self._ints[value.unique()] = constant
+        elif isinstance(constant, Tensor):
+            self._held[value.unique()] = (value.unique(),)
+
+    def _read_container(self, kind: str, given: list[int], made: int) -> None:
+        """A list, tuple or dict made on the spot is as good as what it holds."""
+        self._held[made] = self._all_held(given)
+        if kind == "prim::ListConstruct":
+            items = (self._ints.get(value) for value in given)
+            self._ints[made] = tuple(item for item in items if isinstance(item, int))
+
+
+def _with_padding(node: Any, ints: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The integers of a convolution, with the padding that a word stands for in numbers."""
+    stride, dilation, groups = ints
+    _, weight, _, _, word, *_ = node.inputs()
+    spread = zip(shape_of(weight) or (), [0, 0, *dilation], strict=False)
+    reach = [each * (taps - 1) for taps, each in spread][2:]
+    is_same = word.toIValue() == "same"
+    # The one element that an odd sum of paddings has more is at the end.
+    padding = tuple(each // 2 if is_same else 0 for each in reach)
+    return stride, padding, dilation, (0,) * len(padding), groups
+
+
+def _carries_features(value: Any) -> bool:
+    """Whether a value is a tensor or holds some; numbers carry sizes, not features."""
+    kind = value.type().kind()
+    if kind == "ListType":
+        return bool(value.type().getElementType().kind() == "TensorType")
+    return kind in ("TensorType", "TupleType")

@@ -1,0 +1,152 @@
+"""Which modules of a network are its blocks."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from bamctl.trunk.feature_maps import FeatureMap
+
+# A side of the map that shrinks by this much starts a new stage; a trimmed pixel does not.
+STAGE_DROP = 1.5
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_CONVOLUTION = nn.modules.conv._ConvNd
+
+
+class Blocks:
+    """The blocks among the modules whose outputs are trunk maps.
+
+    A block is a composite module with two or more layers, which is no series of such modules of one
+    class, and which lowers the resolution once at most. Where blocks nest, the outermost counts.
+
+    Args:
+        model: the network.
+        ended: the trunk map that each module returns, by the name of the module.
+        taken: the map that each of them takes, where it takes one.
+        maps: the trunk maps in the order of the forward pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        ended: Mapping[str, int],
+        taken: Mapping[str, FeatureMap],
+        maps: Mapping[int, FeatureMap],
+    ) -> None:
+        self._model = model
+        self._ended = ended
+        self._taken = taken
+        self._maps = maps
+        self._composite = [name for name in ended if is_composite(model.get_submodule(name))]
+        self._held = self._count_held(self._composite)
+
+    def find(self) -> frozenset[str]:
+        """The names of the blocks."""
+        never_in_series = self._jumped_over()
+        single = {
+            name
+            for name in self._composite
+            if not self._spans_stages(name)
+            and (
+                max(self._held[name].values(), default=0) < 2
+                or type(self._model.get_submodule(name)) in never_in_series
+            )
+        }
+        return frozenset(name for name in single if single.isdisjoint(_ancestors(name)))
+
+    def _count_held(self, names: Sequence[str]) -> dict[str, Counter[type]]:
+        """The composite modules inside each module that return trunk maps too, by class."""
+        held: dict[str, Counter[type]] = {name: Counter() for name in names}
+        for name in names:
+            for outer in _ancestors(name):
+                if outer in held:
+                    held[outer][type(self._model.get_submodule(name))] += 1
+        return held
+
+    def _jumped_over(self) -> set[type]:
+        """The classes that are a series in one place and in another jump over their parts.
+
+        An inverted residual without a sum, as where it changes the resolution, runs its layers in
+        series; it is a block all the same.
+        """
+        found: set[type] = set()
+        for name in self._composite:
+            module = self._model.get_submodule(name)
+            inner = Counter(
+                type(part) for part in module.modules() if part is not module and is_composite(part)
+            )
+            hidden = inner - self._held[name]
+            if not self._held[name] and max(hidden.values(), default=0) >= 2:
+                found.add(type(module))
+        return found
+
+    def _spans_stages(self, name: str) -> bool:
+        """Whether the resolution drops more than once on the way through a module."""
+        inside = {
+            value
+            for other, value in self._ended.items()
+            if other == name or other.startswith(f"{name}.")
+        }
+        maps = [self._taken[name]] if name in self._taken else []
+        maps += [found for value, found in self._maps.items() if value in inside]
+        return sum(drop(one, next_) >= STAGE_DROP for one, next_ in pairwise(maps)) > 1
+
+
+def is_composite(module: nn.Module) -> bool:
+    """Whether a module is more than a bare container and holds two layers or more."""
+    if type(module) in _CONTAINERS or type(module).forward is nn.Module.forward:
+        return False
+    return num_layers(module) >= 2
+
+
+def num_layers(module: nn.Module) -> int:
+    """The convolution and linear layers in a module.
+
+    Convolutions along different axes, such as 1x3x3 and 3x1x1, are one layer that was factored.
+    """
+    pointwise, along = 0, Counter[int]()
+    for layer in module.modules():
+        if isinstance(layer, _CONVOLUTION):
+            axes = [axis for axis, size in enumerate(layer.kernel_size) if size > 1]
+            along.update(axes)
+            pointwise += not axes
+        elif isinstance(layer, nn.Linear):
+            pointwise += 1
+    return pointwise + max(along.values(), default=0)
+
+
+def has_kernel(module: nn.Module) -> bool:
+    """Whether a module looks at more than one pixel at once."""
+    kernels = (layer.kernel_size for layer in module.modules() if isinstance(layer, _CONVOLUTION))
+    return any(size > 1 for kernel in kernels for size in kernel)
+
+
+def listed_stages(model: nn.Module, blocks: Collection[str]) -> frozenset[str]:
+    """Containers of layers alone that stand in one list with blocks, or with containers of blocks.
+
+    The first stages of MobileNetV4-small are single convolutions; its list of stages says that
+    they are stages, and no stem.
+    """
+    lists = {parent for name in blocks for parent in _ancestors(name)}
+    return frozenset(
+        f"{name}.{child}"
+        for name in lists
+        if type(model.get_submodule(name)) in _CONTAINERS
+        for child, module in model.get_submodule(name).named_children()
+        if f"{name}.{child}" not in lists
+        and type(module) in _CONTAINERS
+        and num_layers(module) >= 2
+    )
+
+
+def drop(before: FeatureMap, after: FeatureMap) -> float:
+    """By how much the height or the width shrinks, whichever shrinks more."""
+    return max(before.height / after.height, before.width / after.width)
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name

@@ -1,0 +1,143 @@
+"""What a trace's dataflow graph says: what lies between two values, and what was pooled away."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+
+from bamctl.tracing.operators import of
+from bamctl.tracing.trace import Operator, Trace
+from bamctl.trunk.feature_maps import FeatureMap
+
+
+def depths(operators: Iterable[Operator], source: int) -> dict[int, int]:
+    """The values that can be reached from one, and the most operators that lie between."""
+    depth = {source: 0}
+    for operator in operators:
+        before = [depth[value] for value in operator.inputs if value in depth]
+        if before:
+            depth |= dict.fromkeys(operator.outputs, max(before) + 1)
+    return depth
+
+
+def num_layers(operators: Iterable[Operator]) -> dict[int, int]:
+    """The most layers with weights on a way to each value; none for an image that is prepared."""
+    found: dict[int, int] = {}
+    for operator in operators:
+        before = max((found.get(value, 0) for value in operator.inputs), default=0)
+        found |= dict.fromkeys(operator.outputs, before + of(operator.kind).layer)
+    return found
+
+
+class Dominators:
+    """The values that every path from a source to another value passes through.
+
+    The immediate dominator of a value is where the paths to its operands part; in the order of the
+    forward pass, one pass finds them all (Cooper, Harvey and Kennedy, 2001, "A Simple, Fast
+    Dominance Algorithm").
+    """
+
+    def __init__(self, operators: Iterable[Operator], source: int) -> None:
+        self._parent = {source: source}
+        self._level = {source: 0}
+        for operator in operators:
+            reached = [value for value in operator.inputs if value in self._parent]
+            if reached:
+                parent = reduce(self._meet, reached)
+                for value in operator.outputs:
+                    # An operator that works in place may give its operand back.
+                    if value not in self._parent:
+                        self._parent[value] = parent
+                        self._level[value] = self._level[parent] + 1
+
+    def _meet(self, one: int, other: int) -> int:
+        while one != other:
+            if self._level[one] >= self._level[other]:
+                one = self._parent[one]
+            else:
+                other = self._parent[other]
+        return one
+
+    def chain(self, value: int) -> list[int]:
+        """The dominators of a value and itself, without the source, as the forward pass orders."""
+        found = []
+        while self._parent[value] != value:
+            found.append(value)
+            value = self._parent[value]
+        return found[::-1]
+
+
+def needed_for(operators: Sequence[Operator], target: int) -> set[int]:
+    """The values that a value is computed from, and itself."""
+    needed = {target}
+    for operator in reversed(operators):
+        if needed.intersection(operator.outputs):
+            needed.update(operator.inputs)
+    return needed
+
+
+def pooled(operators: Iterable[Operator], maps: dict[int, FeatureMap]) -> set[int]:
+    """The maps that a global pooling shrank, and those that were made of such alone."""
+    found: set[int] = set()
+    for operator in operators:
+        before = [value for value in operator.inputs if value in maps]
+        after = [value for value in operator.outputs if value in maps]
+        if not before or not after:
+            continue
+        shrinks = maps[after[0]].num_pixels < maps[before[0]].num_pixels
+        if found.issuperset(before) or (of(operator.kind).pools and shrinks):
+            found.update(after)
+    return found
+
+
+def without_injections(
+    trace: Trace, image: int, maps: dict[int, FeatureMap]
+) -> tuple[Operator, ...]:
+    """The operators without the shrunk images that a network feeds to its later stages.
+
+    A shrunk image, or what a few layers make of it, is dropped where it joins a map that is more
+    layers deep: ESPNetv2 and CGNet feed it to every stage, which would leave no map that every
+    path passes.
+    """
+    if image not in maps:
+        return trace.operators
+    reached, layers = depths(trace.operators, image), num_layers(trace.operators)
+    injected: set[int] = set()
+    found = []
+    for operator in trace.operators:
+        given = [value for value in operator.inputs if value in reached]
+        deep = [layers.get(value, 0) for value in given if value not in injected]
+        if given and not deep:
+            injected.update(operator.outputs)
+        elif not injected.isdisjoint(given):
+            dropped = {v for v in injected.intersection(given) if layers.get(v, 0) < max(deep)}
+            kept = tuple(value for value in operator.inputs if value not in dropped)
+            found.append(replace(operator, inputs=kept))
+            continue
+        elif given and _is_smaller_image(operator, image, maps, layers):
+            injected.update(operator.outputs)
+        found.append(operator)
+    return tuple(found)
+
+
+def _is_smaller_image(
+    operator: Operator, image: int, maps: dict[int, FeatureMap], layers: dict[int, int]
+) -> bool:
+    made = (value for value in operator.outputs if value in maps and not layers[value])
+    return any(maps[value].num_pixels < maps[image].num_pixels for value in made)
+
+
+def without_keys(operators: Sequence[Operator], source: int, outputs: Iterable[int]) -> set[int]:
+    """What leads from a value to the outputs other than as the keys or values of an attention.
+
+    Keys and values may be shrunk inside a block; the queries keep the resolution of the block.
+    Everything that leads to the outputs, where a network looks at the value by attention alone.
+    """
+    reached = depths(operators, source)
+    both, queries = set(outputs), set(outputs)
+    for operator in reversed(operators):
+        given = [value for value in operator.inputs if value in reached]
+        if not both.isdisjoint(operator.outputs):
+            both.update(given)
+        if not queries.isdisjoint(operator.outputs):
+            queries.update(given[:1] if of(operator.kind).attends else given)
+    return queries if source in queries else both

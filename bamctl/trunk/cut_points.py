@@ -1,0 +1,136 @@
+"""What a network's trunk is made of: cut points, the stages that they form, and bottlenecks.
+
+A cut point is a feature map that every path through the trunk passes, and that a module returns.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from bamctl.errors import InputError, did_you_mean
+from bamctl.tracing.trace import Item
+from bamctl.trunk.feature_maps import FeatureMap
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """A feature map that a module returns.
+
+    `module` is the outermost module that returns it, as `item` of its result if it returns more,
+    `aliases` are all that do, and `position` orders the points as the forward pass does. `block` is
+    the block that it ends, if any, and `repeatable` whether that block took a map of the shape that
+    it returned, and nothing else. `reduction` is the output stride.
+    """
+
+    module: str
+    aliases: tuple[str, ...]
+    position: int
+    block: str | None
+    repeatable: bool
+    map: FeatureMap
+    reduction: int
+    item: Item = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of cut points of one resolution; `bottleneck` is the one before the next drop.
+
+    `is_extra_level` tells of what a detector adds to a backbone without blocks: levels for large
+    objects, beyond the output stride at which backbones end.
+    """
+
+    points: tuple[CutPoint, ...]
+    is_stem: bool
+    is_last: bool
+    bottleneck: CutPoint | None
+    is_extra_level: bool = False
+
+    @property
+    def blocks(self) -> tuple[CutPoint, ...]:
+        """The points that end a block."""
+        return tuple(point for point in self.points if point.block)
+
+    @property
+    def end(self) -> CutPoint:
+        """The last block's point, or the last point of a stage without blocks."""
+        return (self.blocks or self.points)[-1]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The submodule that does a network's downsampling, and its stages.
+
+    `module` is "" where that is the network itself.
+    """
+
+    module: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def points(self) -> tuple[CutPoint, ...]:
+        """The points of all stages, in the order of the forward pass."""
+        return tuple(point for stage in self.stages for point in stage.points)
+
+    @property
+    def bottlenecks(self) -> tuple[CutPoint, ...]:
+        """The bottleneck of every stage that has one."""
+        return tuple(stage.bottleneck for stage in self.stages if stage.bottleneck)
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The cut points of a network in the order of its forward pass, and what they make up.
+
+    Most networks are one part. A detector's trunk is its backbone, and optical flow has an encoder
+    for the pair of images and one for its context.
+
+    `side_points` has the feature maps off the trunk, by the module that returns them, and
+    `num_calls` how often each module is called in one forward pass.
+    """
+
+    parts: tuple[Part, ...]
+    side_points: dict[str, CutPoint]
+    num_calls: dict[str, int]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of every part."""
+        return tuple(stage for part in self.parts for stage in part.stages)
+
+    @cached_property
+    def points(self) -> tuple[CutPoint, ...]:
+        """The cut points of every part."""
+        return tuple(point for part in self.parts for point in part.points)
+
+    @cached_property
+    def blocks(self) -> tuple[CutPoint, ...]:
+        """The points that end a block."""
+        return tuple(point for point in self.points if point.block)
+
+    @cached_property
+    def _by_alias(self) -> dict[str, CutPoint]:
+        return {name: point for point in self.points for name in point.aliases}
+
+    def bottlenecks(self, stages: int | Literal["all"] = 3) -> tuple[CutPoint, ...]:
+        """The deepest bottlenecks of each part, three by default as in figure 1 of the paper."""
+        deepest = slice(None) if stages == "all" else slice(-stages, None)
+        return tuple(point for part in self.parts for point in part.bottlenecks[deepest])
+
+    def point(self, module: str) -> CutPoint:
+        """The feature map that a module returns, on the trunk or off it.
+
+        Raises:
+            InputError: there is no such module, it does not run exactly once, or what it returns
+                is no feature map.
+        """
+        if module not in self.num_calls or not module:
+            near = did_you_mean(module, self.num_calls) or "; `bamctl analyze --format csv` has all"
+            raise InputError(f"no module {module!r} in the network{near}")
+        if self.num_calls[module] != 1:
+            times = f"{self.num_calls[module]} times" if self.num_calls[module] else "never"
+            raise InputError(f"module {module!r} is called {times} in a forward pass, not once")
+        found = self._by_alias.get(module) or self.side_points.get(module)
+        if found is None:
+            raise InputError(f"module {module!r} does not return one feature map")
+        return found
