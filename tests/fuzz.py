@@ -23,7 +23,7 @@ from torch import nn
 from bamctl import Placement
 from bamctl.cli import app
 from bamctl.errors import NO_MEMORY, BamctlError
-from bamctl.report.charts import charts
+from bamctl.report import chart as charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.formats import html
 from bamctl.training import _state as state

@@ -123,7 +123,8 @@ def test_it_travels_between_processes() -> None:
 
 def test_neither_a_spec_nor_a_placement_imports_torch() -> None:
     code = (
-        "import sys; from bamctl.placement.placement import Placement; from bamctl.networks.spec import *;"
+        "import sys; from bamctl.placement.placement import Placement\n"
+        "from bamctl.networks.spec import *\n"
         "Placement(model='resnet18').spec.key; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
