@@ -22,6 +22,7 @@ from bamctl import (
     structures,
     timm_models,
     torchvision_models,
+    watched,
     yaml_files,
 )
 from bamctl.attention.kinds import kind_of
@@ -32,7 +33,7 @@ from bamctl.placement import Placement
 from bamctl.sites import Site
 
 # Where definitions are cut from, before the modules that the inserted kinds name.
-_SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted)
+_SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted, watched)
 
 _BUILD = '''
 def insert(model: nn.Module, host: str, name: str, attention: nn.Module, item: Any = None) -> None:

@@ -79,9 +79,8 @@ class Bam(AttentionKind):
 
     def source_modules(self) -> tuple[str, ...]:
         """Return the modules of the layers and of the two branches beside that of `BAM`."""
-        helpers = ("layers", "tails", "lean")
-        own = self.layer().__module__
-        return ("bamctl.watched", *(f"bamctl.attention.{each}" for each in helpers), own)
+        helpers = (f"bamctl.attention.{each}" for each in ("layers", "tails", "lean"))
+        return (*helpers, *super().source_modules())
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:
         """Return the branches and the gate of a `BAM`."""
