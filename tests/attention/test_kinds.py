@@ -78,7 +78,7 @@ def test_what_is_searched_are_settings_with_the_usual_value_first(kind: Attentio
 @pytest.mark.parametrize("init", ["kaiming", "identity"])
 def test_costs_are_what_a_retrace_counts(kind: AttentionKind, make: Any, init: str) -> None:
     plain = make()
-    before = trace(plain, shape)
+    before = trace(plain, SHAPE)
     trunk = find_trunk(plain, before)
     for settings in every_setting(kind):
         network, chosen = copy.deepcopy(plain), {"module": kind.name, "init": init, **settings}
