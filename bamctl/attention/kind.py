@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bamctl.attention.cost import Cost
-    from bamctl.tracing.trace import Trace
     from bamctl.trunk.cut_points import CutPoint, Trunk
+    from bamctl.trunk.traced import TracedNetwork
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class AttentionKind(ABC):
         """Return the class of the module; import torch here, and not at the top of the file."""
 
     @abstractmethod
-    def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> "Cost":
+    def cost(self, site: Site, traced: "TracedNetwork") -> "Cost":
         """Return what the module adds to a traced network, for one image.
 
         A network may run on several maps for each image: `site.point.map.batch` says how many, and

@@ -20,14 +20,14 @@ from bamctl.attention.kinds import kind_of
 from bamctl.attention.python_source import Code, call
 from bamctl.errors import InputError
 from bamctl.files import yaml_files
-from bamctl.networks import inserted, structures, timm_models, torchvision_models
+from bamctl.networks import inserted, observed, structures, timm_models, torchvision_models
 from bamctl.networks.inserted import HOLDER
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site
 from bamctl.trunk import layouts
 
 # Where definitions are cut from, before the modules that the inserted kinds name.
-_SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted)
+_SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted, observed)
 
 _BUILD = '''
 def insert(model: nn.Module, host: str, name: str, attention: nn.Module, item: Any = None) -> None:

@@ -36,7 +36,7 @@ class PlacementCost:
 
 def site_cost(site: Site, traced: TracedNetwork) -> Cost:
     """What one insertion adds to a traced network."""
-    return kind_of(site.attention).cost(site, traced.network, traced.trace)
+    return kind_of(site.attention).cost(site, traced)
 
 
 def placement_cost(sites: tuple[Site, ...], traced: TracedNetwork) -> PlacementCost:

@@ -11,11 +11,12 @@ import pytest
 from bamctl import Placement
 from bamctl.budgets import baseline
 from bamctl.budgets.check import Checked, check
-from bamctl.budgets.figures import Priced, Timed, load_subject, price
+from bamctl.budgets.figures import Priced, Timed, price
 from bamctl.budgets.targets import Target
 from bamctl.nas.goals import parse_goal
 from bamctl.placement.budget import Budget, parse_limit
 from bamctl.placement.metrics import METRICS, Metric, searchable, static
+from bamctl.trunk.traced import TracedNetwork
 
 every = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
 
@@ -23,7 +24,7 @@ every = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
 @pytest.fixture(scope="module")
 def priced() -> Priced:
     wanted = Placement(model="resnet18", where="bottleneck", input=(3, 64, 64), num_classes=10)
-    priced = price(load_subject(wanted), wanted)
+    priced = price(TracedNetwork.load(wanted), wanted)
     return Priced(priced.subject, wanted, priced.placed, Timed(0.002, 0.0005))
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bamctl.attention.bam.module import BAM
-    from bamctl.tracing.trace import Trace
     from bamctl.trunk.cut_points import CutPoint
+    from bamctl.trunk.traced import TracedNetwork
 
 
 class Bam(AttentionKind):
@@ -30,9 +30,9 @@ class Bam(AttentionKind):
 
         return BAM
 
-    def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> Cost:
+    def cost(self, site: Site, traced: "TracedNetwork") -> Cost:
         """Return the cost in closed form, by `bam_cost`."""
-        at, width = site.point.map, trace.dtype.itemsize
+        at, width = site.point.map, traced.trace.dtype.itemsize
         cost = bam_cost(at, **site.attention.hyperparameters(), bytes_per_element=width)
         return cost.for_batch(at.batch)
 
@@ -79,9 +79,8 @@ class Bam(AttentionKind):
 
     def source_modules(self) -> tuple[str, ...]:
         """Return the modules of the layers and of the two branches beside that of `BAM`."""
-        helpers = ("_layers", "_tails", "_lean")
-        own = self.layer().__module__
-        return ("bamctl.networks.observed", *(f"bamctl.attention.{each}" for each in helpers), own)
+        helpers = (f"bamctl.attention.{each}" for each in ("_layers", "_tails", "_lean"))
+        return (*helpers, *super().source_modules())
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:
         """Return the branches and the gate of a `BAM`."""

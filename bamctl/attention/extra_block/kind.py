@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bamctl.attention.extra_block.module import ExtraBlock
-    from bamctl.tracing.trace import Trace
     from bamctl.trunk.cut_points import CutPoint, Trunk
+    from bamctl.trunk.traced import TracedNetwork
 
 NAME: Literal["extra-block"] = "extra-block"
 
@@ -68,21 +68,21 @@ class ExtraBlockKind(AttentionKind):
         block = network.get_submodule(site.repeated_block)
         return self.layer()(block, **site.attention.hyperparameters())
 
-    def cost(self, site: Site, network: "nn.Module", trace: "Trace") -> Cost:
+    def cost(self, site: Site, traced: "TracedNetwork") -> Cost:
         """Return the traced cost of the block, and with `init=identity` that of the residual."""
         from bamctl.networks.memory import kept_for_backward, on_meta
 
         assert site.repeated_block is not None
         at, identity = site.point.map, site.attention.init == "identity"
         # Only shapes matter here, so the copy has no weights.
-        block = on_meta(network.get_submodule(site.repeated_block))
+        block = on_meta(traced.network.get_submodule(site.repeated_block))
         control = self.layer()(block, site.attention.init).to("meta")
         # The residual of `identity` is a difference, its product with the scalar, and a sum.
         residual = 3 * at.num_channels * at.num_pixels * at.batch if identity else 0
         return Cost(
             params=sum(parameter.numel() for parameter in control.parameters()),
-            macs=trace.macs[site.repeated_block],
-            elementwise_ops=trace.elementwise_ops[site.repeated_block] + residual,
+            macs=traced.trace.macs[site.repeated_block],
+            elementwise_ops=traced.trace.elementwise_ops[site.repeated_block] + residual,
             memory_bytes=at.batch * kept_for_backward(control, at.shape),
         )
 
