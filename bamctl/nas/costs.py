@@ -68,8 +68,9 @@ class Costs:
         self._most_added = most - self.base
 
     def _bound(self, goal: Goal, limit: Limit) -> Bound:
-        base = int(self.base[self.goals.index(goal)]) * Fraction(goal.metric.resolution)
-        return Bound(goal, limit, floor(limit.above(base) / goal.metric.resolution))
+        step = Fraction(goal.metric.resolution)
+        base = int(self.base[self.goals.index(goal)]) * step
+        return Bound(goal, limit, floor(limit.above(base) / step))
 
     def amounts(self, figures: np.ndarray) -> dict[Goal, Amount]:
         """Figures of one candidate, with shape (figures,), in the units of their metrics."""

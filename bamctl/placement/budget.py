@@ -56,7 +56,7 @@ def parse_limit(metric: str, value: Any) -> Limit:
         return Limit(text, _fraction(found["number"]) / 100, is_relative=True)
     found, units = _ABSOLUTE.fullmatch(text), METRICS[metric].units
     if found and found["unit"] in units:
-        return Limit(text, _fraction(found["number"]) * units[found["unit"]], False)
+        return Limit(text, _fraction(found["number"]) * Fraction(units[found["unit"]]), False)
     raise InputError(f"{_problem(text, found)}; {_cure(METRICS[metric], text)}")
 
 

@@ -6,16 +6,20 @@ objectives and budgets of a search, baselines, `check --why` and `check --init` 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from bamctl import units
 
 if TYPE_CHECKING:
+    # It takes as long to import as all that `--help` needs of this module.
+    from fractions import Fraction
+
     from bamctl.budgets.figures import Priced
 
 # An amount of a metric in its own unit: parameters, multiply-adds, bytes, seconds.
 Amount = int | float
+# A number that is not rounded: an integer, or a decimal such as "1e-3", as a `Fraction` reads it.
+Exact = int | str
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Metric:
     name: str
     title: str
     meaning: str
-    units: Mapping[str, int | Fraction]
+    units: Mapping[str, Exact]
     example: str
     text: Callable[[Amount], str]
     json_key: str
@@ -53,15 +57,10 @@ class Metric:
     base: "Callable[[Priced], Amount]"
     added: "Callable[[Priced], Amount]"
     per_json_unit: int = 1
-    resolution: int | Fraction = 1
+    resolution: Exact = 1
     noun: str = ""
     needs_device: bool = False
     follows: str | None = None
-
-    @property
-    def option(self) -> str:
-        """The command-line option of its limit."""
-        return f"--max-{self.name.replace('_', '-')}"
 
     @property
     def goal(self) -> str:
@@ -76,20 +75,26 @@ class Metric:
         """An amount without the unit that its column is headed by."""
         return self.text(value).removesuffix(self.title).rstrip()
 
-    def to_json(self, value: Amount | Fraction) -> Amount:
+    def to_json(self, value: "Amount | Fraction") -> Amount:
         """An amount in the unit that it has in JSON."""
-        return _plain(Fraction(value) * self.per_json_unit)
+        return _plain(_exactly(value) * self.per_json_unit)
 
-    def in_steps(self, value: Amount | Fraction) -> int:
+    def in_steps(self, value: "Amount | Fraction") -> int:
         """An amount in multiples of the resolution."""
-        return round(Fraction(value) / self.resolution)
+        return round(_exactly(value) / _exactly(self.resolution))
 
     def from_steps(self, steps: int) -> Amount:
         """The amount of so many multiples of the resolution."""
-        return _plain(Fraction(steps) * self.resolution)
+        return _plain(steps * _exactly(self.resolution))
 
 
-def _plain(value: Fraction) -> Amount:
+def _exactly(value: "Amount | Exact | Fraction") -> "Fraction":
+    from fractions import Fraction
+
+    return Fraction(value)
+
+
+def _plain(value: "Fraction") -> Amount:
     return int(value) if value.denominator == 1 else float(value)
 
 
@@ -155,12 +160,7 @@ _ALL = (
         name="latency",
         title="latency",
         meaning="time of the forward pass for one batch, measured",
-        units={
-            "us": Fraction(1, 10**6),
-            "µs": Fraction(1, 10**6),
-            "ms": Fraction(1, 10**3),
-            "s": 1,
-        },
+        units={"us": "1e-6", "µs": "1e-6", "ms": "1e-3", "s": 1},
         example="3 ms",
         text=units.duration,
         json_key="latency_ms",
@@ -168,7 +168,7 @@ _ALL = (
         base=lambda priced: priced.timed.base_seconds,
         added=lambda priced: priced.timed.added_seconds,
         per_json_unit=1000,
-        resolution=Fraction(1, 10**9),
+        resolution="1e-9",
         needs_device=True,
     ),
 )

@@ -104,6 +104,7 @@ _ROWS = (
     _row("conv2d conv3d", None, axes="convolved", layer=True, on_maps=True),
     _row("conv_transpose2d", None, axes="convolved", on_maps=True),
     _row("_reshape_alias _unsafe_view", None, axes="reshaped"),
+    _row("torchvision::roi_align", None),
     _row(
         "adaptive_avg_pool1d adaptive_max_pool1d aminmax avg_pool1d cosine_similarity cummax "
         "cummin cumprod cumsum dist fractional_max_pool2d fractional_max_pool3d frobenius_norm "
@@ -159,7 +160,7 @@ _ROWS = (
         on_maps=True,
     ),
     _row(
-        "adjoint all alpha_dropout any arange argmax argmin argwhere atleast_1d atleast_2d "
+        "adjoint all alpha_dropout __and__ any arange argmax argmin argwhere atleast_1d atleast_2d "
         "atleast_3d bincount bitwise_and bitwise_left_shift bitwise_not bitwise_or "
         "bitwise_right_shift bitwise_xor block_diag broadcast_tensors broadcast_to bucketize "
         "cartesian_prod column_stack complex conj conj_physical copy count_nonzero cpu cuda "

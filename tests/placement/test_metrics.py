@@ -31,7 +31,6 @@ def priced() -> Priced:
 @every
 def test_a_metric_describes_itself(metric: Metric) -> None:
     assert METRICS[metric.name] is metric
-    assert metric.option == f"--max-{metric.name.replace('_', '-')}"
     for text in (metric.title, metric.meaning, metric.json_key, metric.json_unit):
         assert text
     assert metric.follows is None or metric.follows in METRICS
