@@ -1,7 +1,15 @@
 """Where an attention module goes in a network, what it costs there, and whether it helps.
 
-Seven names are the whole public interface: `analyze`, `insert`, `remove`, `fuse`, `BAM`,
-`Placement` and `register_operator`.
+The public interface, each name of which is one call or one type:
+
+- `analyze`: stages, bottlenecks, and what attention costs at each point
+- `insert`, `remove`, `fuse`: surgery on a network
+- `latency`: measured or estimated, without and with attention
+- `train`, `search`: short training runs with paired statistics, and the search over placements
+- `check`: hold placements to their budgets
+- `BAM`, `Placement`: the module, and which cut points get one
+- `register_operator`: count an operator that PyTorch does not have
+
 Importing `bamctl` does not import torch; the first use of a name does.
 """
 
@@ -11,31 +19,43 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bamctl.analysis.analyze import analyze
     from bamctl.attention.bam import BAM
+    from bamctl.budgets.check import check
+    from bamctl.nas.search import search
     from bamctl.placement.placement import Placement
     from bamctl.surgery.fusion import fuse
     from bamctl.surgery.insert import insert, remove
+    from bamctl.timing.latency import latency
     from bamctl.tracing.operator_costs import register_operator
+    from bamctl.training.train import train
 
 __all__ = [
     "BAM",
     "Placement",
     "__version__",
     "analyze",
+    "check",
     "fuse",
     "insert",
+    "latency",
     "register_operator",
     "remove",
+    "search",
+    "train",
 ]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "analyze": "bamctl.analysis.analyze",
     "BAM": "bamctl.attention.bam",
     "Placement": "bamctl.placement.placement",
+    "analyze": "bamctl.analysis.analyze",
+    "check": "bamctl.budgets.check",
     "fuse": "bamctl.surgery.fusion",
     "insert": "bamctl.surgery.insert",
+    "latency": "bamctl.timing.latency",
     "register_operator": "bamctl.tracing.operator_costs",
     "remove": "bamctl.surgery.insert",
+    "search": "bamctl.nas.search",
+    "train": "bamctl.training.train",
 }
 
 

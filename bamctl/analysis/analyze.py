@@ -13,6 +13,7 @@ from bamctl.networks.trust import trust
 from bamctl.placement.cost import Cost, PlacementCost, place
 from bamctl.placement.placement import Placement, Stages, as_pattern
 from bamctl.placement.sites import Site, resolve
+from bamctl.results import Displayed
 from bamctl.tracing.trace import Trace
 from bamctl.trunk.cut_points import CutPoint, Trunk
 from bamctl.trunk.strategies import STRATEGIES
@@ -20,7 +21,7 @@ from bamctl.trunk.traced import TracedNetwork
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(Displayed):
     """What `analyze` found, for one image of `trace.input_shape`.
 
     `point_costs` has what the attention module adds at each point of the trunk, or why it cannot

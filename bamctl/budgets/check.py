@@ -5,15 +5,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import attrgetter
+from pathlib import Path
 
 from bamctl.budgets._advice import Advice, advise
-from bamctl.budgets.baseline import Baseline
+from bamctl.budgets.baseline import Baseline, load
 from bamctl.budgets.figures import Figure, Priced, figure, figure_on, price, spent
-from bamctl.budgets.targets import Target, Unchecked
+from bamctl.budgets.targets import PLACEMENTS, Target, Unchecked, find_targets
 from bamctl.errors import BamctlError, InputError
 from bamctl.placement.budget import DeviceAllowance, Level, parse_limit
 from bamctl.placement.cost import PlacementCost
 from bamctl.placement.metrics import Amount, static
+from bamctl.placement.placement import Placement
+from bamctl.results import Displayed
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.traced import TracedNetwork
 
@@ -83,7 +86,51 @@ class Checked:
         return max((check.exit_code for check in self.checks), default=0)
 
 
+@dataclass(frozen=True)
+class CheckResult(Displayed):
+    """The results of a check in the order of their names, and the files that have no budget.
+
+    `why` says whether what spends the budget, and what would meet it, was looked for.
+    """
+
+    results: tuple[Checked | Unchecked, ...]
+    without_budget: tuple[str, ...] = ()
+    why: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the results: 0 fine, 1 over a limit, 2 or 3 where one was not checked."""
+        return max((result.exit_code for result in self.results), default=0)
+
+
 def check(
+    targets: str | Path | Placement | Sequence[str | Path | Placement] = PLACEMENTS,
+    *,
+    model: str | None = None,
+    baseline: str | Path | Baseline | None = None,
+    why: bool = False,
+) -> CheckResult:
+    """Hold placements to their budgets, and to a baseline if there is one.
+
+    Args:
+        targets: placements, placement files, and folders of these.
+        model: the network of placements that name none.
+        baseline: figures that were accepted before, or their file.
+        why: look for what spends the budget, and for the cheapest change that would meet it.
+
+    Raises:
+        InputError: there is nothing to check, or the baseline cannot be read.
+    """
+    listed = [targets] if isinstance(targets, str | Path | Placement) else list(targets)
+    found = find_targets([Path(each) for each in listed if not isinstance(each, Placement)], model)
+    given = [Target(each) for each in listed if isinstance(each, Placement)]
+    accepted = load(Path(baseline)) if isinstance(baseline, str | Path) else baseline
+    results = check_targets([*given, *found.targets], baseline=accepted, why=why)
+    every = sorted([*results, *found.unreadable], key=attrgetter("name"))
+    return CheckResult(tuple(every), found.without_budget, why)
+
+
+def check_targets(
     targets: Sequence[Target], *, baseline: Baseline | None = None, why: bool = False
 ) -> list[Checked | Unchecked]:
     """Hold each placement to its budget, and to the baseline if there is one.

@@ -12,6 +12,9 @@ from bamctl.files import yaml_files
 from bamctl.networks import models
 from bamctl.placement.placement import Placement
 
+# Where the placements of a project are, unless one says otherwise.
+PLACEMENTS = "placements"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -75,8 +78,12 @@ class Found:
     without_budget: tuple[str, ...]
 
 
-def find_targets(paths: Iterable[Path]) -> Found:
+def find_targets(paths: Iterable[Path], model: str | None = None) -> Found:
     """Read every placement file that is named, or is in a folder that is named.
+
+    Args:
+        paths: files and folders.
+        model: the network of placements that name none.
 
     Raises:
         InputError: a folder holds no placement file, or no file has a budget.
@@ -94,7 +101,8 @@ def find_targets(paths: Iterable[Path]) -> Found:
         if placement.budget is None:
             without_budget.append(path.as_posix())
         else:
-            targets.append(Target(placement, file))
+            own = placement.model or model
+            targets.append(Target(placement.model_copy(update={"model": own}), file))
     if without_budget and not targets and not unreadable:
         raise InputError(
             f"{without_budget[0]}: nothing to check, since no file has a budget; add one, as in "

@@ -1,8 +1,9 @@
 """What a person sees of work that takes long: bars on a terminal, nothing in a pipe."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -18,10 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bamctl.cli.options.shared import say
-from bamctl.text import escapes
+from bamctl.cli.options.shared import say, working
+from bamctl.networks.models import trust_flag
+from bamctl.text import escapes, masking
 
 if TYPE_CHECKING:
+    from bamctl.nas.folder import SearchFolder
+    from bamctl.nas.setup import SearchSetup
     from bamctl.training.config import TrainingConfig
     from bamctl.training.watching import Evaluation
 
@@ -48,34 +52,28 @@ def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class Bars:
-    """A bar for all runs and one for the steps of a run, on standard error.
+    """A bar for all runs of a comparison and one for the steps of a run, on standard error.
 
     Args:
-        config: the comparison.
-        num_arms: how many networks it has.
-        board: the folder for TensorBoard, if it is wanted.
+        with_board: whether to write for TensorBoard, in the folder of the comparison.
     """
 
-    def __init__(self, config: "TrainingConfig", num_arms: int, board: Path | None = None) -> None:
-        self._batch_size = config.recipe.batch_size
-        self._steps = config.recipe.steps
-        self._num_seeds = len(config.seeds)
-        self._board = board
+    def __init__(self, *, with_board: bool = False) -> None:
+        self._with_board = with_board
         self._bars = _bars(
             TextColumn("{task.description}", markup=False),
             BarColumn(12),
             TaskProgressColumn(),
             TextColumn("{task.fields[told]}", markup=False),
         )
-        total = self._steps * num_arms * self._num_seeds
-        self._all = self._bars.add_task("all runs", total=total, told="")
-        self._run = self._bars.add_task("", total=self._steps, told="")
+        self._shown = ExitStack()
         self._accuracy = ""
         self._done = 0
         self._started = (0, perf_counter())
+        self._resume: str | None = None
 
     def __enter__(self) -> "Bars":
-        self._bars.start()
+        self._shown.enter_context(working("preparing the comparison"))
         return self
 
     def __exit__(
@@ -84,7 +82,21 @@ class Bars:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self._shown.close()
+        if kind is KeyboardInterrupt and self._resume is not None:
+            say(f"resume with `{self._resume}`")
+
+    def prepared(self, config: "TrainingConfig", num_arms: int, folder: Path) -> None:
+        """The comparison is ready, and its runs begin."""
+        self._shown.close()
+        self._resume = f"bamctl train --resume {folder}{trust_flag(config.model, folder)}"
+        self._board = folder / "tensorboard" if self._with_board else None
+        self._batch_size = config.recipe.batch_size
+        steps = config.recipe.steps
+        total = steps * num_arms * len(config.seeds)
+        self._all = self._bars.add_task("all runs", total=total, told="")
+        self._run = self._bars.add_task("", total=steps, told="")
+        self._shown.enter_context(self._bars)
 
     def run_started(self, arm: str, seed: int, step: int) -> None:
         """An arm is trained with a seed, from a step on."""
@@ -137,20 +149,20 @@ def _write(folder: Path, evaluation: "Evaluation") -> None:
 
 
 class TrialBar:
-    """A bar for the trials of a search, on standard error."""
+    """A bar for the trials of a search, and what is worth knowing of it, on standard error."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self) -> None:
         self._bars = _bars(
             TextColumn("trials"),
             BarColumn(24),
             TaskProgressColumn(),
             TextColumn("{task.fields[told]}", markup=False),
         )
-        self._all = self._bars.add_task("trials", total=trials, told="")
+        self._shown = ExitStack()
         self._best = 0.0
+        self._resume: str | None = None
 
     def __enter__(self) -> "TrialBar":
-        self._bars.start()
         return self
 
     def __exit__(
@@ -159,11 +171,37 @@ class TrialBar:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        self._shown.close()
+        if kind is KeyboardInterrupt and self._resume is not None:
+            say(f"resume with `{self._resume}`")
+
+    def prepared(self, setup: "SearchSetup", folder: "SearchFolder", storage: str) -> None:
+        """The study is open, and its trials begin."""
+        from bamctl.report.formats.renderers import RENDERERS
+        from bamctl.report.views.search import plan_report
+
+        flag = trust_flag(setup.config.training.model, folder.path)
+        self._resume = f"bamctl search --resume {folder.path}{flag}"
+        if secret := folder.password_file:
+            say(f"the password of --storage is kept in {secret} (mode 0600), which --resume needs")
+        sys.stderr.write(RENDERERS["table"](plan_report(setup), to_file=True) + "\n")
+        say(f"`optuna-dashboard {shlex.quote(masking.url(storage))}` shows the study as it grows")
+        self._all = self._bars.add_task("trials", total=setup.config.trials, told="")
+        self._shown.enter_context(self._bars)
 
     def ended(self, number: int, accuracy: float | None) -> None:
         """A trial has ended, with its accuracy if it has one."""
         self._best = max(self._best, accuracy or 0.0)
         self._bars.update(self._all, advance=1, told=f"best {100 * self._best:.2f} %")
         if accuracy is None:
-            say(f"note: trial {number} could not be run; the report says why")
+            self.note(f"trial {number} could not be run; the report says why")
+
+    def confirming(self, num_placements: int, num_seeds: int) -> None:
+        """The members of the front are trained with fresh seeds."""
+        self._shown.close()
+        what = f"confirming {num_placements} placements with {num_seeds} fresh seeds"
+        self._shown.enter_context(working(what))
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+        say(f"note: {text}")

@@ -18,7 +18,7 @@ from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
-from bamctl.training.watching import Evaluation, Nobody
+from bamctl.training.watching import Evaluation, NullObserver
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
         insert_sites(network, sites)
 
 
-class _Last(Nobody):
+class _Last(NullObserver):
     """Remembers the last evaluation of a run."""
 
     evaluation: Evaluation

@@ -19,6 +19,7 @@ from bamctl.nas.setup import SearchSetup
 from bamctl.nas.study import Study
 from bamctl.placement.metrics import Amount
 from bamctl.placement.placement import Placement
+from bamctl.results import Displayed
 from bamctl.training.arms import BASELINE
 from bamctl.training.evidence import Evidence
 
@@ -43,7 +44,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Displayed):
     """What a search has found.
 
     `volume` is the hypervolume after each trial, as a fraction of the box between the worst and

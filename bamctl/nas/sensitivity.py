@@ -1,13 +1,26 @@
 """Which sites of a placement carry its gain: each alone, and all but each."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
-from bamctl.nas.engines import Engine, Job, outcomes
-from bamctl.placement.sites import Site
-from bamctl.training.arms import BASELINE
+from bamctl.files import schemas
+from bamctl.nas.engines import Engine, Job, LocalEngine, outcomes
+from bamctl.nas.objective import Objective
+from bamctl.networks import models
+from bamctl.networks.inputs import InputsLike
+from bamctl.networks.spec import NetworkSpec
+from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.sites import Site, resolve
+from bamctl.training import plan as plans
+from bamctl.training.arms import BASELINE, check_classifies
+from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence, compare
+from bamctl.trunk.strategies import DEFAULT_STRATEGY
+from bamctl.trunk.traced import TracedNetwork
 
 ALL = "all sites"
 
@@ -31,6 +44,70 @@ class Sensitivity:
     accuracy: dict[str, tuple[float, ...]]
     together: Evidence
     sites: tuple[SiteSensitivity, ...]
+
+
+def sensitivity(
+    model: str,
+    *,
+    where: str | Sequence[str] = DEFAULT_STRATEGY,
+    attention: Settings | Mapping[str, Any] | None = None,
+    stages: Stages | None = None,
+    input_shape: InputsLike | None = None,
+    num_classes: int | None = None,
+    stem: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    data: str | Mapping[str, Any] = "digits",
+    steps: int = 50,
+    seeds: int = 3,
+    workers: int | None = None,
+) -> tuple[TrainingConfig, Sensitivity]:
+    """Find which sites of a placement carry its gain, by short training runs.
+
+    Args:
+        model: a torchvision builder, `timm:NAME` or `package.module:factory`.
+        where: the full placement: strategies, modules or globs.
+        attention: module and hyperparameters.
+        stages: how many bottlenecks, counted from the deepest, or `all`.
+        input_shape: channels, height and width; that of the data if left out.
+        num_classes: classes of the head; those of the data if left out.
+        stem: `small` for images of about 32x32, for a builder.
+        args: more keyword arguments for the builder or factory.
+        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
+        steps: optimizer steps of a run.
+        seeds: runs of each network.
+        workers: runs at a time; one for each core if left out.
+
+    Returns:
+        How the networks were trained, and what was found.
+
+    Raises:
+        InputError: an argument is invalid, or the network does not classify.
+    """
+    network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
+    given = {name: value for name, value in network.items() if value is not None}
+    training, images = plans.configure(
+        schemas.from_options(NetworkSpec, {"model": models.check_name(model), **given}),
+        data={"name": data} if isinstance(data, str) else data,
+        recipe={},
+        steps=steps,
+        seeds=list(range(seeds)),
+    )
+    traced = TracedNetwork.load(training)
+    check_classifies(training, traced.trace)
+    wanted = {"where": where, "attention": attention, "stages": stages}
+    sites = resolve(Placement().with_options(wanted), traced.trunk)
+    engine = LocalEngine(Objective(training, images), workers or os.cpu_count() or 1)
+    try:
+        found = take_apart(
+            sites,
+            steps=training.recipe.steps,
+            seeds=training.seeds,
+            num_held_out=len(images.held_out.labels),
+            engine=engine,
+        )
+    finally:
+        engine.close()
+    return training, found
 
 
 def take_apart(

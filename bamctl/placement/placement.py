@@ -12,6 +12,7 @@ from bamctl.attention.kinds import Attention, attention, difference, overridden
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, did_you_mean
 from bamctl.files import schemas, yaml_files
+from bamctl.networks import models
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import Budget
 from bamctl.trunk import strategies
@@ -99,6 +100,23 @@ class Placement(NetworkSpec, schemas.Versioned):
         if "where" in given:
             given.setdefault("insertions", {})
         return self.model_copy(update=given)
+
+    def with_options(self, options: Mapping[str, Any]) -> "Placement":
+        """This placement with options put over it, such as those of a command line.
+
+        Settings of the attention module are of its kind here where they name no `module`.
+
+        Args:
+            options: keys of a placement; those that are None or empty are left out.
+
+        Raises:
+            InputError: a value does not fit the schema, or what is set does not go together.
+        """
+        given = {name: value for name, value in options.items() if value not in (None, {}, [])}
+        settings = given.get("attention")
+        if isinstance(settings, Mapping) and "module" in self.attention.model_fields_set:
+            given["attention"] = {"module": self.attention.module, **settings}
+        return self.with_overrides(Placement.from_options(given))
 
     def with_network(self, network: NetworkSpec) -> "Placement":
         """This placement on another network."""
@@ -201,6 +219,30 @@ class Placement(NetworkSpec, schemas.Versioned):
             InputError: the file cannot be written.
         """
         yaml_files.dump(Path(path), self.as_written())
+
+
+def of_network(
+    model: str | None, base: Placement | str | Path | None, options: Mapping[str, Any]
+) -> Placement:
+    """Return a placement with the network that it is for.
+
+    Args:
+        model: the name of the network; that of `base` if left out.
+        base: a placement, the name of a shipped one, or a file.
+        options: keys of a placement, put over `base` as `Placement.with_options` does.
+
+    Raises:
+        InputError: nothing names a network, there is none of that name, only a file names a
+            factory that `trust` does not allow, or a value is invalid.
+    """
+    placement = base if isinstance(base, Placement) else find(base) if base else Placement()
+    if isinstance(base, str | Path) and model is None:
+        models.check_named_by(placement.model, Path(base))
+    placement = placement.with_options(options)
+    name = model or placement.model
+    if name is None:
+        raise InputError("no model: name one, or a placement that does")
+    return placement.model_copy(update={"model": models.check_name(name)})
 
 
 _KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.items())

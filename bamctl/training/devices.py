@@ -1,7 +1,7 @@
 """What trains: Accelerate finds the devices and, under a launcher, the other processes."""
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 
 from bamctl.errors import InputError
 from bamctl.training.config import TrainingConfig
@@ -10,6 +10,11 @@ from bamctl.training.config import TrainingConfig
 def uses_cpu(device: str) -> bool:
     """Whether the CPU trains; several processes on it must be told so before they meet."""
     return device == "cpu" or not torch.accelerator.is_available()
+
+
+def is_main() -> bool:
+    """Return whether this process is the one of several that writes files and reports."""
+    return bool(PartialState().is_main_process)
 
 
 def accelerator_for(config: TrainingConfig) -> Accelerator:

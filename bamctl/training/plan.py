@@ -10,10 +10,12 @@ from accelerate.utils import broadcast_object_list
 from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.files import schemas
-from bamctl.training.config import Recipe
-from bamctl.training.experiment import Experiment
+from bamctl.networks.inputs import Input
+from bamctl.networks.spec import NetworkSpec
+from bamctl.training.config import DataConfig, Recipe, TrainingConfig
+from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loop import Run
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 
 _DEFAULT_STEPS = 150
 _EVALUATIONS = 5
@@ -27,7 +29,52 @@ _FOR_TRAINING = 0.9
 _LR, _LR_BATCH = 0.1, 256
 
 
-def recipe(
+def configure(
+    network: NetworkSpec,
+    *,
+    data: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    steps: int | None = None,
+    epochs: int | None = None,
+    freeze_backbone_epochs: int = 0,
+    **fields: Any,
+) -> tuple[TrainingConfig, Data]:
+    """Return a configuration with every number in it, and the images that it names.
+
+    Args:
+        network: which network; its input and classes are those of the data if left out.
+        data: keys of a `DataConfig`.
+        recipe: keys of a `Recipe` that are not to be the usual ones.
+        steps: the length of a run, as for `usual_recipe`.
+        epochs: the length instead, in epochs.
+        freeze_backbone_epochs: epochs that train only what the weights do not have.
+        fields: further fields of a `TrainingConfig`.
+
+    Raises:
+        InputError: a value is invalid, or the values do not go together.
+    """
+    data_config = schemas.from_options(DataConfig, data)
+    images = load_data(network, data_config, device=fields.get("device", "auto"))
+    chosen = usual_recipe(
+        recipe,
+        images,
+        steps=steps,
+        epochs=epochs,
+        pretrained=fields.get("weights") is not None,
+        freeze_backbone_epochs=freeze_backbone_epochs,
+    )
+    values = {
+        "num_classes": len(images.classes),
+        "input": (Input(images.input_shape),),
+        **network.given(),
+        "data": data_config,
+        "recipe": chosen,
+        **fields,
+    }
+    return schemas.from_options(TrainingConfig, values), images
+
+
+def usual_recipe(
     given: Mapping[str, Any],
     data: Data,
     *,
@@ -88,7 +135,7 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         started = perf_counter()
         network = experiment.networks.of(arm, config.seeds[0])
         run = Run(network, experiment.data, probed, config.seeds[0], experiment.accelerator)
-        timing = run.train(Nobody())
+        timing = run.train(NullObserver())
         experiment.accelerator.free_memory()
         step_seconds += timing.seconds_per_step
         whole = perf_counter() - started

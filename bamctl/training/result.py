@@ -7,6 +7,7 @@ from statistics import mean, median
 from typing import Any
 
 from bamctl.data.sets import Data
+from bamctl.results import Displayed
 from bamctl.tracing.trace import Trace
 from bamctl.training.arms import BASELINE, Arm, Arms
 from bamctl.training.config import Recipe, TrainingConfig
@@ -43,7 +44,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Displayed):
     """What a comparison has found."""
 
     folder: Path

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from bamctl.training._state import State
+from bamctl.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class Watcher(Protocol):
 class Progress(Protocol):
     """Who follows a whole comparison."""
 
+    def prepared(self, config: TrainingConfig, num_arms: int, folder: Path) -> None:
+        """The comparison is ready, and its runs begin."""
+
     def run_started(self, arm: str, seed: int, step: int) -> None:
         """An arm is trained with a seed, from a step on."""
 
@@ -66,7 +71,7 @@ class Progress(Protocol):
         """Something that a person should know, such as an image that is left out."""
 
 
-class Nobody:
+class NullObserver:
     """Follows a run or a whole comparison, and does nothing."""
 
     def __getattr__(self, event: str) -> Callable[..., None]:

@@ -19,12 +19,12 @@ from bamctl.training._loader import Order
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loop import Run
-from bamctl.training.watching import Evaluation, Nobody
+from bamctl.training.watching import Evaluation, NullObserver
 
 BATCH = 64
 
 
-class Stopwatch(Nobody):
+class Stopwatch(NullObserver):
     """Stops when the steps are done, before the evaluation."""
 
     def stepped(self, step: int, loss: float | None) -> None:

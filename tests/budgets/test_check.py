@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from bamctl import Placement
-from bamctl.budgets.check import Check, Checked, check
+from bamctl.budgets.check import Check, Checked, check_targets
 from bamctl.budgets.figures import Figure
 from bamctl.budgets.targets import Target, Unchecked
 from bamctl.errors import BamctlError
@@ -30,7 +30,7 @@ def test_limits_are_exact() -> None:
 
 def test_results_are_in_order_and_one_failure_spoils_no_other() -> None:
     wrong = Target(Placement(model="vgg11", input="3x1x1", budget={"params": "1 M"}))
-    results = check([wrong, target(params="+1 %")])
+    results = check_targets([wrong, target(params="+1 %")])
     assert [type(result) for result in results] == [Checked, Unchecked]
     assert [result.exit_code for result in results] == [0, 2]
 
@@ -49,13 +49,13 @@ def test_a_time_is_measured_on_the_device_of_the_budget(monkeypatch: pytest.Monk
         {"max": "2.09 ms", "level": "error"},
         {"max": "9 s", "device": "cuda:7"},
     ]
-    codes = [check([target(latency=own)])[0].exit_code for own in budgets]
+    codes = [check_targets([target(latency=own)])[0].exit_code for own in budgets]
     assert codes == [0, 1, 3]
     assert asked == [("cpu", 8), ("cpu", 1), ("cuda:7", 1)]
 
 
 def test_a_real_measurement_is_of_both_networks() -> None:
-    (result,) = check([target(latency="+1000 %")])
+    (result,) = check_targets([target(latency="+1000 %")])
     (found,) = result.checks
     assert found.passed
     assert found.figure.value > 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bamctl.budgets.check import check
+from bamctl.budgets.check import check_targets
 from bamctl.budgets.targets import Unchecked, find_targets
 
 HEAD = "schema: 1\nmodel: resnet18\ninput: 3x64x64\nbudget: {params: +9 %}\n"
@@ -39,7 +39,7 @@ def test_what_does_not_fit_is_reported_at_its_key(
 ) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(HEAD + text)
-    (result,) = check(find_targets([path]).targets)
+    (result,) = check_targets(find_targets([path]).targets)
     assert isinstance(result, Unchecked)
     assert (result.line, result.exit_code) == (line, 2)
     assert result.reason.startswith(f"{path}:{line}: ")

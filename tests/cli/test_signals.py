@@ -76,7 +76,7 @@ def test_an_interrupted_search_keeps_its_trials(tmp_path: Path) -> None:
             command.wait_for(is_held)
             command.end(number)
         assert command.process.returncode == CODES[number]
-        assert f"`bamctl {' '.join(resume)}` goes on from here" in command.told()
+        assert f"resume with `bamctl {' '.join(resume)}`" in command.told()
         (tmp_path / "held").unlink()
     with started(tmp_path, *resume, "--format", "json") as command:
         assert command.process.wait(300) == 0, command.told()

@@ -123,7 +123,7 @@ def test_killed_and_resumed(train: object, tmp_path: Path) -> None:
             command.end(number)
         assert command.process.returncode == CODES[number]
         told = command.told()
-        assert (f"`bamctl train --resume part --trust {HELD}` goes on" in told) == (
+        assert (f"resume with `bamctl train --resume part --trust {HELD}`" in told) == (
             number is not signal.SIGKILL
         )
         (tmp_path / "held").unlink()

@@ -6,7 +6,7 @@ from bamctl.nas.engines import Job, LocalEngine
 from bamctl.nas.objective import Objective
 from bamctl.placement.sites import Site, resolve
 from bamctl.training.experiment import Experiment
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from bamctl.trunk._find import find_trunk
 from tests.training.conftest import small
 
@@ -23,7 +23,7 @@ def _sites(experiment: Experiment) -> tuple[Site, ...]:
 
 
 def test_a_trial_is_a_run_of_train(experiment: Experiment, tmp_path: Path) -> None:
-    trained = experiment.run(tmp_path / "run", Nobody())
+    trained = experiment.run(tmp_path / "run", NullObserver())
     evaluate = Objective(experiment.config, experiment.data)
     for arm, sites in zip(trained.arms, ((), _sites(experiment)), strict=True):
         assert evaluate(Job(sites, 20, (0, 1))).accuracy == arm.accuracy

@@ -10,7 +10,7 @@ import pytest
 
 from bamctl import Placement
 from bamctl.budgets import baseline
-from bamctl.budgets.check import Checked, check
+from bamctl.budgets.check import Checked, check_targets
 from bamctl.budgets.figures import Priced, Timed, price
 from bamctl.budgets.targets import Target
 from bamctl.nas.goals import parse_goal
@@ -105,7 +105,7 @@ def test_a_baseline_of_the_version_before_has_nanoseconds(tmp_path: Path, priced
     (tmp_path / "b.json").write_text(json.dumps(data))
     read = baseline.load(tmp_path / "b.json")
     assert read.limit(target.key, "latency") == pytest.approx(0.0022, rel=1e-12)
-    (result,) = check([target], baseline=read)
+    (result,) = check_targets([target], baseline=read)
     assert isinstance(result, Checked)
     assert [each.passed for each in result.checks] == [True] * (1 + len(static()))
 

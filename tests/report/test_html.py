@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from bamctl import Placement, analyze
 from bamctl.analysis.attend import attend, open_image
-from bamctl.budgets.check import check
+from bamctl.budgets.check import check_targets
 from bamctl.budgets.figures import price
 from bamctl.budgets.targets import Target
 from bamctl.errors import InputError
@@ -44,7 +44,7 @@ from bamctl.timing.placed import Estimator, measure_placed
 from bamctl.timing.profiles import find
 from bamctl.training.config import DataConfig
 from bamctl.training.experiment import Experiment, load_data
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from bamctl.trunk.traced import TracedNetwork
 from tests.nas.test_result import search_of_a_table
 from tests.report.browser import CUT_OFF, OUTSIDE, OVERLAPS, Visit, launched, needs_browser, visit
@@ -79,7 +79,7 @@ def estimate() -> Report:
 def checked() -> Report:
     budget = {"params": "+0.1 %", "macs": "2 GMACs", "memory": "+90 %"}
     placement = Placement(model="resnet18", where="bottleneck", budget=budget)
-    return check_report(check([Target(placement)]), [], why=True)
+    return check_report(check_targets([Target(placement)]), [], why=True)
 
 
 def inserted() -> Report:
@@ -102,7 +102,7 @@ def attended(folder: Path) -> Report:
 def training(folder: Path) -> Report:
     digits = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
     config = small(recipe={"steps": 6, "eval_every": 2})
-    return training_report(Experiment(config, digits).run(folder / "run", Nobody()))
+    return training_report(Experiment(config, digits).run(folder / "run", NullObserver()))
 
 
 def hostile() -> Report:

@@ -13,7 +13,7 @@ from bamctl.training.config import DataConfig
 from bamctl.training.evidence import compare
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.result import Result
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from tests.training.conftest import MODEL, small
 
 
@@ -21,7 +21,7 @@ from tests.training.conftest import MODEL, small
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     digits: Data = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
     config = small(recipe={"steps": 2, "eval_every": 1})
-    return Experiment(config, digits).run(tmp_path_factory.mktemp("run") / "run", Nobody())
+    return Experiment(config, digits).run(tmp_path_factory.mktemp("run") / "run", NullObserver())
 
 
 def with_accuracies(result: Result, base: list[float], arm: list[float]) -> Result:

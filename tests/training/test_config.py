@@ -8,7 +8,7 @@ from bamctl.nas.config import SearchConfig
 from bamctl.placement.placement import Placement
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from tests.placement.test_placement import are_set
 from tests.training.conftest import small
 
@@ -50,8 +50,8 @@ def test_an_arm_that_says_its_stages_is_resumed(digits: object, tmp_path: Path) 
     recipe = {"steps": 2, "eval_every": 2, "warmup_steps": 0}
     config = small(placements=arms, seeds=[0], recipe=recipe)
     first = Experiment(config, digits)
-    first.run(tmp_path / "run", Nobody())
+    first.run(tmp_path / "run", NullObserver())
     kept = TrainingConfig.load(tmp_path / "run" / "config.yaml")
     more = kept.model_copy(update={"seeds": [0, 1]})
-    result = Experiment(more, digits).run(tmp_path / "run", Nobody(), resume=True)
+    result = Experiment(more, digits).run(tmp_path / "run", NullObserver(), resume=True)
     assert [len(arm.accuracy) for arm in result.arms] == [2, 2]

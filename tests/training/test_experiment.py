@@ -20,12 +20,12 @@ from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from bamctl.weights import checkpoints
 from tests.training.conftest import small, weights
 
 
-class Listener(Nobody):
+class Listener(NullObserver):
     """Remembers what it was told."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ def whole(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The small comparison without an interruption."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return Experiment(small(), digits).run(folder, Nobody())
+    return Experiment(small(), digits).run(folder, NullObserver())
 
 
 def test_it_learns_and_is_judged(whole: Result) -> None:
@@ -73,7 +73,7 @@ def test_the_accuracy_is_that_of_the_weights_that_are_kept(whole: Result, digits
 
 def test_the_configuration_alone_repeats_it(whole: Result, tmp_path: Path) -> None:
     config = TrainingConfig.load(whole.folder / "config.yaml")
-    again = Experiment(config).run(tmp_path / "again", Nobody())
+    again = Experiment(config).run(tmp_path / "again", NullObserver())
     assert weights(again.folder) == weights(whole.folder)
     assert metrics(again.folder) == metrics(whole.folder)
 
@@ -95,10 +95,10 @@ def in_a_child(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def run_to_the_end(folder: Path, data: Data, progress: Nobody | None = None) -> None:
+def run_to_the_end(folder: Path, data: Data, progress: NullObserver | None = None) -> None:
     torch.set_num_threads(1)
     experiment = Experiment(small(), data)
-    experiment.run(folder, progress or Nobody(), resume=(folder / "config.yaml").exists())
+    experiment.run(folder, progress or NullObserver(), resume=(folder / "config.yaml").exists())
 
 
 def num_lines(folder: Path) -> int:
@@ -202,8 +202,8 @@ def test_more_seeds_are_added_to_those_that_are_there(
     whole: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    Experiment(small(seeds=[0]), digits).run(folder, Nobody())
-    more = Experiment(small(), digits).run(folder, Nobody(), resume=True)
+    Experiment(small(seeds=[0]), digits).run(folder, NullObserver())
+    more = Experiment(small(), digits).run(folder, NullObserver(), resume=True)
     assert weights(folder) == weights(whole.folder)
     assert more.arms[0].accuracy == whole.arms[0].accuracy
     assert read_config(folder).seeds == [0, 1]
@@ -211,14 +211,14 @@ def test_more_seeds_are_added_to_those_that_are_there(
 
 def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) -> None:
     experiment = Experiment(small(seeds=[0], recipe={"steps": 5}), digits)
-    experiment.run(tmp_path / "run", Nobody())
+    experiment.run(tmp_path / "run", NullObserver())
     with pytest.raises(InputError, match="there already"):
-        experiment.run(tmp_path / "run", Nobody())
+        experiment.run(tmp_path / "run", NullObserver())
 
-    class Intruder(Nobody):
+    class Intruder(NullObserver):
         def stepped(self, step: int, loss: float | None) -> None:
             with pytest.raises(InputError, match="in use"):
-                experiment.run(tmp_path / "other", Nobody(), resume=True)
+                experiment.run(tmp_path / "other", NullObserver(), resume=True)
 
     experiment.run(tmp_path / "other", Intruder())
 
@@ -244,7 +244,7 @@ def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> No
 
 def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> None:
     config = small(seeds=[0, 1], recipe={"lr": 1e6, "warmup_steps": 0})
-    found = Experiment(config, digits).run(tmp_path / "run", Nobody())
+    found = Experiment(config, digits).run(tmp_path / "run", NullObserver())
     for each in found.arms:
         assert each.diverged == 2
         assert each.accuracy == (0.1, 0.1)
@@ -258,7 +258,7 @@ def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> 
 def test_controls_and_several_placements(digits: Data, tmp_path: Path) -> None:
     placements = {"one": Placement(where="one"), "both": Placement(where=["one", "two"])}
     config = small(seeds=[0, 1], control=True, placements=placements, recipe={"steps": 5})
-    found = Experiment(config, digits).run(tmp_path / "run", Nobody())
+    found = Experiment(config, digits).run(tmp_path / "run", NullObserver())
     assert [(c.arm, c.baseline) for c in found.comparisons] == [
         ("one", "baseline"),
         ("one", "one:extra-block"),
@@ -281,7 +281,7 @@ def test_the_test_split_is_judged_once_at_the_end(tmp_path: Path) -> None:
         data={"name": f"folder:{root}", "test": True},
         recipe={"steps": 5, "batch_size": 8},
     )
-    found = Experiment(config).run(tmp_path / "run", Nobody())
+    found = Experiment(config).run(tmp_path / "run", NullObserver())
     for each in found.arms:
         assert len(each.test_accuracy) == 2
     lines = metrics(tmp_path / "run")
@@ -307,7 +307,7 @@ def test_an_image_cut_off_in_the_middle_is_refused_or_left_out(tmp_path: Path) -
     recipe = {"steps": 5, "batch_size": 8}
     config = small(num_classes=2, data={"name": name}, recipe=recipe)
     with pytest.raises(InputError, match=r"3\.jpg.*--bad-images skip"):
-        Experiment(config).run(tmp_path / "one", Nobody())
+        Experiment(config).run(tmp_path / "one", NullObserver())
     data = {"name": name, "bad_images": "skip"}
     listener = Listener()
     config = small(num_classes=2, data=data, recipe=recipe)

@@ -15,11 +15,11 @@ from bamctl.training.config import Recipe
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
-from bamctl.training.watching import Evaluation, Nobody
+from bamctl.training.watching import Evaluation, NullObserver
 from tests.training.conftest import small
 
 
-class Losses(Nobody):
+class Losses(NullObserver):
     """The training loss of every evaluation."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ def test_the_backbone_rests_and_then_moves(digits: Data, tmp_path: object) -> No
     before = {k: v.clone() for k, v in network.state_dict().items()}
     moved: list[set[str]] = []
 
-    class Looking(Nobody):
+    class Looking(NullObserver):
         def evaluated(self, evaluation: Evaluation) -> None:
             after = network.state_dict()
             moved.append({k for k in before if not torch.equal(before[k], after[k])})

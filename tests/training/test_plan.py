@@ -4,7 +4,7 @@ import pytest
 
 from bamctl.data.sets import Data
 from bamctl.errors import InputError
-from bamctl.training.plan import recipe
+from bamctl.training.plan import usual_recipe as recipe
 
 
 def test_the_usual_recipe(digits: Data) -> None:

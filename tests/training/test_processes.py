@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 from bamctl.data.sets import Data
 from bamctl.training.experiment import Experiment
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from bamctl.training.loop import Run
 from tests.training.conftest import small
 normalized = Data.normalized
@@ -26,7 +26,7 @@ recipe = {"steps": 12, "eval_every": 2, "accumulate": int(sys.argv[1])}
 config = small(recipe=recipe, **json.loads(sys.argv[2]))
 experiment = Experiment(config)
 found = []
-class Listener(Nobody):
+class Listener(NullObserver):
     def evaluated(self, evaluation):
         found.append([evaluation.train_loss, evaluation.loss, evaluation.accuracy])
 network = experiment.networks.of(experiment.arms[1], 0)

@@ -18,7 +18,7 @@ from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.training.experiment import Experiment
 from bamctl.training.run_folder import read_config
-from bamctl.training.watching import Nobody
+from bamctl.training.watching import NullObserver
 from bamctl.weights import checkpoints
 from tests.networks import Tiny
 from tests.training.conftest import small, weights
@@ -26,7 +26,7 @@ from tests.training.conftest import small, weights
 RECIPE = {"steps": 20, "eval_every": 5, "warmup_steps": 0}
 
 
-class Listener(Nobody):
+class Listener(NullObserver):
     """Remembers what it was told, and which runs began at which step."""
 
     def __init__(self, stop_at: int | None = None) -> None:
@@ -326,7 +326,7 @@ def test_another_configuration_is_refused(
 def test_a_run_that_diverged_is_finished(digits: Data, tmp_path: Path) -> None:
     """Its last line is that of the step at which it did, and its weights are not finite."""
     config = small(seeds=[0], recipe={**RECIPE, "lr": 1e6})
-    Experiment(config, digits).run(tmp_path / "run", Nobody())
+    Experiment(config, digits).run(tmp_path / "run", NullObserver())
     assert json.loads(metrics(tmp_path / "run")[-1])["diverged"]
     told = resume(tmp_path / "run", digits)
     assert (told.notes, told.began) == ([], {})
@@ -337,7 +337,7 @@ def test_other_pretrained_weights_are_refused(digits: Data, tmp_path: Path) -> N
     config = small(
         recipe={**RECIPE, "steps": 5}, seeds=[0], weights=str(tmp_path / "w.safetensors")
     )
-    Experiment(config, digits).run(tmp_path / "run", Nobody())
+    Experiment(config, digits).run(tmp_path / "run", NullObserver())
     assert resume(tmp_path / "run", digits).began == {}
     other: dict[str, Tensor] = {name: t + 1 for name, t in load_file(config.weights).items()}
     save_file(other, config.weights)

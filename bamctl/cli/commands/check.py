@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, make_dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,8 +26,7 @@ from bamctl.files.atomic import check_can_write
 from bamctl.placement.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
-    from bamctl.budgets.check import Checked
-    from bamctl.budgets.targets import Found, Unchecked
+    from bamctl.budgets.check import CheckResult
     from bamctl.placement.placement import Placement
     from bamctl.report.document import Report
 
@@ -118,8 +116,6 @@ def check(
     shown: CheckOutputOptions,
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
-    from bamctl.budgets.targets import Found, Target, Unchecked
-
     _refuse_together(init, limits, against)
     if not init:
         check_destination(shown.format, shown.output)
@@ -129,30 +125,39 @@ def check(
         if name is None:
             raise InputError("name a model, as in `bamctl check --init resnet50`")
         return _init(given_placement(network, attention, where, model=name), shown.output)
+    what: list[str | Path | Placement]
     if name is not None:
         if not limits.given():
             raise InputError(f"no limit for {name}; give one, as in --max-params '+2 %'")
-        wanted = given_placement(network, attention, where, model=name, budget=limits.given())
-        found = Found((Target(wanted),), (), ())
+        what = [given_placement(network, attention, where, model=name, budget=limits.given())]
     else:
         _refuse_for_files(where, limits, attention, network)
-        found = _from_files(targets or [], model)
+        what = [*_files(targets or [])]
     if against.save_baseline is not None:
-        return _save_baseline(found, against.save_baseline, against.tolerance)
-    results = _results(found, against.baseline, why)
-    broken = [result for result in results if isinstance(result, Unchecked)]
+        return _save_baseline(what, model, against.save_baseline, against.tolerance)
+    with working("checking placements"):
+        from bamctl.budgets.check import check as run
+
+        found = run(what, model=model, baseline=against.baseline, why=why)
+    return _shown(found, shown)
+
+
+def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
+    from bamctl.budgets.targets import Unchecked
+
+    broken = [result for result in found.results if isinstance(result, Unchecked)]
     for each in broken:
         say(f"error: {each.reason}")
     # Of files that are all broken, a person has seen all there is to say.
-    silent = len(broken) == len(results) and shown.format == "table" and shown.output is None
+    silent = len(broken) == len(found.results) and shown.format == "table" and shown.output is None
     if not silent or _summary_page():
         from bamctl.report.views.check import check_report
 
-        report = check_report(results, found.without_budget, why=why)
+        report = check_report(found.results, found.without_budget, why=found.why)
         if not silent:
             show(report, shown.format, shown.output)
         _summarize(report)
-    return max(result.exit_code for result in results)
+    return found.exit_code
 
 
 def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions) -> None:
@@ -198,52 +203,34 @@ def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
         raise InputError(f"{wrong!r} is in the placement files; as an option it goes with a MODEL")
 
 
-def _from_files(targets: Sequence[str], model: str | None) -> "Found":
-    from dataclasses import replace
-
-    from bamctl.budgets.targets import Target, find_targets
-
+def _files(targets: Sequence[str]) -> Sequence[str]:
     if not targets and not Path(DEFAULT).is_dir():
         raise InputError(
             f"no folder {DEFAULT} here; name files, or run `bamctl check --init MODEL`"
         )
-    found = find_targets(Path(target) for target in targets or [DEFAULT])
-    if model is None:
-        return found
-
-    def named(target: Target) -> Target:
-        own = target.placement.model or model
-        return replace(target, placement=target.placement.model_copy(update={"model": own}))
-
-    return replace(found, targets=tuple(map(named, found.targets)))
+    return targets or [DEFAULT]
 
 
-def _save_baseline(found: "Found", path: Path, tolerance: str | None) -> int:
+def _save_baseline(
+    what: Sequence[Any], model: str | None, path: Path, tolerance: str | None
+) -> int:
+    from bamctl.budgets.targets import Target, find_targets
+    from bamctl.placement.placement import Placement
+
     check_can_write(path)
+    given = [Target(each) for each in what if isinstance(each, Placement)]
+    found = find_targets([Path(each) for each in what if isinstance(each, str)], model)
     for broken in found.unreadable:
         raise InputError(broken.reason)
-    with working(f"measuring {len(found.targets)} placements"):
+    targets = [*given, *found.targets]
+    with working(f"measuring {len(targets)} placements"):
         from bamctl.budgets import baseline
         from bamctl.budgets.check import figures
 
         tolerance = baseline.check_tolerance(tolerance or "+0 %")
-        baseline.save(path, figures(found.targets), tolerance)
+        baseline.save(path, figures(targets), tolerance)
     say(f"wrote {path}; commit it, and compare with --baseline {path}")
     return 0
-
-
-def _results(
-    found: "Found", baseline_path: Path | None, why: bool
-) -> "Sequence[Checked | Unchecked]":
-    if not found.targets:
-        return found.unreadable
-    with working(f"checking {len(found.targets)} placements"):
-        from bamctl.budgets import baseline
-        from bamctl.budgets.check import check
-
-        accepted = baseline.load(baseline_path) if baseline_path else None
-        results = check(found.targets, baseline=accepted, why=why)
-        return sorted([*results, *found.unreadable], key=attrgetter("name"))
 
 
 def _summary_page() -> str | None:

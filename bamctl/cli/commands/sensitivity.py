@@ -1,6 +1,5 @@
 """`bamctl analyze --sensitivity`: which sites of a placement carry its gain."""
 
-import os
 from dataclasses import dataclass, fields
 from typing import Annotated
 
@@ -9,11 +8,10 @@ from bamctl.cli.options.shared import (
     NetworkOptions,
     OutputOptions,
     flag,
-    given_placement,
     option,
     working,
 )
-from bamctl.cli.options.short_runs import ImageOptions, RunOptions, short_runs
+from bamctl.cli.options.short_runs import ImageOptions
 from bamctl.errors import InputError
 from bamctl.trunk import strategies
 
@@ -78,34 +76,20 @@ def take_apart(
     out: OutputOptions,
 ) -> int:
     """Train each site alone and all but each, and say what that shows."""
-    from bamctl.nas import sensitivity
-    from bamctl.nas.engines import LocalEngine
-    from bamctl.nas.objective import Objective
-    from bamctl.placement.sites import resolve
+    from bamctl.nas.sensitivity import sensitivity
     from bamctl.report.views.sensitivity import sensitivity_report
-    from bamctl.training.arms import check_classifies
-    from bamctl.trunk.traced import TracedNetwork
 
     images = ImageOptions(data=wanted.data, data_root=wanted.data_root)
-    given = network.given()
-    stages = {"stages": given.pop("stages")} if "stages" in given else {}
-    runs = RunOptions(steps=wanted.steps)
     with working(f"training {model} with and without each site"):
-        training, data = short_runs(model, given, images, runs, seeds=wanted.seeds or _SEEDS)
-        traced = TracedNetwork.load(training)
-        check_classifies(training, traced.trace)
-        placed = given_placement(NetworkOptions(), attention, wanted.where, **stages)
-        sites = resolve(placed, traced.trunk)
-        engine = LocalEngine(Objective(training, data), wanted.workers or os.cpu_count() or 1)
-        try:
-            found = sensitivity.take_apart(
-                sites,
-                steps=training.recipe.steps,
-                seeds=training.seeds,
-                num_held_out=len(data.held_out.labels),
-                engine=engine,
-            )
-        finally:
-            engine.close()
+        training, found = sensitivity(
+            model,
+            where=wanted.where or [strategies.DEFAULT_STRATEGY],
+            attention=attention.given(),
+            **network.arguments(),
+            data=images.given(),
+            steps=wanted.steps or 50,
+            seeds=wanted.seeds or _SEEDS,
+            workers=wanted.workers,
+        )
     out.show(sensitivity_report(training, found))
     return 0

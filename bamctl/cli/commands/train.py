@@ -1,11 +1,8 @@
 """`bamctl train`."""
 
-import itertools
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,23 +14,13 @@ from bamctl.cli.options.shared import (
     OutputOptions,
     Where,
     given_names,
-    given_placement,
     say,
-    working,
 )
 from bamctl.cli.options.train import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError, appended
 from bamctl.files.atomic import write_text
-from bamctl.trunk.strategies import DEFAULT_STRATEGY
-
-if TYPE_CHECKING:
-    from bamctl.networks.spec import NetworkSpec
-    from bamctl.placement.placement import Placement
-    from bamctl.training.config import TrainingConfig
-    from bamctl.training.experiment import Experiment
-    from bamctl.training.result import Result
 
 
 def train(
@@ -60,19 +47,21 @@ def train(
     asked.check(attention, network)
     if shown.output is not None and shown.output == comparison.out:
         raise InputError(f"--output and --out both name {shown.output}; --out is for a folder")
-    with working("preparing the comparison"):
-        experiment, folder, is_going_on = _prepare(asked, attention, network)
-    if not experiment.is_main:
-        from bamctl.training.watching import Nobody
+    from bamctl.cli.progress import Bars
+    from bamctl.training.devices import is_main
+    from bamctl.training.train import reported_again
+    from bamctl.training.train import train as run
 
-        experiment.run(folder, Nobody(), resume=is_going_on)
+    with results_apart(), Bars(with_board=comparison.tensorboard) as bars:
+        result = run(**asked.arguments(attention, network), progress=bars)
+    if not is_main():
         return 0
     from bamctl.report.formats.renderers import RENDERERS
     from bamctl.report.views.training import training_report
 
-    result = _run(experiment, folder, is_going_on, with_board=comparison.tensorboard)
+    folder = result.folder
     report = signed(training_report(result))
-    with appended(_reported_again(folder)):
+    with appended(reported_again(folder)):
         write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
         write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))
         shown.show(report)
@@ -124,6 +113,29 @@ class _Asked:
                 "leave it out"
             )
 
+    def arguments(self, attention: AttentionOptions, network: NetworkOptions) -> dict[str, Any]:
+        """The same as keyword arguments of `bamctl.train`."""
+        wanted = self.comparison
+        kept = {"config": wanted.config, "resume": wanted.resume, "out": wanted.out}
+        if wanted.config or wanted.resume:
+            return {**kept, "seeds": wanted.seeds}
+        return {
+            **kept,
+            **network.arguments(),
+            "model": self.model or None,
+            "where": self.where,
+            "placements": self.placement,
+            "attention": attention.given(),
+            "weights": "DEFAULT" if wanted.pretrained else wanted.weights,
+            "data": self.data.given(),
+            **asdict(self.length),
+            "recipe": self.recipe.given(),
+            "seeds": wanted.seeds,
+            "control": wanted.control,
+            "snapshots": wanted.snapshots,
+            "device": wanted.device or "auto",
+        }
+
     def _others(self, attention: AttentionOptions, network: NetworkOptions) -> list[str]:
         allowed = ["config", "resume", "out", "tensorboard"]
         if self.comparison.resume:
@@ -133,152 +145,3 @@ class _Asked:
         groups = (self.comparison, self.data, self.length, self.recipe, attention, network)
         given = [name for name, value in own.items() if value] + given_names(*groups)
         return [name for name in given if name not in allowed]
-
-
-def _prepare(
-    asked: _Asked, attention: AttentionOptions, network: NetworkOptions
-) -> "tuple[Experiment, Path, bool]":
-    """The comparison, its folder, and whether it goes on in there."""
-    from bamctl.networks.models import check_named_by
-    from bamctl.training.config import TrainingConfig
-    from bamctl.training.experiment import Experiment
-    from bamctl.training.run_folder import read_config
-
-    wanted = asked.comparison
-    if wanted.resume is not None:
-        config = read_config(wanted.resume)
-        check_named_by(config.model, wanted.resume / "config.yaml")
-        return Experiment(_with_seeds(config, wanted.seeds)), wanted.resume, True
-    if wanted.config is not None:
-        config = TrainingConfig.load(wanted.config)
-        check_named_by(config.model, wanted.config)
-        experiment = Experiment(config)
-    else:
-        experiment = _planned(asked, attention, network)
-    name = experiment.config.model.replace(":", "-").replace("/", "-")
-    folder = wanted.out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return experiment, folder, False
-
-
-def _with_seeds(config: "TrainingConfig", count: int | None) -> "TrainingConfig":
-    """More seeds, after those that were there."""
-    if count is None:
-        return config
-    if count < len(config.seeds):
-        raise InputError(f"--seeds {count} is fewer than the {len(config.seeds)} that are there")
-    unused = (seed for seed in itertools.count() if seed not in config.seeds)
-    more = itertools.islice(unused, count - len(config.seeds))
-    return config.model_copy(update={"seeds": [*config.seeds, *more]})
-
-
-def _planned(asked: _Asked, attention: AttentionOptions, network: NetworkOptions) -> "Experiment":
-    from bamctl.files import schemas
-    from bamctl.networks.inputs import Input
-    from bamctl.training import plan
-    from bamctl.training.config import DataConfig, TrainingConfig
-    from bamctl.training.experiment import Experiment, load_data
-
-    wanted = asked.comparison
-    placements = _placements(asked, attention, network)
-    about = _network(asked.model, placements)
-    data_config = schemas.from_options(DataConfig, asked.data.given())
-    data = load_data(about, data_config, device=wanted.device or "auto")
-    weights = "DEFAULT" if wanted.pretrained else wanted.weights
-    recipe = plan.recipe(
-        asked.recipe.given(),
-        data,
-        steps=asked.length.steps,
-        epochs=asked.length.epochs,
-        pretrained=weights is not None,
-        freeze_backbone_epochs=asked.length.freeze_backbone_epochs,
-    )
-    config = schemas.from_options(
-        TrainingConfig,
-        {
-            "num_classes": len(data.classes),
-            "input": (Input(data.input_shape),),
-            **about.given(),
-            "weights": weights,
-            "data": data_config,
-            "recipe": recipe,
-            "seeds": list(range(wanted.seeds or 5)),
-            "control": wanted.control,
-            "snapshots": wanted.snapshots,
-            "device": wanted.device or "auto",
-            "placements": {name: each.without_network() for name, each in placements.items()},
-        },
-    )
-    experiment = Experiment(config, data)
-    if asked.length.max_minutes is not None:
-        plan.fit(experiment, asked.length.max_minutes, asked.recipe.given())
-    return experiment
-
-
-def _placements(
-    asked: _Asked, attention: AttentionOptions, network: NetworkOptions
-) -> "dict[str, Placement]":
-    """The placement of each arm, by the name of the arm."""
-    from bamctl.networks.models import check_named_by
-    from bamctl.placement.placement import Placement, find
-
-    patterns = asked.where or ([] if asked.placement else [DEFAULT_STRATEGY])
-    bases = [(pattern, Placement(where=[pattern])) for pattern in patterns]
-    for file in asked.placement:
-        own = find(file)
-        if not asked.model:
-            check_named_by(own.model, Path(file))
-        bases.append((Path(file).stem, own))
-    found: dict[str, Placement] = {}
-    for name, base in bases:
-        if name in found or name == "baseline":
-            raise InputError(f"two arms would be called {name!r}; rename the placement file")
-        found[name] = base.with_overrides(given_placement(network, attention, over=base))
-    return found
-
-
-def _network(model: str, placements: "dict[str, Placement]") -> "NetworkSpec":
-    """What the placements say of the network, on which they must agree."""
-    from bamctl.networks.models import check_name
-    from bamctl.networks.spec import NetworkSpec
-
-    about: dict[str, Any] = {"model": model} if model else {}
-    for name, placement in placements.items():
-        for field, value in placement.given().items():
-            if field == "model" and model:
-                continue
-            if about.setdefault(field, value) != value:
-                raise InputError(f"{name} is for another {field} than the placement before it")
-    if "model" not in about:
-        raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
-    check_name(about["model"])
-    return NetworkSpec(**about)
-
-
-def _run(
-    experiment: "Experiment", folder: Path, is_going_on: bool, *, with_board: bool
-) -> "Result":
-    from bamctl.cli.progress import Bars
-    from bamctl.networks.models import trust_flag
-
-    try:
-        board = folder / "tensorboard" if with_board else None
-        with results_apart(), Bars(experiment.config, len(experiment.arms), board) as bars:
-            result = experiment.run(folder, bars, resume=is_going_on)
-    except KeyboardInterrupt:
-        flag = trust_flag(experiment.config.model, folder)
-        say(f"`bamctl train --resume {folder}{flag}` goes on from here")
-        raise
-    with appended(_reported_again(folder)):
-        _draw(result, folder)
-    return result
-
-
-def _reported_again(folder: Path) -> str:
-    return f"the runs are kept; `bamctl train --resume {folder}` makes the report again"
-
-
-def _draw(result: "Result", folder: Path) -> None:
-    from bamctl.training import curves
-
-    means = {each.arm.name: each.curve for each in result.arms}
-    curves.draw(result.metrics, means, folder)

@@ -133,6 +133,17 @@ class NetworkOptions:
             given["stages"] = int(self.stages)
         return given
 
+    def arguments(self) -> dict[str, Any]:
+        """The same as keyword arguments of the public functions.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        given = self.given()
+        if "input" in given:
+            given["input_shape"] = given.pop("input")
+        return given
+
 
 def _keywords(texts: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
@@ -216,18 +227,14 @@ def given_placement(
     network: NetworkOptions,
     attention: "SettingsOptions",
     where: list[str] | None = None,
-    *,
-    over: "Placement | None" = None,
     **others: Any,
 ) -> "Placement":
     """What was given on the command line, as a placement in which nothing else is set.
 
     Args:
         network: which network exactly.
-        attention: the module and its settings; without `--module`, they are of the kind that is
-            inserted by `over`.
+        attention: the module and its settings.
         where: the sites, if they were given.
-        over: the placement that these are put over, if there is one.
         others: further keys of the placement.
 
     Raises:
@@ -235,10 +242,7 @@ def given_placement(
     """
     from bamctl.placement.placement import Placement
 
-    settings = attention.given()
-    if settings and over is not None and "module" in over.attention.model_fields_set:
-        settings = {"module": over.attention.module, **settings}
-    chosen = {"where": where, "attention": settings, **others}
+    chosen = {"where": where, "attention": attention.given(), **others}
     return Placement.from_options({**network.given(), **{k: v for k, v in chosen.items() if v}})
 
 
@@ -265,8 +269,8 @@ def wanted_placement(
         InputError: the placement or an option is wrong, nothing names a model, or only a file
             names a factory that `trust` does not allow.
     """
-    from bamctl.networks.models import check_name, check_named_by
-    from bamctl.placement.placement import Placement, find
+    from bamctl.networks.models import check_named_by
+    from bamctl.placement.placement import find, of_network
 
     if base == "":
         raise InputError("--placement is empty; give a name or a file, or leave it out")
@@ -277,14 +281,12 @@ def wanted_placement(
         own, file = base.placement, base.path
     if own is not None and not model:
         check_named_by(own.model, file)
-    given = given_placement(network, attention, where, over=own)
-    wanted = (own or Placement()).with_overrides(given)
-    name = model or wanted.model
-    if not name:
+    if not model and (own is None or own.model is None):
         raise InputError(
             f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
         )
-    return wanted.model_copy(update={"model": check_name(name)})
+    given = {**network.given(), "where": where, "attention": attention.given()}
+    return of_network(model or None, own, given)
 
 
 def checkpoint_of(weights: str | None) -> "Checkpoint | None":

@@ -1,16 +1,9 @@
-"""Options of commands that compare many networks by short training runs, and what they mean."""
+"""Options of commands that compare many networks by short training runs."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from bamctl.cli.options.shared import flag, option
-
-if TYPE_CHECKING:
-    from bamctl.data.sets import Data
-    from bamctl.training.config import TrainingConfig
-
-_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -53,40 +46,3 @@ class RunOptions:
             for name, value in asdict(self).items()
             if value is not None and name != "steps"
         }
-
-
-def short_runs(
-    model: str,
-    network: Mapping[str, Any],
-    images: ImageOptions,
-    run: RunOptions,
-    *,
-    seeds: int,
-    device: str = "auto",
-) -> "tuple[TrainingConfig, Data]":
-    """How each network is trained, and on which images.
-
-    Raises:
-        InputError: something of it is wrong, or does not go together.
-    """
-    from bamctl.files import schemas
-    from bamctl.networks.inputs import Input
-    from bamctl.networks.models import check_name
-    from bamctl.networks.spec import NetworkSpec
-    from bamctl.training import plan
-    from bamctl.training.config import DataConfig, TrainingConfig
-    from bamctl.training.experiment import load_data
-
-    about = schemas.from_options(NetworkSpec, {"model": check_name(model), **network})
-    data_config = schemas.from_options(DataConfig, images.given())
-    data = load_data(about, data_config, device=device)
-    given = {
-        "num_classes": len(data.classes),
-        "input": (Input(data.input_shape),),
-        **about.given(),
-        "data": data_config,
-        "recipe": plan.recipe(run.given(), data, steps=run.steps or _STEPS),
-        "seeds": list(range(seeds)),
-        "device": device,
-    }
-    return schemas.from_options(TrainingConfig, given), data

@@ -2,20 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from bamctl import units
-from bamctl.budgets.figures import Priced
 from bamctl.networks import inputs
 from bamctl.report._wording import SCHEMA, estimate_error, fraction, nothing_to_place, settings
 from bamctl.report.charts.latency import estimated_charts, measured_charts
 from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Column, Report, Table
+from bamctl.timing.latency import LatencyResult
 from bamctl.timing.measure import WIDE, Latency, Spread
 from bamctl.timing.placed import LatencyEstimate
 
 
-def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
+def latency_view(result: LatencyResult) -> Report:
+    """Show latencies, whether they are measured or estimated."""
+    batches = result.batches
+    if isinstance(batches[0], LatencyEstimate):
+        estimates = cast("Sequence[LatencyEstimate]", batches)
+        return estimate_report(result, estimates, per_site=result.per_site)
+    return latency_report(result, cast("Sequence[Latency]", batches))
+
+
+def latency_report(on: LatencyResult, measured: Sequence[Latency]) -> Report:
     """What was measured, for every size of batch."""
     blocks: list[Table | str] = [_times(measured), _ratios(measured)]
     if measured[0].sites:
@@ -39,7 +48,9 @@ def latency_report(on: Priced, measured: Sequence[Latency]) -> Report:
     return Report(heading, blocks, data, batches, charts=charts)
 
 
-def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_site: bool) -> Report:
+def estimate_report(
+    on: LatencyResult, estimates: Sequence[LatencyEstimate], *, per_site: bool
+) -> Report:
     """What was estimated, for every size of batch."""
     profile = estimates[0].profile
     columns = [
@@ -75,7 +86,7 @@ def estimate_report(on: Priced, estimates: Sequence[LatencyEstimate], *, per_sit
     return Report(heading, blocks, data, batches, charts=charts)
 
 
-def _heading(on: Priced, how: str) -> str:
+def _heading(on: LatencyResult, how: str) -> str:
     return f"{on.placement.model}   {inputs.text(on.subject.trace.given)}   {how}"
 
 
@@ -165,7 +176,7 @@ def _inconclusive(measured: Latency) -> str | None:
     )
 
 
-def _placed(on: Priced) -> list[str]:
+def _placed(on: LatencyResult) -> list[str]:
     if not on.placed.sites:
         return [f"Nothing inserted. {nothing_to_place(str(on.placement.model), on.subject.trunk)}"]
     kinds = dict.fromkeys(settings(site.attention) for site in on.placed.sites)
@@ -189,7 +200,7 @@ def _how(measured: Latency) -> str:
 
 
 def _data(
-    on: Priced, device: str, batches: list[dict[str, Any]], *, is_estimated: bool
+    on: LatencyResult, device: str, batches: list[dict[str, Any]], *, is_estimated: bool
 ) -> dict[str, Any]:
     first = batches[0]
     return {

@@ -1,0 +1,31 @@
+"""Results in a notebook: the page of `--format html`, in a frame."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from bamctl.report.document import Report
+from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.views.analysis import analysis_report
+from bamctl.report.views.check import check_report
+from bamctl.report.views.latency import latency_view
+from bamctl.report.views.search import search_report
+from bamctl.report.views.training import training_report
+
+# By the class of a result, what makes a report of it.
+VIEWS: dict[str, Callable[[Any], Report]] = {
+    "Analysis": lambda result: analysis_report(result, explain=False),
+    "CheckResult": lambda result: check_report(
+        result.results, result.without_budget, why=result.why
+    ),
+    "LatencyResult": latency_view,
+    "Result": training_report,
+    "SearchResult": search_report,
+}
+
+
+def html(result: object) -> str:
+    """Return a result as a frame with its page in it."""
+    page = RENDERERS["html"](VIEWS[type(result).__name__](result), to_file=True)
+    style = "width: 100%; height: 40em; border: 0"
+    return f'<iframe srcdoc="{escape(page, quote=True)}" style="{style}"></iframe>'
