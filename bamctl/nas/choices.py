@@ -39,7 +39,7 @@ class Choices(BaseModel):
     candidates: list[str] = Field(default=["block"], min_length=1)
     stages: Stages = 3
     per_site: bool = False
-    module: list[_Module] = Field(default=["bam"], min_length=1)
+    module: list[_Module] = Field(default=[next(iter(KINDS))], min_length=1)
     init: Init = "kaiming"
 
     @model_validator(mode="before")

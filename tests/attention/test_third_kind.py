@@ -49,6 +49,19 @@ def test_commands_work_with_it(
     assert "squeeze: ratio=2, init=kaiming" in " ".join(capsys.readouterr().out.split())
 
 
+def test_options_without_a_module_are_of_the_kind_of_the_placement(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text("attention: {module: squeeze}\nwhere: one\n")
+    own = ("--placement", str(tmp_path / "p.yaml"))
+    assert run(["insert", *COMMAND[:3], *own, "--ratio", "2"]) == 0
+    assert "squeeze: ratio=2, init=kaiming" in " ".join(capsys.readouterr().out.split())
+    assert run(["insert", *COMMAND[:3], *own, "--reduction", "2"]) == 2
+    assert "reduction is a setting of bam; drop reduction" in capsys.readouterr().err
+    assert run(["insert", *COMMAND[:3], "--ratio", "2"]) == 2
+    assert "ratio is a setting of squeeze; drop ratio" in capsys.readouterr().err
+
+
 def test_a_check_says_why_and_what_would_do(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

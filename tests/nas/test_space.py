@@ -135,3 +135,15 @@ def test_a_placement_says_how_weights_start_where_that_is_not_usual(init: str) -
         placement = space.placement(space.references[name])
         assert placement.attention.init == init
         assert ("init" in placement.as_written()["attention"]) == (init == "identity")
+
+
+def test_a_search_of_extra_blocks_alone_keeps_what_its_file_says() -> None:
+    """Files of version 0.1.0 have the choices of BAM in every search, and its study names them."""
+    written = {"reduction": [16, 4], "dilation": [4], "branches": ["both"], "combine": ["sum"]}
+    chosen = {"candidates": ["bottleneck"], "module": ["extra-block"], **written}
+    space = Space(Choices(**chosen, variant=["paper"]), subject().trunk)
+    assert space.parameters == ("alpha", "beta.1", "reduction")
+    assert space.count() == 4
+    alone = Space(Choices(**chosen, per_site=True), subject().trunk)
+    assert alone.parameters == ("alpha", "beta.1")
+    assert alone.config.model_dump()["reduction"] == [16, 4]
