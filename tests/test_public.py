@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bamctl as library
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 from bamctl.report.notebook import VIEWS
 from bamctl.report.views.check import check_report
 from bamctl.report.views.latency import latency_view
@@ -20,7 +20,7 @@ OF_THE_MOMENT = {"seconds_per_step", "seconds", "folder", "peak_memory_bytes", "
 
 
 def data(report: object) -> dict[str, object]:
-    found = json.loads(RENDERERS["json"](report, to_file=True))
+    found = json.loads(FORMATS["json"].render(report, to_file=True))
     return comparable(found)
 
 

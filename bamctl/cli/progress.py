@@ -177,14 +177,14 @@ class TrialBar:
 
     def prepared(self, setup: "SearchSetup", folder: "SearchFolder", storage: str) -> None:
         """The study is open, and its trials begin."""
-        from bamctl.report.formats.renderers import RENDERERS
+        from bamctl.report.formats.formats import FORMATS
         from bamctl.report.views.search import plan_report
 
         flag = trust_flag(setup.config.training.model, folder.path)
         self._resume = f"bamctl search --resume {folder.path}{flag}"
         if secret := folder.password_file:
             say(f"the password of --storage is kept in {secret} (mode 0600), which --resume needs")
-        sys.stderr.write(RENDERERS["table"](plan_report(setup), to_file=True) + "\n")
+        sys.stderr.write(FORMATS["table"].render(plan_report(setup), to_file=True) + "\n")
         say(f"`optuna-dashboard {shlex.quote(masking.url(storage))}` shows the study as it grows")
         self._all = self._bars.add_task("trials", total=setup.config.trials, told="")
         self._shown.enter_context(self._bars)

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from bamctl.report.document import Report
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 from bamctl.report.views.analysis import analysis_report
 from bamctl.report.views.check import check_report
 from bamctl.report.views.latency import latency_view
@@ -26,6 +26,6 @@ VIEWS: dict[str, Callable[[Any], Report]] = {
 
 def html(result: object) -> str:
     """Return a result as a frame with its page in it."""
-    page = RENDERERS["html"](VIEWS[type(result).__name__](result), to_file=True)
+    page = FORMATS["html"].render(VIEWS[type(result).__name__](result), to_file=True)
     style = "width: 100%; height: 40em; border: 0"
     return f'<iframe srcdoc="{escape(page, quote=True)}" style="{style}"></iframe>'

@@ -7,7 +7,7 @@ from junitparser import Error, Failure, JUnitXml
 from markdown_it import MarkdownIt
 
 from bamctl.report.document import Column, Finding, Report, Table
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 
 NASTY = '50 % of a,b: <x> & "y"\r\nsecond line \x07 \ud800'
 SPELT_OUT = NASTY.replace("\r", r"\r").replace("\x07", r"\x07").replace("\ud800", r"\ud800")
@@ -27,7 +27,9 @@ FINDINGS = (
 
 
 def test_junit() -> None:
-    suites = list(JUnitXml.fromstring(RENDERERS["junit"](report(*FINDINGS), to_file=True).encode()))
+    suites = list(
+        JUnitXml.fromstring(FORMATS["junit"].render(report(*FINDINGS), to_file=True).encode())
+    )
     assert [(s.tests, s.failures, s.errors) for s in suites] == [(3, 1, 0), (1, 0, 1)]
     first, second, third = suites[0]
     assert isinstance(first.result[0], Failure)
@@ -58,7 +60,7 @@ CHILDREN = {
 def test_junit_keeps_to_the_schema() -> None:
     from xml.etree import ElementTree
 
-    root = ElementTree.fromstring(RENDERERS["junit"](report(*FINDINGS), to_file=True))
+    root = ElementTree.fromstring(FORMATS["junit"].render(report(*FINDINGS), to_file=True))
     assert root.tag == "testsuites"
     for element in root.iter():
         assert set(element.attrib) <= ALLOWED[element.tag]
@@ -77,7 +79,7 @@ def unescaped(text: str) -> str:
 
 
 def test_github_commands_are_read_back() -> None:
-    lines = RENDERERS["github"](report(*FINDINGS), to_file=True).split("\n")
+    lines = FORMATS["github"].render(report(*FINDINGS), to_file=True).split("\n")
     commands = [re.fullmatch(r"::(\w+) ([^:]*)::(.*)", line) for line in lines[:3]]
     assert [command[1] for command in commands] == ["error", "warning", "error"]
     properties = dict(pair.split("=", 1) for pair in commands[0][2].split(","))
@@ -89,7 +91,7 @@ def test_github_commands_are_read_back() -> None:
 
 
 def test_markdown_is_read_by_a_parser() -> None:
-    text = RENDERERS["markdown"](report(rows=2), to_file=True)
+    text = FORMATS["markdown"].render(report(rows=2), to_file=True)
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     cells = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "td_open"]
     assert len(cells) == 4
@@ -100,7 +102,7 @@ def test_markdown_is_read_by_a_parser() -> None:
 
 @pytest.mark.parametrize("rows", [2_000, 50_000])
 def test_markdown_fits_a_comment(rows: int) -> None:
-    text = RENDERERS["markdown"](report(rows=rows), to_file=True)
+    text = FORMATS["markdown"].render(report(rows=rows), to_file=True)
     assert len(text) < 65_000
     kept = text.count("second line")
     assert 100 < kept < rows

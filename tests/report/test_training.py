@@ -7,7 +7,7 @@ import pytest
 
 from bamctl.data.sets import Data
 from bamctl.networks.spec import NetworkSpec
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 from bamctl.report.views.training import training_report
 from bamctl.training.config import DataConfig
 from bamctl.training.evidence import compare
@@ -38,7 +38,7 @@ def with_accuracies(result: Result, base: list[float], arm: list[float]) -> Resu
 
 
 def text(result: Result) -> str:
-    shown: str = RENDERERS["table"](training_report(result), to_file=True)
+    shown: str = FORMATS["table"].render(training_report(result), to_file=True)
     return " ".join(shown.split())
 
 
@@ -74,6 +74,6 @@ def test_runs_that_diverged_are_said(result: Result) -> None:
 
 @pytest.mark.parametrize("name", ["markdown", "csv", "json"])
 def test_every_format(name: str, result: Result, tmp_path: Path) -> None:
-    shown = RENDERERS[name](training_report(result), to_file=True)
+    shown = FORMATS[name].render(training_report(result), to_file=True)
     assert "bottleneck" in shown
     assert "baseline" in shown

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bamctl.report.document import Column, Report, Table
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 
 NARROW = [Column("site"), Column("parameters", "right"), Column("", "right"), Column("role")]
 WIDE = [Column(f"number {n}", "right") for n in range(8)]
@@ -82,7 +82,7 @@ layer1,17747,"[1, 2]"
 def on_screen(monkeypatch: pytest.MonkeyPatch, columns: int, format_name: str = "table") -> str:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", str(columns))
-    text: str = RENDERERS[format_name](REPORT, to_file=False)
+    text: str = FORMATS[format_name].render(REPORT, to_file=False)
     return text
 
 
@@ -106,8 +106,8 @@ def test_formats_without_a_width(
 
 def test_a_pipe_and_a_file_have_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    assert RENDERERS["table"](REPORT, to_file=True) == COLUMNS_160
-    assert RENDERERS["table"](REPORT, to_file=False) == COLUMNS_160
+    assert FORMATS["table"].render(REPORT, to_file=True) == COLUMNS_160
+    assert FORMATS["table"].render(REPORT, to_file=False) == COLUMNS_160
 
 
 def test_a_screen_that_is_far_too_narrow_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files.atomic import check_can_write
 from bamctl.placement.metrics import METRICS, Metric
+from bamctl.report.formats.formats import FORMATS
 
 if TYPE_CHECKING:
     from bamctl.budgets.check import CheckResult
@@ -73,12 +74,18 @@ class BaselineOptions:
     ] = None
 
 
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(FORMATS)]
+
+
 @dataclass(frozen=True)
 class CheckOutputOptions:
     """How the result is shown, and where."""
 
     format: Annotated[
-        Literal["table", "json", "markdown", "csv", "html", "junit", "github"],
+        FormatName,
         typer.Option(help="How the result is shown."),
     ] = "table"
     output: Annotated[
@@ -243,9 +250,7 @@ def _summarize(report: "Report") -> None:
     path = _summary_page()
     if not path:
         return
-    from bamctl.report.formats.renderers import RENDERERS
-
-    text = RENDERERS["markdown"](report, to_file=True)
+    text = FORMATS["markdown"].render(report, to_file=True)
     try:
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as summary:
             summary.write(text)

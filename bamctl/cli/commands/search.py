@@ -41,7 +41,7 @@ def search(
     from bamctl.cli.progress import TrialBar
     from bamctl.nas.search import plan
     from bamctl.nas.search import search as run_search
-    from bamctl.report.formats.renderers import RENDERERS
+    from bamctl.report.formats.formats import FORMATS
     from bamctl.report.views.search import plan_report, search_report
 
     with working("pricing the candidates"):
@@ -55,8 +55,8 @@ def search(
     with appended(
         f"the trials are kept; `bamctl search --resume {result.folder}` makes the report again"
     ):
-        write_text(result.folder / "result.json", RENDERERS["json"](report, to_file=True))
-        write_text(result.folder / "report.html", RENDERERS["html"](report, to_file=True))
+        write_text(result.folder / "result.json", FORMATS["json"].render(report, to_file=True))
+        write_text(result.folder / "report.html", FORMATS["html"].render(report, to_file=True))
         shown.show(report)
     return 0
 

@@ -56,14 +56,14 @@ def train(
         result = run(**asked.arguments(attention, network), progress=bars)
     if not is_main():
         return 0
-    from bamctl.report.formats.renderers import RENDERERS
+    from bamctl.report.formats.formats import FORMATS
     from bamctl.report.views.training import training_report
 
     folder = result.folder
     report = signed(training_report(result))
     with appended(reported_again(folder)):
-        write_text(folder / "result.json", RENDERERS["json"](report, to_file=True))
-        write_text(folder / "report.html", RENDERERS["html"](report, to_file=True))
+        write_text(folder / "result.json", FORMATS["json"].render(report, to_file=True))
+        write_text(folder / "report.html", FORMATS["html"].render(report, to_file=True))
         shown.show(report)
     say(f"report.html, curves, weights and the configuration are in {folder}")
     return 0

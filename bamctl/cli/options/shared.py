@@ -26,6 +26,7 @@ from bamctl.cli.command_line import signed
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError
 from bamctl.files.atomic import check_can_write, write_text
+from bamctl.report.formats.formats import FORMATS
 from bamctl.text import escapes, masking
 from bamctl.trunk import strategies
 
@@ -163,12 +164,18 @@ def _keyword(text: str) -> tuple[str, Any]:
     return name, yaml_files.value(value)
 
 
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal[tuple(name for name, each in FORMATS.items() if not each.of_findings)]
+
+
 @dataclass(frozen=True)
 class OutputOptions:
     """How the result is shown, and where."""
 
     format: Annotated[
-        Literal["table", "json", "markdown", "csv", "html"],
+        FormatName,
         typer.Option(help="How the result is shown."),
     ] = "table"
     output: Annotated[
@@ -202,9 +209,7 @@ def check_destination(format_name: str, output: Path | None) -> None:
 
 def show(report: Any, format_name: Any, output: Path | None) -> None:
     """Render a report to a file, or to standard output."""
-    from bamctl.report.formats.renderers import RENDERERS
-
-    text = RENDERERS[format_name](signed(report), to_file=output is not None)
+    text = FORMATS[format_name].render(signed(report), to_file=output is not None)
     if output is not None:
         write_text(output, text)
     else:

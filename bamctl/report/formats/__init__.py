@@ -1,1 +1,1 @@
-"""Output formats: one module for each, and the literal `renderers.RENDERERS`."""
+"""Output formats: one module for each, and the literal `formats.FORMATS`."""

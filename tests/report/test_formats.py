@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bamctl.report.document import Column, Finding, Report, Table
-from bamctl.report.formats.renderers import RENDERERS
+from bamctl.report.formats.formats import FORMATS
 
 NASTY = 'a|b <script> [red]*x*_y_`z`, "q"'
 
@@ -24,33 +24,33 @@ def report() -> Report:
     )
 
 
-@pytest.mark.parametrize("format_name", RENDERERS)
+@pytest.mark.parametrize("format_name", FORMATS)
 def test_every_format_ends_in_one_newline(format_name: str) -> None:
-    text = RENDERERS[format_name](report(), to_file=True)
+    text = FORMATS[format_name].render(report(), to_file=True)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
     assert "\x1b" not in text
 
 
 def test_table_shows_text_as_it_is() -> None:
-    text = RENDERERS["table"](report(), to_file=True)
+    text = FORMATS["table"].render(report(), to_file=True)
     assert NASTY in text
     assert "x" * 300 in text
     assert "words to end with" in text
 
 
 def test_json_is_the_data() -> None:
-    assert json.loads(RENDERERS["json"](report(), to_file=True)) == report().data
+    assert json.loads(FORMATS["json"].render(report(), to_file=True)) == report().data
 
 
 def test_csv_has_every_column() -> None:
-    rows = list(csv.DictReader(io.StringIO(RENDERERS["csv"](report(), to_file=True))))
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].render(report(), to_file=True))))
     assert rows[0] == {"name": NASTY, "number": "1", "other": ""}
     assert rows[1] == {"name": "b", "number": "", "other": ""}
 
 
 def test_markdown_escapes_what_would_be_markup() -> None:
-    text = RENDERERS["markdown"](report(), to_file=True)
+    text = FORMATS["markdown"].render(report(), to_file=True)
     assert r"a\|b \<script\> \[red\]\*x\*\_y\_\`z\`" in text
     assert "| --- | ---: |" in text
 
@@ -72,11 +72,11 @@ def hostile() -> Report:
     )
 
 
-@pytest.mark.parametrize("format_name", sorted(RENDERERS.keys() - {"html"}))
+@pytest.mark.parametrize("format_name", sorted(FORMATS.keys() - {"html"}))
 def test_names_command_neither_the_terminal_nor_github(
     format_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = RENDERERS[format_name](hostile(), to_file=True)
+    text = FORMATS[format_name].render(hostile(), to_file=True)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     commands = [line for line in text.splitlines() if line.lstrip().startswith("::")]
     # The one command is our own, for the finding; its parts cannot add another.
@@ -86,12 +86,12 @@ def test_names_command_neither_the_terminal_nor_github(
 
 
 def test_json_keeps_hostile_values() -> None:
-    assert json.loads(RENDERERS["json"](hostile(), to_file=True)) == {HOSTILE: HOSTILE}
+    assert json.loads(FORMATS["json"].render(hostile(), to_file=True)) == {HOSTILE: HOSTILE}
 
 
 def test_csv_cells_are_one_line_and_no_formulas() -> None:
     records = [{"name": each} for each in [*FORMULAS, HOSTILE, "+2 %", "-1.5 M", -3, "r=16"]]
-    text = RENDERERS["csv"](Report("", [], {}, records), to_file=True)
+    text = FORMATS["csv"].render(Report("", [], {}, records), to_file=True)
     cells = [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))]
     assert len(text.splitlines()) == len(records) + 1
     assert not any(cell.lstrip()[0] in "=+-@\uff1d" for cell in cells[: len(FORMULAS) + 1])
@@ -101,7 +101,7 @@ def test_csv_cells_are_one_line_and_no_formulas() -> None:
 
 def test_markdown_names_nobody() -> None:
     text = "@someone `@team/x` (@you) a@b latency@cpu #12\n- list\n1. list\n=== rule"
-    shown = RENDERERS["markdown"](Report("@me", [text], {}), to_file=True)
+    shown = FORMATS["markdown"].render(Report("@me", [text], {}), to_file=True)
     # GitHub links what it finds in the rendered text, so this is read from there.
     tokens = MarkdownIt().parse(shown)
     plain = "".join(each.content for token in tokens for each in token.children or [token])
