@@ -111,3 +111,25 @@ def test_markdown_names_nobody() -> None:
         "heading_open", "inline", "heading_close", "paragraph_open", "paragraph_close"
     }  # fmt: skip
     assert not any(each.type == "code_inline" for token in tokens for each in token.children or [])
+
+
+SHOUTING = """
+import sys
+from bamctl.report.formats.formats import FORMATS, Format
+
+def render(report, *, to_file):
+    return report.heading.upper()
+
+FORMATS["shouted"] = Format("__main__")
+from bamctl.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_format_is_one_entry(python: object) -> None:
+    shown = python(SHOUTING, "models", "--format", "shouted")
+    assert (shown.returncode, shown.stdout) == (0, "121 MODELS")
+    assert "shouted" in python(SHOUTING, "check", "--help").stdout
+    refused = python(SHOUTING, "models", "--format", "whispered")
+    assert refused.returncode == 2
+    assert "'shouted'" in refused.stderr
