@@ -12,6 +12,7 @@ from types import CodeType
 from typing import Any
 
 NO_MEMORY = "not enough memory"
+_LONGEST_VALUE = 100
 
 # What the machine has too little of, or does badly; every other error number is about a path.
 _MACHINE = frozenset(
@@ -58,6 +59,16 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def shown(value: object) -> str:
+    """A value as a message shows it: its start, where it is long.
+
+    >>> shown("cat"), shown("9" * 5000)[-4:]
+    ("'cat'", '999…')
+    """
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, for a message that must stay on one line.
 
@@ -65,9 +76,18 @@ def first_line(error: BaseException) -> str:
     ('too large', 'AssertionError', "KeyError: 'x'")
     """
     name = type(error).__name__
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), name)
-    # The text of a KeyError is the key, and no more.
-    return f"{name}: {text}" if isinstance(error, KeyError) and text != name else text
+    text = next((line.strip() for line in _text(error).splitlines() if line.strip()), name)
+    # The text of a KeyError is the key, and no more; that of a SystemExit is a number.
+    is_bare = isinstance(error, KeyError) or not isinstance(error, Exception)
+    return f"{name}: {text}" if is_bare and text != name else text
+
+
+def _text(error: BaseException) -> str:
+    """The text of an error; none where its own `__str__` fails, which may be anybody's code."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def described(error: BaseException) -> str:
@@ -126,7 +146,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _lacking(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return None
-    text = str(error)
+    text = _text(error)
     found = _ERRNO.search(text)
     number = error.errno if isinstance(error, OSError) else found and int(found[1])
     if isinstance(error, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):

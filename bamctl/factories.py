@@ -55,6 +55,8 @@ def build(name: str, /, **options: Any) -> "nn.Module":
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
+    if not hasattr(made, "_modules"):
+        raise InputError(f"{name}: {type(made).__name__} does not call super().__init__()")
     return made
 
 

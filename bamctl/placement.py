@@ -18,7 +18,7 @@ from pydantic import (
 
 from bamctl import inputs, schemas, yaml_files
 from bamctl.budget import Budget
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.hyperparameters import EXTRA_BLOCK_FIELDS, Attention, PositiveInt
 
 STRATEGIES = ("bottleneck", "block")
@@ -31,15 +31,14 @@ def _written(given: inputs.Inputs) -> str | list[str]:
 def _stages(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError(f"should be 'all' or a whole number of at least 1, not {value!r}")
+    raise ValueError(f"should be 'all' or a whole number of at least 1, not {shown(value)}")
 
 
 def _patterns(value: Any) -> Any:
     listed = value if isinstance(value, list | tuple) else [value]
     if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
-        raise ValueError(
-            f"should be bottleneck, block, a module name, a glob, or a list of those, not {value!r}"
-        )
+        right = "should be bottleneck, block, a module name, a glob, or a list of those"
+        raise ValueError(f"{right}, not {shown(value)}")
     return value if isinstance(value, str) else list(listed)
 
 
@@ -50,6 +49,7 @@ InputsField = Annotated[
 ]
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
+Patterns = Annotated[list[str], BeforeValidator(_patterns)]
 
 
 class Placement(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from bamctl.errors import InputError, blame
+from bamctl.errors import InputError, blame, shown
 from bamctl.files import check_can_read, write_text
 
 MAX_BYTES = 100_000
@@ -82,7 +82,9 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(f"{path}:1: larger than {MAX_BYTES // 1000:,} kB; not a placement")
+            raise InputError(
+                f"{path}:1: larger than {MAX_BYTES // 1000:,} kB; is it the right file?"
+            )
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
@@ -140,7 +142,7 @@ def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, 
         return yaml.SafeLoader("").construct_object(node)
     except Exception as error:  # a tag such as !!int meets a text that its reader did not expect
         raise InputError(
-            f"{path}:{node.start_mark.line + 1}: {node.value!r} cannot be read as a value"
+            f"{path}:{node.start_mark.line + 1}: {shown(node.value)} cannot be read as a value"
         ) from error
 
 
@@ -155,7 +157,9 @@ def _mapping(
         key = str(key_node.value)
         if key in data:
             first = lines[(*key_path, key)]
-            raise InputError(f"{path}:{line}: the key {key!r} stands twice, first on line {first}")
+            raise InputError(
+                f"{path}:{line}: the key {shown(key)} stands twice, first on line {first}"
+            )
         lines[(*key_path, key)] = line
         data[key] = _plain(path, value_node, (*key_path, key), lines)
     return data

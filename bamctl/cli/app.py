@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from itertools import pairwise
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +28,7 @@ from bamctl.cli.report import report
 from bamctl.cli.schema import schema
 from bamctl.cli.search import search
 from bamctl.cli.train import train
+from bamctl.errors import InputError
 
 app = typer.Typer(
     help="Where an attention module goes in a network, what it costs there, and whether it helps.",
@@ -69,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
         with signals.interruptible(), warnings_held():
+            _refuse_empty(arguments)
             code = app(list(arguments), prog_name="bamctl", standalone_mode=False)
             print(end="", flush=True)
         return code if isinstance(code, int) else 0
@@ -80,6 +83,22 @@ def run(arguments: Sequence[str]) -> int:
         if any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
             return CLOSED_PIPE
         return _said(error, arguments)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, as of an unset variable; as a path it would be the current folder.
+
+    Raises:
+        InputError: one is empty.
+    """
+    for before, word in pairwise(("", *arguments)):
+        option, equals, value = word.partition("=")
+        if not word and before.startswith("--"):
+            raise InputError(f"{before} is empty; give a value, or leave it out")
+        if option.startswith("--") and equals and not value:
+            raise InputError(f"{option} is empty; give a value, or leave it out")
+        if not word:
+            raise InputError("an argument is empty; give a value, or leave it out")
 
 
 def _said(error: BaseException, arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from bamctl.cli.options import (
     NetworkOptions,
     Where,
     check_destination,
+    given_names,
     given_placement,
     option,
     say,
@@ -113,7 +114,7 @@ def check(
     """Hold placements to their budgets; exit 1 where one is exceeded."""
     from bamctl.targets import Found, Target, Unchecked
 
-    _refuse_together(init, limits, against)
+    _refuse_together(init, why, limits, against)
     if not init:
         check_destination(shown.format, shown.output)
     name = _model_name(targets or [], model)
@@ -148,7 +149,7 @@ def check(
     return max(result.exit_code for result in results)
 
 
-def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions) -> None:
+def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: BaselineOptions) -> None:
     """Options that would be ignored beside others are a mistake."""
     if against.tolerance is not None and against.save_baseline is None:
         raise InputError("--tolerance is saved with a baseline; it goes with --save-baseline")
@@ -156,6 +157,8 @@ def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions)
         raise InputError("--baseline compares and --save-baseline writes; give one of them")
     if init and (limits.given() or against.baseline or against.save_baseline):
         raise InputError("--init writes a placement with its own budget; drop limits and baselines")
+    if init and why:
+        raise InputError("--why is for a check, and --init makes none; drop one of them")
 
 
 def _is_path(target: str) -> bool:
@@ -185,10 +188,10 @@ def _model_name(targets: Sequence[str], model: str | None) -> str | None:
 
 
 def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
-    given = [name for group in groups for name in group.given()]
-    if where or given:
-        wrong = "where" if where else given[0]
-        raise InputError(f"{wrong!r} is in the placement files; as an option it goes with a MODEL")
+    given = ["where"] if where else given_names(*groups)
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise InputError(f"{option} goes with a MODEL; write it into the placement file instead")
 
 
 def _from_files(targets: Sequence[str], model: str | None) -> "Found":

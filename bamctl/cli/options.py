@@ -164,8 +164,9 @@ class NetworkOptions:
         given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
             given["args"] = _keywords(given.pop("arg"))
-        if self.stages is not None and self.stages.isdecimal():
-            given["stages"] = int(self.stages)
+        with suppress(ValueError):  # of thousands of digits
+            if self.stages is not None and self.stages.isdecimal():
+                given["stages"] = int(self.stages)
         return given
 
 
@@ -288,8 +289,6 @@ def wanted_placement(
     from bamctl.models import check_name, check_named_by
     from bamctl.placement import Placement, find
 
-    if base == "":
-        raise InputError("--placement is empty; give a name or a file, or leave it out")
     own, file = None, Path()
     if isinstance(base, str):
         own, file = find(base), Path(base)
@@ -312,8 +311,6 @@ def checkpoint_of(weights: str | None) -> "Checkpoint | None":
     Raises:
         InputError: the file cannot be read.
     """
-    if weights == "":
-        raise InputError("--weights is empty; give a name or a file, or leave it out")
     if weights is None or not (Path(weights).exists() or weights.endswith(_CHECKPOINTS)):
         return None
     from bamctl import checkpoints

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bamctl.hyperparameters import Attention, Branches, Combine, Init, Module, Variant
-from bamctl.placement import Stages
+from bamctl.placement import Patterns, Stages
 
 HYPERPARAMETERS = ("reduction", "dilation", "branches", "combine", "variant")
 
@@ -22,7 +22,7 @@ class Choices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    candidates: list[str] = Field(default=["block"], min_length=1)
+    candidates: Patterns = Field(default=["block"])
     stages: Stages = 3
     per_site: bool = False
     module: list[Module] = Field(default=["bam"], min_length=1)

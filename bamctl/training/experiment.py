@@ -41,7 +41,7 @@ def load_data(
     """
     (usual, *more) = models.default_inputs(model)
     if more or len(usual.shape) != 3:
-        raise InputError(f"{model} takes more than an image; train takes networks that classify")
+        raise InputError(f"{model} takes more than an image; only such networks are trained")
     # What one process of several downloads is there for the others.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
         return datasets.load(

@@ -26,6 +26,9 @@ class Stop(BaseException):
 def stops():
     raise Stop("no more of this")
 
+def finishes():
+    raise GeneratorExit
+
 def leaves():
     raise SystemExit("by the back door")
 
@@ -41,6 +44,29 @@ def warns():
 
 def asks_for_memory():
     return torch.empty(10**15)
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+def says_nothing():
+    raise Mute
+
+class Unmade(torch.nn.Module):
+    def __init__(self):
+        pass
+
+class Endless(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.Conv2d(3, 4, 3))
+        self[0].parent = self
+
+class Stuck(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+    def train(self, mode=True):
+        raise RuntimeError("no mode but one")
 
 class Greedy(torch.nn.Module):
     def forward(self, x):
@@ -125,6 +151,11 @@ def test_pictures_on_a_full_disk_are_the_machines_fault(tmp_path: Path) -> None:
     [
         ("stops", "Stop: no more of this"),
         ("leaves", "SystemExit: by the back door"),
+        ("says_nothing", "says_nothing() failed: Mute"),
+        ("Unmade", "Unmade does not call super().__init__()"),
+        ("Endless", "or one of its modules holds itself"),
+        ("Stuck", "failed at odd_factories.py:51: RuntimeError: no mode but one"),
+        ("finishes", "ended the program by GeneratorExit\n"),
         ("warns_and_fails", "ValueError: the reason"),
     ],
 )
@@ -201,6 +232,38 @@ def test_an_empty_integer(fails: Callable[..., str], tmp_path: Path) -> None:
     assert "p.yaml:2: '' cannot be read as a value" in fails("insert", "--placement", "p.yaml")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["insert", *TINY, "--out", ""], "--out is empty"),
+        (["insert", *TINY, "--out="], "--out is empty"),
+        (["search", "tests.networks:Tiny", "--candidates", ""], "--candidates is empty"),
+        (["search", "tests.networks:Tiny", "--candidates", " "], "candidates: should be"),
+        (["analyze", ""], "an argument is empty"),
+        (["analyze", *TINY, "--stages", "9" * 5_000], "stages: should be 'all' or a whole"),
+        (["analyze", *TINY, "--input", "9" * 5_000], "999… is not channels"),
+        (["latency", *TINY, "--device", "tpu"], "unknown device 'tpu'"),
+        (["calibrate", "--device", "tpu"], "unknown device 'tpu'"),
+        (["train", "tests.networks:Tiny", "--lr", "1e300"], "lr: should be less than 1000000"),
+    ],
+)
+def test_values_that_are_empty_or_too_large(
+    arguments: list[str], words: str, fails: Callable[..., str]
+) -> None:
+    said = fails(*arguments)
+    assert words in said
+    assert len(said) < 500
+
+
+def test_a_long_value_in_a_file_is_shown_by_its_start(
+    fails: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(f"schema: 1\nnum_classes: {'9' * 5_000}\n")
+    said = fails("insert", "--placement", "p.yaml")
+    assert "p.yaml:2: '999" in said
+    assert len(said) < 200
+
+
 def test_a_port_that_is_no_number(fails: Callable[..., str]) -> None:
     url = "postgresql://u:secret@localhost:here/study"
     options = ["--data", "digits", "--steps", "1", "--trials", "1", "--storage", url]
@@ -240,7 +303,7 @@ def test_a_page_whose_name_is_no_text(
     assert run(arguments) == 0
     assert run(["report", page, "--output", "all.html"]) == 0
     assert "p\\\\udcff.html" in (tmp_path / "all.html").read_text(encoding="utf-8")
-    assert "1 reports are in all.html" in capsys.readouterr().err
+    assert "1 report is in all.html" in capsys.readouterr().err
 
 
 def test_metrics_with_damaged_lines(
