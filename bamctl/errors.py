@@ -55,6 +55,8 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     >>> did_you_mean("teapot", ["resnet50", "vgg16"])
     ''
     """
+    if len(word) > _LONGEST_VALUE:
+        return ""  # no slip of the finger; the comparison takes time quadratic in its length
     near = get_close_matches(word, list(candidates), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 

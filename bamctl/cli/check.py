@@ -279,7 +279,7 @@ def _init(placement: "Placement", output: Path | None) -> int:
 
         text = starter(price(load_subject(placement), placement))
         path.parent.mkdir(exist_ok=True)
-        write_text(path, text)
+        write_text(path, text, is_new=True)
     say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
     sys.stdout.write(CI_STEP)
     return 0

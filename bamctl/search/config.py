@@ -74,6 +74,8 @@ class SearchConfig(BaseModel):
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError(f"{path}:1: the configuration of a search is a mapping")
+        if "recipe" in file.data:
+            raise InputError(f"{path} is of a training; give its folder to `bamctl train`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

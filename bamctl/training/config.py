@@ -171,6 +171,8 @@ class TrainingConfig(BaseModel):
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError(f"{path}:1: the configuration of a comparison is a mapping")
+        if "training" in file.data:
+            raise InputError(f"{path} is of a search; give its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

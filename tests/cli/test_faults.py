@@ -45,6 +45,9 @@ def warns():
 def asks_for_memory():
     return torch.empty(10**15)
 
+async def waits():
+    return Unmade()
+
 class Mute(Exception):
     def __str__(self):
         raise RuntimeError("no words")
@@ -151,10 +154,11 @@ def test_pictures_on_a_full_disk_are_the_machines_fault(tmp_path: Path) -> None:
     [
         ("stops", "Stop: no more of this"),
         ("leaves", "SystemExit: by the back door"),
+        ("waits", "returned a coroutine, not an nn.Module"),
         ("says_nothing", "says_nothing() failed: Mute"),
         ("Unmade", "Unmade does not call super().__init__()"),
         ("Endless", "or one of its modules holds itself"),
-        ("Stuck", "failed at odd_factories.py:51: RuntimeError: no mode but one"),
+        ("Stuck", "failed at odd_factories.py:54: RuntimeError: no mode but one"),
         ("finishes", "ended the program by GeneratorExit\n"),
         ("warns_and_fails", "ValueError: the reason"),
     ],
@@ -244,6 +248,10 @@ def test_an_empty_integer(fails: Callable[..., str], tmp_path: Path) -> None:
         (["analyze", *TINY, "--input", "9" * 5_000], "999… is not channels"),
         (["latency", *TINY, "--device", "tpu"], "unknown device 'tpu'"),
         (["calibrate", "--device", "tpu"], "unknown device 'tpu'"),
+        (["analyze", "--all", "--sensitivity"], "--sensitivity is for one network"),
+        (["analyze", "--all", "--where", "block"], "--where is for --sensitivity"),
+        (["analyze", "--all", "--device", "cpu"], "--device is for --latency"),
+        (["analyze", "n" * 70_000], "unknown model 'nnn"),
         (["train", "tests.networks:Tiny", "--lr", "1e300"], "lr: should be less than 1000000"),
     ],
 )
@@ -253,6 +261,21 @@ def test_values_that_are_empty_or_too_large(
     said = fails(*arguments)
     assert words in said
     assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "words"),
+    [
+        ("train", "training: {}", "is of a search; give its folder to `bamctl search`"),
+        ("search", "recipe: {}", "is of a training; give its folder to `bamctl train`"),
+    ],
+)
+def test_the_folder_of_another_command(
+    command: str, key: str, words: str, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(f"schema: 1\n{key}\n")
+    assert words in fails(command, "--resume", "run")
 
 
 def test_a_long_value_in_a_file_is_shown_by_its_start(
