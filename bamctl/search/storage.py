@@ -76,14 +76,18 @@ def _check_file(url: str) -> None:
     """Refuse what is there, and is no database of SQLite.
 
     Raises:
-        InputError: it is a folder, a pipe, a device or another file.
+        InputError: it is a folder, a pipe, a device or another file, or there is no folder for it.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # refused where it is opened
         return
     path = Path(parsed.database or "")
-    if parsed.get_backend_name() != "sqlite" or path == Path() or not path.exists():
+    if parsed.get_backend_name() != "sqlite" or path == Path():
+        return
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot use the storage {path}: there is no folder {path.parent}")
+    if not path.exists():
         return
     check_can_read(path)
     with path.open("rb") as file:
