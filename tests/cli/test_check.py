@@ -346,7 +346,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "budget list": (HEAD + b"budget: [1 M]", ":3: budget: "),
     "budget text": (HEAD + b"budget: 1 M", ":3: budget: "),
     "level": (HEAD + b"budget:\n  params: {max: 1 M, level: wran}", ":4: budget.params.level"),
-    "no max": (HEAD + b"budget:\n  params: {level: warn}", ":4: budget.params.max: "),
+    "no max": (HEAD + b"budget:\n  params: {level: warn}", ":4: budget.params.max is missing"),
     "max key": (HEAD + b"budget:\n  params: {mx: 1 M}", ":4: unknown key 'budget.params.mx'"),
     "huge": (HEAD + b"budget:\n  params: " + b"9" * 1000 + b" M", ":4: budget.params: "),
     "attention": (HEAD + b"attention: {reduction: 0}", ":3: attention.reduction: "),

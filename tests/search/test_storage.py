@@ -119,7 +119,7 @@ def test_two_drivers_and_a_restart(server: Server, tmp_path: Path) -> None:
 def test_what_is_no_database_is_refused() -> None:
     with pytest.raises(InputError, match="is no database"):
         storage.open_storage("nonsense")
-    with pytest.raises(InputError, match="cannot use the storage .* no folder /nowhere"):
+    with pytest.raises(InputError, match=r"cannot use the storage .* no folder /nowhere"):
         storage.open_storage("sqlite:////nowhere/study.db")
 
 
