@@ -139,7 +139,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
+        with suppress(AttributeError, OSError, ValueError):  # none, full, or closed by somebody
             stream.flush()
     # The interpreter would now take a second to free all that torch made, object by object.
     os._exit(code)

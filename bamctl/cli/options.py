@@ -354,7 +354,7 @@ def say(text: str) -> None:
     """A line for the person, beside the result."""
     text = escapes.line(masking.free_text(" ".join(text.split())))
     # It may be closed, or full; the exit code still tells.
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"bamctl: {text}\n")
         sys.stderr.flush()
 

@@ -13,7 +13,8 @@ import pytest
 
 from bamctl.cli.app import run
 from bamctl.training import curves
-from tests.conftest import SCRIPT
+from tests import console
+from tests.conftest import REPOSITORY, SCRIPT
 
 TINY = ["tests.networks:Tiny", "--input", "3x32x32"]
 FACTORIES = '''
@@ -167,6 +168,15 @@ def test_factories_that_fail_in_their_own_ways(
     factory: str, words: str, fails: Callable[..., str]
 ) -> None:
     assert words in fails("analyze", f"odd_factories:{factory}")
+
+
+def test_a_factory_that_closes_its_standard_output(tmp_path: Path) -> None:
+    code = "import sys\nfrom tests.networks import Tiny\ndef closes():\n"
+    (tmp_path / "closing.py").write_text(code + "    sys.stdout.close()\n    return Tiny()\n")
+    arguments = ["analyze", "closing:closes", "--input", "3x32x32", "--format", "json"]
+    found = console.run(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert found.returncode == 0
+    assert json.loads(found.stdout)["model"] == "closing:closes"
 
 
 def test_warnings_of_others_come_after_the_result(
