@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from types import CodeType
 from typing import Any
 
+from bamctl import masking
+
 NO_MEMORY = "not enough memory"
 _LONGEST_VALUE = 100
 
@@ -67,7 +69,8 @@ def shown(value: object) -> str:
     >>> shown("cat"), shown("9" * 5000)[-4:]
     ("'cat'", '999…')
     """
-    text = repr(value)
+    # What is cut off may be what shows that a password stands before it.
+    text = masking.free_text(repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 

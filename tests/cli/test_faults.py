@@ -297,6 +297,13 @@ def test_a_long_value_in_a_file_is_shown_by_its_start(
     assert len(said) < 200
 
 
+def test_a_long_word_takes_no_long_time(fails: Callable[..., str], tmp_path: Path) -> None:
+    # Whatever is quadratic in its length takes minutes.
+    (tmp_path / "p.yaml").write_text(f"schema: 1\nwhere: {'n' * 70_000}\n")
+    assert "no module 'nnn" in fails("insert", *TINY, "--placement", "p.yaml")
+    assert "secret" not in fails("analyze", f"mysql://me:secret{'n' * 70_000}@host/db")
+
+
 def test_a_port_that_is_no_number(fails: Callable[..., str]) -> None:
     url = "postgresql://u:secret@localhost:here/study"
     options = ["--data", "digits", "--steps", "1", "--trials", "1", "--storage", url]
