@@ -11,7 +11,10 @@ from difflib import get_close_matches
 from types import CodeType
 from typing import Any
 
+from bamctl.text import masking
+
 NO_MEMORY = "not enough memory"
+_LONGEST_VALUE = 100
 
 # What the machine has too little of, or does badly; every other error number is about a path.
 _MACHINE = frozenset(
@@ -73,8 +76,21 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     >>> did_you_mean("teapot", ["resnet50", "vgg16"])
     ''
     """
+    if len(word) > _LONGEST_VALUE:
+        return ""  # no slip of the finger; the comparison takes time quadratic in its length
     near = get_close_matches(word, list(candidates), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: its start, where it is long.
+
+    >>> shown("cat"), shown("9" * 5000)[-4:]
+    ("'cat'", '999…')
+    """
+    # What is cut off may be what shows that a password stands before it.
+    text = masking.free_text(repr(value))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def first_line(error: BaseException) -> str:
@@ -84,9 +100,18 @@ def first_line(error: BaseException) -> str:
     ('too large', 'AssertionError', "KeyError: 'x'")
     """
     name = type(error).__name__
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), name)
-    # The text of a KeyError is the key, and no more.
-    return f"{name}: {text}" if isinstance(error, KeyError) and text != name else text
+    text = next((line.strip() for line in _text(error).splitlines() if line.strip()), name)
+    # The text of a KeyError is the key, and no more; that of a SystemExit is a number.
+    is_bare = isinstance(error, KeyError) or not isinstance(error, Exception)
+    return f"{name}: {text}" if is_bare and text != name else text
+
+
+def _text(error: BaseException) -> str:
+    """The text of an error; none where its own `__str__` fails, which may be anybody's code."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def described(error: BaseException) -> str:
@@ -145,7 +170,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _lacking(error: BaseException) -> str | None:
     if isinstance(error, InputError):
         return None
-    text = str(error)
+    text = _text(error)
     found = _ERRNO.search(text)
     number = error.errno if isinstance(error, OSError) else found and int(found[1])
     if isinstance(error, MemoryError) or number == errno.ENOMEM or _MEMORY.search(text):

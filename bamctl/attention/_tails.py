@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules import module as of_any_module
 
-from bamctl.attention._layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, has_one_value_each
+from bamctl.attention.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, has_one_value_each
 from bamctl.networks.observed import is_observed
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bamctl.budgets.figures import Figure
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import BamctlError, InputError, blame
 from bamctl.files.atomic import check_can_read, write_text
 from bamctl.placement.budget import parse_limit
 from bamctl.placement.metrics import METRICS
@@ -101,25 +101,32 @@ def load(path: Path) -> Baseline:
     """Read a baseline.
 
     Raises:
-        BamctlError: there is none, or none of this schema; says what to run.
+        InputError: the file cannot be read, or is damaged.
+        BamctlError: there is none, or it is of another schema; says what to run.
     """
     anew = f"make one with `bamctl check --save-baseline {path}`"
-    try:
-        check_can_read(path)
-        data = json.loads(path.read_bytes())
-    except (InputError, OSError) as error:
-        raise BamctlError(f"no baseline at {path} ({first_line(error)}); {anew}") from error
-    except (ValueError, RecursionError) as error:
-        raise BamctlError(f"{path} is not JSON; {anew}") from error
+    if not os.path.exists(path):
+        raise BamctlError(f"no baseline at {path}; {anew}")
+    data = _json(path, anew)
     found = data.get("schema") if isinstance(data, dict) else None
-    if found != SCHEMA:
+    if isinstance(found, int) and found != SCHEMA:
         raise BamctlError(f"{path} has schema {found!r}, not {SCHEMA}; {anew}")
     try:
         baseline = Baseline.model_validate(data)
         check_tolerance(baseline.tolerance)
     except (ValidationError, InputError) as error:
-        raise BamctlError(f"{path} is no baseline; {anew}") from error
+        raise InputError(f"{path} is no baseline; {anew}") from error
     return baseline
+
+
+def _json(path: Path, anew: str) -> Any:
+    check_can_read(path)
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise blame(error, f"cannot read {path}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON; {anew}") from error
 
 
 def save(path: Path, figures: Mapping[str, Mapping[str, Figure]], tolerance: str) -> None:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +28,7 @@ from bamctl.cli.commands.search import search
 from bamctl.cli.commands.train import train
 from bamctl.cli.faults import explained, warnings_held
 from bamctl.cli.options.shared import expanded, say
+from bamctl.errors import InputError
 from bamctl.processes import signals
 
 COMMANDS = (
@@ -88,6 +90,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     try:
         with signals.interruptible(), warnings_held():
+            _refuse_empty(arguments)
             code = app(arguments, prog_name="bamctl", standalone_mode=False)
             print(end="", flush=True)
         return code if isinstance(code, int) else 0
@@ -99,6 +102,22 @@ def run(arguments: Sequence[str]) -> int:
         if any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
             return CLOSED_PIPE
         return _said(error, arguments)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, as of an unset variable; as a path it would be the current folder.
+
+    Raises:
+        InputError: one is empty.
+    """
+    for before, word in pairwise(("", *arguments)):
+        option, equals, value = word.partition("=")
+        if not word and before.startswith("--"):
+            raise InputError(f"{before} is empty; give a value, or leave it out")
+        if option.startswith("--") and equals and not value:
+            raise InputError(f"{option} is empty; give a value, or leave it out")
+        if not word:
+            raise InputError("an argument is empty; give a value, or leave it out")
 
 
 def _said(error: BaseException, arguments: Sequence[str]) -> int:
@@ -139,7 +158,7 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
+        with suppress(AttributeError, OSError, ValueError):  # none, full, or closed by somebody
             stream.flush()
     # The interpreter would now take a second to free all that torch made, object by object.
     os._exit(code)

@@ -1,11 +1,15 @@
 """What the program says of errors that are not its own, and of other libraries' warnings."""
 
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import bamctl
 from bamctl.cli.options.shared import say
-from bamctl.errors import BamctlError, InputError, first_line, machine_fault
+from bamctl.errors import BamctlError, InputError, described, first_line, machine_fault
+from bamctl.networks.trust import is_of_a_person
 
 
 def explained(error: BaseException) -> BamctlError | None:
@@ -21,10 +25,31 @@ def explained(error: BaseException) -> BamctlError | None:
         # A path comes from the person, a socket or a device from the machine.
         kind = BamctlError if name is None else InputError
         return kind(f"{error.strerror or first_line(error)}{at}")
+    why = _fault_of_the_network(error)
+    return None if why is None else InputError(why)
+
+
+def _fault_of_the_network(error: BaseException) -> str | None:
+    """Why somebody else's network is behind an error; None where it is not."""
+    if isinstance(error, RecursionError):
+        return "the network is nested too deeply, or one of its modules holds itself"
     if not isinstance(error, Exception):
         # Neither we nor our libraries raise such a one.
-        what = f"{type(error).__name__}: {first_line(error)}"
-        return InputError(f"the network's own code ended the program by {what}")
+        return f"the network's own code ended the program by {first_line(error)}"
+    where = _where_of_a_person(error)
+    return where and f"the network's own code failed at {where}: {described(error)}"
+
+
+def _where_of_a_person(error: BaseException) -> str | None:
+    """The file and line of a person's code that an error comes from; None where it is ours."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    package = Path(bamctl.__file__).parent
+    for frame, line in reversed(frames):
+        file = Path(frame.f_code.co_filename)
+        if is_of_a_person(file):
+            return f"{file.name}:{line}"
+        if file.is_relative_to(package):
+            return None
     return None
 
 

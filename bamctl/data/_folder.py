@@ -47,8 +47,8 @@ def _class_folders(
     found = tuple(sorted(each.name for each in root.iterdir() if each.is_dir()))
     if len(found) < 2:
         raise InputError(
-            f"{root} holds {len(found)} class folders; put the images of each class in a folder "
-            "of its own there, as in train/cat/1.jpg"
+            f"{root} holds {'one class folder' if found else 'no class folders'}; put the images "
+            "of each class in a folder of its own there, as in train/cat/1.jpg"
         )
     if classes is not None and found != classes:
         odd = sorted(set(found) ^ set(classes))

@@ -55,12 +55,13 @@ def _check_can_write(path: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+def atomic_path(path: Path, *, mode: int | None = None, is_new: bool = False) -> Iterator[Path]:
     """A temporary file in the same folder, renamed to `path` when the block ends well.
 
     A link stays one, and its target is replaced. What is no regular file, such as a pipe or
     `/dev/stdout`, is written to and not replaced. `mode` are its permissions, instead of those
-    that it has or `open` would give it.
+    that it has or `open` would give it. With `is_new`, what is there already is not replaced, also
+    if it came there meanwhile.
 
     Raises:
         InputError: the file cannot be written.
@@ -81,6 +82,8 @@ def atomic_path(path: Path, *, mode: int | None = None) -> Iterator[Path]:
             target.write_bytes(temporary.read_bytes())
             return
         temporary.chmod(_mode(target) if mode is None else mode)
+        if is_new:
+            target.touch(exist_ok=False)
         temporary.replace(target)
     except (BamctlError, BrokenPipeError):
         # Nobody reads what is written to /dev/stdout any more.
@@ -110,13 +113,13 @@ def _mode(path: Path) -> int:
     return 0o666 & ~umask
 
 
-def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
+def write_text(path: Path, text: str, *, mode: int | None = None, is_new: bool = False) -> None:
     """Write a text file in one step, as UTF-8.
 
     Raises:
         InputError: the file cannot be written.
     """
-    with atomic_path(path, mode=mode) as temporary:
+    with atomic_path(path, mode=mode, is_new=is_new) as temporary:
         # A file name that is no UTF-8 may be part of the text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -1,20 +1,30 @@
 """Data against a schema, with one line that says what is wrong and what would be right."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.files import yaml_files
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+_SUBJECT = re.compile("^(Value error, |(Input|String|List|Dictionary|Tuple) (?=should ))")
+_PLAIN = {
+    "missing": "is missing",
+    "model_type": "should be a mapping",
+    "dict_type": "should be a mapping",
+}
+
 
 def _version(value: Any) -> Any:
     # In Python, True and 1.0 equal 1.
-    return value if type(value) is int else str(value)
+    if type(value) is not int or value != 1:
+        raise ValueError(f"should be 1, not {shown(value)}")
+    return value
 
 
 Version = Annotated[Literal[1], BeforeValidator(_version)]
@@ -77,10 +87,13 @@ def explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_files
     if first["type"] == "literal_error":
         options = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         near = did_you_mean(str(given), options)
-        return key_path, f"{where}: {given!r} is not one of {', '.join(options)}{near}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        return key_path, f"{where}: {shown(given)} is not one of {', '.join(options)}{near}"
+    # Of "Input should be less than 1", "String should have at least 1 character", and such.
+    message = _PLAIN.get(first["type"]) or _SUBJECT.sub("", first["msg"])
+    if first["type"] == "missing":
+        return key_path, f"{where} {message}"
     # Our own validators say what they were given; pydantic's do not.
-    told = "" if first["type"] == "value_error" else f", not {given!r}"
+    told = "" if first["type"] == "value_error" else f", not {shown(given)}"
     return key_path, f"{where}: {message}{told}" if where else message
 
 

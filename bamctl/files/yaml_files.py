@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from bamctl.errors import InputError, blame
+from bamctl.errors import InputError, blame, shown
 from bamctl.files.atomic import check_can_read, write_text
 
 MAX_BYTES = 100_000
@@ -83,7 +83,7 @@ def _read(path: Path) -> str:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise InputError(
-                f"larger than {MAX_BYTES // 1000:,} kB; not a placement", path=path, line=1
+                f"larger than {MAX_BYTES // 1000:,} kB; is it the right file?", path=path, line=1
             )
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -143,7 +143,9 @@ def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, 
         return yaml.SafeLoader("").construct_object(node)
     except Exception as error:  # a tag such as !!int meets a text that its reader did not expect
         raise InputError(
-            f"{node.value!r} cannot be read as a value", path=path, line=node.start_mark.line + 1
+            f"{shown(node.value)} cannot be read as a value",
+            path=path,
+            line=node.start_mark.line + 1,
         ) from error
 
 
@@ -159,7 +161,7 @@ def _mapping(
         if key in data:
             first = lines[(*key_path, key)]
             raise InputError(
-                f"the key {key!r} stands twice, first on line {first}", path=path, line=line
+                f"the key {shown(key)} stands twice, first on line {first}", path=path, line=line
             )
         lines[(*key_path, key)] = line
         data[key] = _plain(path, value_node, (*key_path, key), lines)

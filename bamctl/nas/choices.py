@@ -19,7 +19,7 @@ from bamctl.attention import kinds
 from bamctl.attention.kinds import KINDS
 from bamctl.attention.settings import Init, value_type
 from bamctl.files import schemas
-from bamctl.placement.placement import Stages
+from bamctl.placement.placement import Patterns, Stages
 
 _Module = Annotated[str, AfterValidator(kinds.check_name)]
 
@@ -36,7 +36,7 @@ class Choices(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    candidates: list[str] = Field(default=["block"], min_length=1)
+    candidates: Patterns = Field(default=["block"])
     stages: Stages = 3
     per_site: bool = False
     module: list[_Module] = Field(default=[next(iter(KINDS))], min_length=1)

@@ -70,6 +70,8 @@ class SearchConfig(schemas.Versioned):
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError("the configuration of a search is a mapping", path=path, line=1)
+        if "recipe" in file.data:
+            raise InputError(f"{path} is of a training; give its folder to `bamctl train`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

@@ -3,21 +3,24 @@
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError
 
 from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.files.atomic import check_can_read
 from bamctl.text import masking
 
 # A driver that was not heard of for so long is dead, and its trials are run again.
 BEAT_SECONDS, GRACE_SECONDS = 5, 30
 
 _CONNECT_SECONDS = 10
+_SQLITE = b"SQLite format 3\0"
 _PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
@@ -29,10 +32,11 @@ def open_storage(url: str) -> RDBStorage:
     """Connect to the database of a study, making its tables where there are none.
 
     Raises:
-        InputError: the URL is none.
+        InputError: the URL is none, or the database is damaged.
         BamctlError: nothing answers there, or its driver is not installed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    _check_file(url)
     try:
         if masking.url(url) == masking.HIDDEN:
             raise ValueError
@@ -61,10 +65,42 @@ def open_storage(url: str) -> RDBStorage:
             f"{masking.without(first_line(error.__cause__ or error), url)}"
         ) from error
     except (DBAPIError, StorageInternalError, RuntimeError) as error:
-        raise BamctlError(
+        kind = InputError if _is_damaged(error) else BamctlError
+        raise kind(
             f"cannot use the storage {masking.url(url)}: "
             f"{masking.without(first_line(error.__cause__ or error), url)}"
         ) from error
+
+
+def _check_file(url: str) -> None:
+    """Refuse what is there, and is no database of SQLite.
+
+    Raises:
+        InputError: it is a folder, a pipe, a device or another file, or there is no folder for it.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # refused where it is opened
+        return
+    path = Path(parsed.database or "")
+    if parsed.get_backend_name() != "sqlite" or path == Path():
+        return
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot use the storage {path}: there is no folder {path.parent}")
+    if not path.exists():
+        return
+    check_can_read(path)
+    with path.open("rb") as file:
+        start = file.read(len(_SQLITE))
+    if start not in (b"", _SQLITE):
+        raise InputError(f"{path} is no database of SQLite; name another file")
+
+
+def _is_damaged(error: Exception) -> bool:
+    """Whether a database can be reached, and is not whole."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    # A lock, or a server that is away, is an OperationalError, a subclass of this.
+    return type(cause) is DatabaseError
 
 
 def _write_ahead(storage: RDBStorage) -> None:
@@ -91,6 +127,7 @@ def patiently(call: Callable[[], Result]) -> Result:
     """Do something with the storage, again and again while it is locked or away.
 
     Raises:
+        InputError: the database is damaged.
         BamctlError: it did not come back within minutes.
     """
     waits_until = time.monotonic() + _PATIENCE_SECONDS
@@ -99,8 +136,10 @@ def patiently(call: Callable[[], Result]) -> Result:
         try:
             return call()
         except (StorageInternalError, DBAPIError) as error:
+            why = first_line(error.__cause__ or error)
+            if _is_damaged(error):
+                raise InputError(f"the storage is damaged: {why}") from error
             if time.monotonic() > waits_until:
-                why = first_line(error.__cause__ or error)
                 raise BamctlError(f"the storage did not come back: {why}") from error
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

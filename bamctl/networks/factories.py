@@ -1,5 +1,6 @@
 """Networks of one's own, by the name of the function or class that makes them."""
 
+import inspect
 import os
 import re
 from importlib import import_module
@@ -53,8 +54,12 @@ def build(name: str, /, **options: Any) -> "nn.Module":
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
+    if inspect.iscoroutine(made):
+        made.close()  # or Python warns that nobody waited for it
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
+    if not hasattr(made, "_modules"):
+        raise InputError(f"{name}: {type(made).__name__} does not call super().__init__()")
     return made
 
 

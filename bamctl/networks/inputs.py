@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bamctl import units
-from bamctl.errors import InputError
+from bamctl.errors import InputError, shown
 
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
 
@@ -74,9 +74,9 @@ def _input(given: object) -> Input:
     match = _INPUT.fullmatch(written)
     if match is None:
         raise InputError(
-            f"input {written!r} is not channels x height x width, or other extents; write it like "
-            f"3x224x224, or 77:int64 with one of the types {', '.join(DTYPES)}, or N for a number "
-            "for each image"
+            f"input {shown(written)} is not channels x height x width, or other extents up to "
+            "999,999; write it like 3x224x224, or 77:int64 with one of the types "
+            f"{', '.join(DTYPES)}, or N for a number for each image"
         )
     written, dtype = match.groups()
     return Input(() if written == _PER_IMAGE else tuple(map(int, written.split("x"))), dtype)

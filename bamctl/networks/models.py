@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.networks import factories, timm_models, torchvision_models, trust
 from bamctl.networks.inputs import Input, Inputs, InputsLike, read
 
@@ -30,7 +30,7 @@ def check_name(name: str) -> str:
             "; `bamctl models` lists them, one of timm's is timm:NAME, and one of your own is "
             "package.module:factory"
         )
-        raise InputError(f"unknown model {name!r}{near}")
+        raise InputError(f"unknown model {shown(name)}{near}")
     return name
 
 
@@ -119,7 +119,7 @@ def build(
             name, inputs=inputs, num_classes=num_classes, args=args, weights=weights
         )
     if weights is not None:
-        raise InputError(f"--weights {weights} is no file, and {name} has no published weights")
+        raise InputError(f"there is no file {weights}, and {name} has no published weights")
     classes = {} if num_classes is None else {"num_classes": num_classes}
     return factories.build(name, **classes, **(args or {}))
 

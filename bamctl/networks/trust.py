@@ -151,6 +151,12 @@ def _is_of_project(files: Iterable[Path]) -> bool:
     )
 
 
+def is_of_a_person(file: Path) -> bool:
+    """Whether a file of code belongs neither to Python, nor to a library, nor to this package."""
+    package = Path(__file__).resolve().parent.parent
+    return file.is_file() and not any(_is_below(file, each) for each in (*_libraries(), package))
+
+
 def _is_below(file: Path, folder: Path) -> bool:
     return file.resolve().is_relative_to(folder)
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from bamctl.attention.kinds import Attention, attention, difference, overridden
 from bamctl.attention.settings import Settings
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.files import schemas, yaml_files
 from bamctl.networks import models
 from bamctl.networks.spec import NetworkSpec
@@ -22,21 +22,20 @@ from bamctl.trunk.strategies import DEFAULT_STRATEGY, STRATEGIES
 def _stages(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError(f"should be 'all' or a whole number of at least 1, not {value!r}")
+    raise ValueError(f"should be 'all' or a whole number of at least 1, not {shown(value)}")
 
 
 def _patterns(value: Any) -> Any:
     listed = value if isinstance(value, list | tuple) else [value]
     if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
-        raise ValueError(
-            f"should be {strategies.named()}, a module name, a glob, or a list of those, "
-            f"not {value!r}"
-        )
+        right = f"should be {strategies.named()}, a module name, a glob, or a list of those"
+        raise ValueError(f"{right}, not {shown(value)}")
     return value if isinstance(value, str) else list(listed)
 
 
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
 Where = Annotated[str | list[str], BeforeValidator(_patterns)]
+Patterns = Annotated[list[str], BeforeValidator(_patterns)]
 
 
 class Placement(NetworkSpec, schemas.Versioned):

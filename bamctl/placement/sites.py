@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from bamctl.attention.kind import Site
 from bamctl.attention.kinds import kind_of, overridden
 from bamctl.attention.settings import Settings
-from bamctl.errors import InputError
+from bamctl.errors import InputError, shown
 from bamctl.placement.placement import Placement
 from bamctl.trunk.cut_points import CutPoint, Trunk
 from bamctl.trunk.strategies import STRATEGIES
@@ -66,7 +66,9 @@ def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoi
     elif any(character in pattern for character in "*?["):
         matching = [p for p in trunk.points if any(fnmatchcase(a, pattern) for a in p.aliases)]
         if not matching:
-            raise InputError(f"no cut point matches {pattern!r}; see `bamctl analyze --format csv`")
+            raise InputError(
+                f"no cut point matches {shown(pattern)}; see `bamctl analyze --format csv`"
+            )
         yield from matching
     else:
         yield trunk.point(pattern)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 HIDDEN = "***"
 
-# Where no URL can be read, but something like USER:PASSWORD@ stands.
-_CREDENTIALS = re.compile(r"([A-Za-z][\w+.-]*:/+[^\s:@/]*:)\S*@")
+# Where no URL can be read, but something like USER:PASSWORD@ stands. The length of a scheme is
+# bounded, or a long word would take time quadratic in its length.
+_CREDENTIALS = re.compile(r"([A-Za-z][\w+.-]{0,40}:/+[^\s:@/]*:)\S*@")
 
 
 def url(text: str) -> str:

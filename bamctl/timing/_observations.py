@@ -49,7 +49,10 @@ def read(path: Path, device: str) -> list[Observation]:
     except (OSError, UnicodeDecodeError) as error:
         raise blame(error, f"{path}: cannot be read") from error
     reader = csv.DictReader(lines)
-    rows = [_row(path, reader.line_num, row) for row in reader]
+    try:
+        rows = [_row(path, reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num + 1}: {error}") from error
     found = [row for row in rows if row.device == device]
     if not found:
         known = sorted({row.device for row in rows})

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 
-from bamctl.errors import BamctlError, first_line
+from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.timing._estimate import KernelTable
 from bamctl.timing.profiles import Coefficients, Hardware, HeldOut
 
@@ -133,11 +133,11 @@ def held_out_errors(
         done: told each family when it was left out.
 
     Raises:
-        BamctlError: all samples are of one family.
+        InputError: all samples are of one family.
     """
     families = dict.fromkeys(sample.family for sample in samples)
     if len(families) < 2:
-        raise BamctlError("all networks are of one family; to hold one out takes two")
+        raise InputError("all networks are of one family; to hold one out takes two")
     found = []
     for family in families:
         rest = [sample for sample in samples if sample.family != family]

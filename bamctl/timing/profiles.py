@@ -13,7 +13,8 @@ from bamctl.timing._kernels import Precision
 MemoryFormat = Literal["contiguous", "channels_last"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-_Positive = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+# Nothing of a device is near these, and a time that is computed from such numbers is finite.
+_Positive = Annotated[float, Field(gt=1e-9, lt=1e9, allow_inf_nan=False)]
 _Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

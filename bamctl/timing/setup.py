@@ -17,7 +17,7 @@ from bamctl.networks import example
 from bamctl.networks.inputs import Inputs
 from bamctl.networks.structures import tensors
 from bamctl.surgery.fusion import fuse
-from bamctl.timing.profiles import MemoryFormat
+from bamctl.timing.profiles import MemoryFormat, is_measurable
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype] = {
@@ -63,8 +63,11 @@ def check_device(name: str) -> torch.device:
     """A device that is there.
 
     Raises:
-        BamctlError: it is not.
+        InputError: PyTorch has no such device, or none that is timed here.
+        BamctlError: this machine has none.
     """
+    if not is_measurable(name):
+        raise InputError(f"unknown device {name!r}; to measure, give cpu, cuda, cuda:1 or mps")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -183,9 +186,15 @@ def _formatted(value: Any, setup: Setup) -> Any:
 
 
 def loss(result: Any) -> Tensor:
-    """One number to train on: the mean squares of all results, and the losses of a detector."""
+    """One number to train on: the mean squares of all results, and the losses of a detector.
+
+    Raises:
+        InputError: no result depends on a parameter that is trained.
+    """
     squares = [t.square().mean() for _, t in tensors(result) if t.requires_grad]
     scalars = [t for t in _values(result) if isinstance(t, Tensor) and not t.dim()]
+    if not any(each.requires_grad for each in (*squares, *scalars)):
+        raise InputError("the network cannot be trained: no result of it has a gradient")
     return torch.stack([*squares, *scalars]).sum()
 
 

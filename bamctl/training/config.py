@@ -30,7 +30,9 @@ _UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _CountOrNone = Annotated[int, Field(ge=0, strict=True)]
-_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Beyond what any optimizer is given, and far below where a single-precision number ends.
+_LARGEST = 1e6
+_Rate = Annotated[float, Field(gt=0, lt=_LARGEST, allow_inf_nan=False)]
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -61,7 +63,7 @@ class Recipe(BaseModel):
     batch_size: _Count = Field(default=64, description="images in a step, over all devices")
     lr: _Rate = Field(description="learning rate")
     momentum: _Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)] = 1e-4
     schedule: Schedule = Field(
         default="cosine", description="cosine to zero, or a tenth after each third of the steps"
     )
@@ -155,6 +157,8 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
             raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
+        if "training" in file.data:
+            raise InputError(f"{path} is of a search; give its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

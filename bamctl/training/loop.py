@@ -224,6 +224,10 @@ class Run:
             for batch in batches:
                 with accelerator.accumulate(self._model):
                     loss = self._loss(batch)
+                    if not loss.requires_grad:
+                        raise InputError(
+                            "the network cannot be trained: its scores have no gradient"
+                        )
                     accelerator.backward(loss)
                     if resting:
                         self._forget_gradients()

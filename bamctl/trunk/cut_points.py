@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from bamctl.errors import InputError, did_you_mean
+from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.tracing.trace import Item
 from bamctl.trunk.feature_maps import FeatureMap
 
@@ -126,7 +126,7 @@ class Trunk:
         """
         if module not in self.num_calls or not module:
             near = did_you_mean(module, self.num_calls) or "; `bamctl analyze --format csv` has all"
-            raise InputError(f"no module {module!r} in the network{near}")
+            raise InputError(f"no module {shown(module)} in the network{near}")
         if self.num_calls[module] != 1:
             times = f"{self.num_calls[module]} times" if self.num_calls[module] else "never"
             raise InputError(f"module {module!r} is called {times} in a forward pass, not once")

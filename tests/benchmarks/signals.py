@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.interrupting import CODES, Command, catches_signals, started
 
+TRUST = ["--trust", "tests.networks:Tiny"]  # its code is in no project of the folder's
 TRAIN = ["tests.networks:Tiny", "--batch-size", "32", "--steps", "300", "--eval-every", "50"]
 SEARCH = ["tests.networks:Tiny", "--batch-size", "32", "--steps", "60", "--workers", "1"]
 COMMANDS: dict[str, list[str]] = {
@@ -92,9 +93,8 @@ def _faults(command: Command, number: signal.Signals, whole: str) -> list[str]:
         faults.append(f"exit code {code}")
     name = str(command.process.args[1])  # type: ignore[index]
     if (command.folder / "run" / "config.yaml").exists() and code:
-        with _started(
-            command.folder, name, "--resume", "run", "--format", "csv", imports=True
-        ) as again:
+        resume = [name, "--resume", "run", "--format", "csv", *TRUST]
+        with _started(command.folder, *resume) as again:
             again.process.wait()
         if (command.folder / "stdout").read_text() != whole:
             faults.append(f"resumed to another result ({again.told()})")

@@ -86,7 +86,11 @@ def test_maps_by_epoch_of_a_training(bamctl: object, photo: Path) -> None:
         (["p.png", "--weights", ""], "--weights is empty"),
         (["p.png", "--weights", "none.pth"], "none.pth"),
         (["p.png", "--mean", "0.1,0.2"], "--mean '0.1,0.2' is not one number or three"),
-        (["p.png", "--std", "0"], "--std '0' is not"),
+        (["p.png", "--std", "0"], "--std '0' is in fractions of white: above 0"),
+        (["p.png", "--mean", "128,128,128"], "--mean '128,128,128' is in fractions of white"),
+        (["p.png", "--mean", "nan"], "--mean 'nan' is in fractions of white"),
+        (["p.png", "--std", "inf"], "--std 'inf' is in fractions of white"),
+        (["p.png", "--mean", ""], "--mean '' is not one number or three"),
         (["p.png", "--where", "layer9"], "layer9"),
     ],
 )

@@ -292,9 +292,10 @@ def test_init_writes_a_placement_that_passes(bamctl: object, tmp_path: Path) -> 
         (["resnet18", "--max-params", "2"], ["budget.params: '2' has no unit"]),
         (["resnet18", "--max-params", "2 GMACs"], ["does not fit"]),
         (["resnet18", "resnet50", "--max-params", "+2%"], ["one model at a time"]),
-        (["a.yaml", "--max-params", "+2%"], ["'params' is in the placement files"]),
-        (["a.yaml", "--where", "block"], ["'where' is in the placement files"]),
+        (["a.yaml", "--max-params", "+2%"], ["--max-params goes with a MODEL"]),
+        (["a.yaml", "--where", "block"], ["--where goes with a MODEL"]),
         (["--init"], ["name a model"]),
+        (["--init", "resnet18", "--why"], ["--why is for a check"]),
         (["resnet18", "--max-params", "+2%", "--output", "none/x"], ["there is no folder"]),
         (["--model", "nothing:here", "--max-macs", "+1%"], ["No module named 'nothing'"]),
     ],
@@ -303,12 +304,33 @@ def test_bad_usage(arguments: list[str], words: list[str], bamctl: object) -> No
     assert_one_line_error(bamctl("check", *arguments), *words)
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (None, 3, "no baseline at b.json"),
+        ("{", 2, "b.json is not JSON"),
+        ("[]", 2, "b.json is no baseline"),
+        ('{"schema": 1, "figures": {}}', 2, "b.json is no baseline"),
+        ('{"schema": 2, "figures": {}}', 3, "b.json has schema 2, not 1"),
+    ],
+)
+def test_a_baseline_that_is_missing_or_damaged(
+    content: str | None, code: int, words: str, bamctl: object, write: object, tmp_path: Path
+) -> None:
+    write("a", params="12 M")
+    if content is not None:
+        (tmp_path / "b.json").write_text(content)
+    result = bamctl("check", "--baseline", "b.json")
+    assert (result.returncode, result.stdout) == (code, "")
+    assert words in result.stderr
+
+
 HEAD = b"schema: 1\nmodel: resnet18\n"
 BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", ":1: a placement is a mapping"),
     "scalar": (b"42", ":1: a placement is a mapping"),
     "list": (b"- a\n- b", ":1: a placement is a mapping"),
-    "schema": (b"model: resnet18\nschema: 2", ":2: schema: 2 is not one of 1"),
+    "schema": (b"model: resnet18\nschema: 2", ":2: schema: should be 1, not 2"),
     "key": (HEAD + b"budgte: {}", ":3: unknown key 'budgte' (did you mean 'budget'?)"),
     "metric": (HEAD + b"budget:\n  parms: 1 M", ":4: unknown key 'budget.parms' (did you mean"),
     "unit": (HEAD + b"budget:\n  params: 2", ":4: budget.params: '2' has no unit"),
@@ -324,7 +346,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "budget list": (HEAD + b"budget: [1 M]", ":3: budget: "),
     "budget text": (HEAD + b"budget: 1 M", ":3: budget: "),
     "level": (HEAD + b"budget:\n  params: {max: 1 M, level: wran}", ":4: budget.params.level"),
-    "no max": (HEAD + b"budget:\n  params: {level: warn}", ":4: budget.params.max: "),
+    "no max": (HEAD + b"budget:\n  params: {level: warn}", ":4: budget.params.max is missing"),
     "max key": (HEAD + b"budget:\n  params: {mx: 1 M}", ":4: unknown key 'budget.params.mx'"),
     "huge": (HEAD + b"budget:\n  params: " + b"9" * 1000 + b" M", ":4: budget.params: "),
     "attention": (HEAD + b"attention: {reduction: 0}", ":3: attention.reduction: "),

@@ -13,7 +13,8 @@ import pytest
 
 from bamctl.cli.app import run
 from bamctl.training import curves
-from tests.conftest import SCRIPT
+from tests import console
+from tests.conftest import REPOSITORY, SCRIPT
 
 TINY = ["tests.networks:Tiny", "--input", "3x32x32"]
 FACTORIES = '''
@@ -25,6 +26,9 @@ class Stop(BaseException):
 
 def stops():
     raise Stop("no more of this")
+
+def finishes():
+    raise GeneratorExit
 
 def leaves():
     raise SystemExit("by the back door")
@@ -41,6 +45,32 @@ def warns():
 
 def asks_for_memory():
     return torch.empty(10**15)
+
+async def waits():
+    return Unmade()
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+def says_nothing():
+    raise Mute
+
+class Unmade(torch.nn.Module):
+    def __init__(self):
+        pass
+
+class Endless(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.Conv2d(3, 4, 3))
+        self[0].parent = self
+
+class Stuck(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+    def train(self, mode=True):
+        raise RuntimeError("no mode but one")
 
 class Greedy(torch.nn.Module):
     def forward(self, x):
@@ -125,6 +155,12 @@ def test_pictures_on_a_full_disk_are_the_machines_fault(tmp_path: Path) -> None:
     [
         ("stops", "Stop: no more of this"),
         ("leaves", "SystemExit: by the back door"),
+        ("waits", "returned a coroutine, not an nn.Module"),
+        ("says_nothing", "says_nothing() failed: Mute"),
+        ("Unmade", "Unmade does not call super().__init__()"),
+        ("Endless", "or one of its modules holds itself"),
+        ("Stuck", "failed at odd_factories.py:54: RuntimeError: no mode but one"),
+        ("finishes", "ended the program by GeneratorExit\n"),
         ("warns_and_fails", "ValueError: the reason"),
     ],
 )
@@ -132,6 +168,15 @@ def test_factories_that_fail_in_their_own_ways(
     factory: str, words: str, fails: Callable[..., str]
 ) -> None:
     assert words in fails("analyze", f"odd_factories:{factory}")
+
+
+def test_a_factory_that_closes_its_standard_output(tmp_path: Path) -> None:
+    code = "import sys\nfrom tests.networks import Tiny\ndef closes():\n"
+    (tmp_path / "closing.py").write_text(code + "    sys.stdout.close()\n    return Tiny()\n")
+    arguments = ["analyze", "closing:closes", "--input", "3x32x32", "--format", "json"]
+    found = console.run(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert found.returncode == 0
+    assert json.loads(found.stdout)["model"] == "closing:closes"
 
 
 def test_warnings_of_others_come_after_the_result(
@@ -201,6 +246,64 @@ def test_an_empty_integer(fails: Callable[..., str], tmp_path: Path) -> None:
     assert "p.yaml:2: '' cannot be read as a value" in fails("insert", "--placement", "p.yaml")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["insert", *TINY, "--out", ""], "--out is empty"),
+        (["insert", *TINY, "--out="], "--out is empty"),
+        (["search", "tests.networks:Tiny", "--candidates", ""], "--candidates is empty"),
+        (["search", "tests.networks:Tiny", "--candidates", " "], "candidates: should be"),
+        (["analyze", ""], "an argument is empty"),
+        (["analyze", *TINY, "--stages", "9" * 5_000], "stages: should be 'all' or a whole"),
+        (["analyze", *TINY, "--input", "9" * 5_000], "999… is not channels"),
+        (["latency", *TINY, "--device", "tpu"], "unknown device 'tpu'"),
+        (["calibrate", "--device", "tpu"], "unknown device 'tpu'"),
+        (["analyze", "--all", "--sensitivity"], "--sensitivity is for one network"),
+        (["analyze", "--all", "--where", "block"], "--where is for --sensitivity"),
+        (["analyze", "--all", "--device", "cpu"], "--device is for --latency"),
+        (["analyze", "n" * 70_000], "unknown model 'nnn"),
+        (["train", "tests.networks:Tiny", "--lr", "1e300"], "lr: should be less than 1000000"),
+    ],
+)
+def test_values_that_are_empty_or_too_large(
+    arguments: list[str], words: str, fails: Callable[..., str]
+) -> None:
+    said = fails(*arguments)
+    assert words in said
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "words"),
+    [
+        ("train", "training: {}", "is of a search; give its folder to `bamctl search`"),
+        ("search", "recipe: {}", "is of a training; give its folder to `bamctl train`"),
+    ],
+)
+def test_the_folder_of_another_command(
+    command: str, key: str, words: str, fails: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(f"schema: 1\n{key}\n")
+    assert words in fails(command, "--resume", "run")
+
+
+def test_a_long_value_in_a_file_is_shown_by_its_start(
+    fails: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(f"schema: 1\nnum_classes: {'9' * 5_000}\n")
+    said = fails("insert", "--placement", "p.yaml")
+    assert "p.yaml:2: '999" in said
+    assert len(said) < 200
+
+
+def test_a_long_word_takes_no_long_time(fails: Callable[..., str], tmp_path: Path) -> None:
+    # Whatever is quadratic in its length takes minutes.
+    (tmp_path / "p.yaml").write_text(f"schema: 1\nwhere: {'n' * 70_000}\n")
+    assert "no module 'nnn" in fails("insert", *TINY, "--placement", "p.yaml")
+    assert "secret" not in fails("analyze", f"mysql://me:secret{'n' * 70_000}@host/db")
+
+
 def test_a_port_that_is_no_number(fails: Callable[..., str]) -> None:
     url = "postgresql://u:secret@localhost:here/study"
     options = ["--data", "digits", "--steps", "1", "--trials", "1", "--storage", url]
@@ -240,7 +343,7 @@ def test_a_page_whose_name_is_no_text(
     assert run(arguments) == 0
     assert run(["report", page, "--output", "all.html"]) == 0
     assert "p\\\\udcff.html" in (tmp_path / "all.html").read_text(encoding="utf-8")
-    assert "1 reports are in all.html" in capsys.readouterr().err
+    assert "1 report is in all.html" in capsys.readouterr().err
 
 
 def test_metrics_with_damaged_lines(

@@ -226,6 +226,7 @@ BAD = {
     "resumed otherwise": (["--resume", "x", "--lr", "1"], ["--lr", "leave it out"]),
     "resumed with a zero": (["--resume", "x", "--momentum", "0"], ["--momentum", "leave it out"]),
     "weights without a name": (["resnet18", "--weights", ""], ["--weights is empty"]),
+    "no rate": (["resnet18", "--weight-decay", "1e300"], ["weight_decay: should be less than"]),
     "repeated otherwise": (["resnet18", "--config", "x"], ["MODEL", "leave it out"]),
     "too small for training": (
         ["inception_v3", "--input", "3x75x75", "--batch-size", "4", "--seeds", "1"],

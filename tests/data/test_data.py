@@ -83,7 +83,7 @@ def test_the_test_split_is_not_looked_at_unless_asked_for(tmp_path: Path) -> Non
     (root / "test" / "a").mkdir(parents=True)
     found = data.load(f"folder:{root}", usual_shape=USUAL)
     assert found.test is None
-    with pytest.raises(InputError, match="holds 1 class folders"):
+    with pytest.raises(InputError, match="holds one class folder;"):
         data.load(f"folder:{root}", usual_shape=USUAL, with_test=True)
 
 

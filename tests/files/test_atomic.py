@@ -26,6 +26,22 @@ def current_umask() -> int:
     return mask
 
 
+def test_what_came_there_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+
+    def write() -> None:
+        with atomic_path(path, is_new=True) as new:
+            new.write_text("ours")
+            path.write_text("theirs")
+
+    with pytest.raises(InputError, match="File exists"):
+        write()
+    assert path.read_text() == "theirs"
+    assert [each.name for each in tmp_path.iterdir()] == ["new.txt"]
+    write_text(tmp_path / "other.txt", "ours", is_new=True)
+    assert (tmp_path / "other.txt").read_text() == "ours"
+
+
 def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bamctl.errors import BamctlError, InputError
 from bamctl.nas import storage
@@ -119,8 +119,34 @@ def test_two_drivers_and_a_restart(server: Server, tmp_path: Path) -> None:
 def test_what_is_no_database_is_refused() -> None:
     with pytest.raises(InputError, match="is no database"):
         storage.open_storage("nonsense")
-    with pytest.raises(BamctlError, match="cannot use the storage"):
+    with pytest.raises(InputError, match=r"cannot use the storage .* no folder /nowhere"):
         storage.open_storage("sqlite:////nowhere/study.db")
+
+
+@pytest.mark.parametrize("kind", ["text", "folder", "pipe"])
+def test_a_file_that_is_no_database_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    make = {"text": lambda p: p.write_text("words"), "folder": Path.mkdir, "pipe": os.mkfifo}
+    make[kind](path)
+    with pytest.raises(InputError, match=r"study\.db"):
+        storage.open_storage(f"sqlite:///{path}")
+
+
+def test_a_damaged_database_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    storage.open_storage(f"sqlite:///{path}")
+    whole = path.read_bytes()
+    # The header of SQLite has 100 bytes; what follows are the tables.
+    path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+    with pytest.raises(InputError, match=r"cannot use the storage .*malformed"):
+        storage.open_storage(f"sqlite:///{path}")
+    damaged = DatabaseError("", None, Exception("malformed"))
+
+    def call() -> None:
+        raise damaged
+
+    with pytest.raises(InputError, match=r"the storage is damaged: .*malformed"):
+        storage.patiently(call)
 
 
 MISTYPED = [

@@ -115,7 +115,7 @@ WRONG = {
     "attention:\n  reduction: true": (2, "valid integer, not True"),
     "attention: bam": (1, "attention"),
     "attention:\n  module: extra-block\n  reduction: 4": (1, "drop reduction"),
-    "schema: 2": (1, "schema: 2 is not one of 1"),
+    "schema: 2": (1, "schema: should be 1, not 2"),
     "schema: 1\n\ninput: 224x": (3, "'224x' is not channels x height x width"),
     "input: 3x0x224": (1, "is not channels x height x width"),
     "stages: 0": (1, "'all' or a whole number of at least 1, not 0"),

@@ -35,9 +35,10 @@ def test_a_profile_is_written_and_read(tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("bandwidth_gbps", "bandwith_gbps", "bandwidth_gbps"),
-        ("matrix_tflops: 71.0", "matrix_tflops: -1", "greater than 0"),
+        ("matrix_tflops: 71.0", "matrix_tflops: -1", "greater than 0.0"),
+        ("launch_us: ", "launch_us: 1e-300  #", "launch_us"),
         ("precision: amp_fp16", "precision: int8", "precision"),
-        ("name: rtx3090", "name: ''", "name"),
+        ("name: rtx3090", "name: ''", "name: should have at least 1 character, not ''"),
         ("schema: 1", "schema: 2", "schema"),
         ("rank_correlation: 0.", "rank_correlation: 1.", "less than or equal to 1"),
         ("launch_us: ", "launch_us: .inf  #", "launch_us"),

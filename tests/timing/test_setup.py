@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from bamctl import Placement
+from bamctl.errors import InputError
 from bamctl.networks.inputs import read
 from bamctl.placement.sites import resolve
 from bamctl.timing import setup as setups
@@ -19,6 +20,11 @@ GIVEN = read((3, 32, 32))
 
 def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+
+def test_a_network_without_gradients_cannot_be_timed_in_training() -> None:
+    with pytest.raises(InputError, match="no result of it has a gradient"):
+        setups.loss([torch.zeros(2, 3), torch.zeros(())])
 
 
 def test_copies_share_what_the_networks_share() -> None:

@@ -16,6 +16,7 @@ from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
 from bamctl.training.watching import Evaluation, NullObserver
+from tests.networks import Tiny
 from tests.training.conftest import small
 
 
@@ -155,6 +156,18 @@ def test_schedules() -> None:
 def test_a_batch_that_cannot_be_cut() -> None:
     with pytest.raises(InputError, match="--batch-size 30"):
         accelerator_for(small(recipe={"accumulate": 5, "batch_size": 32}))
+
+
+class Detached(Tiny):
+    """Scores that do not depend on what is trained, as those of a network under `no_grad`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).detach()
+
+
+def test_scores_without_a_gradient_are_refused(digits: Data) -> None:
+    with pytest.raises(InputError, match="its scores have no gradient"):
+        trained(digits, Detached(), recipe=EVERY_STEP)
 
 
 def test_images_are_read_ahead_by_other_processes_alike(digits: Data) -> None:

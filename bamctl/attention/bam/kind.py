@@ -79,7 +79,7 @@ class Bam(AttentionKind):
 
     def source_modules(self) -> tuple[str, ...]:
         """Return the modules of the layers and of the two branches beside that of `BAM`."""
-        helpers = (f"bamctl.attention.{each}" for each in ("_layers", "_tails", "_lean"))
+        helpers = (f"bamctl.attention.{each}" for each in ("layers", "_tails", "_lean"))
         return (*helpers, *super().source_modules())
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:

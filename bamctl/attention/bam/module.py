@@ -9,15 +9,15 @@ import torch.fx
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _AnyBatchNorm
 
-from bamctl.attention._layers import (
+from bamctl.attention._lean import COMBINE, gated, pooled
+from bamctl.attention._tails import broadcastable, part
+from bamctl.attention.layers import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
     Projection2d,
     Projection3d,
 )
-from bamctl.attention._lean import COMBINE, gated, pooled
-from bamctl.attention._tails import broadcastable, part
 from bamctl.trunk.layouts import Layout, Nchw
 
 # Leaves for `torch.fx`, which looks for them in each module that calls them.

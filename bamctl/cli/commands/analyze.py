@@ -58,14 +58,15 @@ def analyze(
 
     out.check()
     allow_named(model)
-    many.check(model, {"--explain": explain, "--latency": latency})
-    if many.all:
-        return sweep(many, given_placement(network, attention), out)
-    check_name(model)
+    figures = {"--explain": explain, "--latency": latency}
+    many.check(model, {**figures, "--sensitivity": sensitivity.sensitivity})
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
             raise InputError(f"{name} is for --latency; add that")
-    sensitivity.check({"--explain": explain, "--latency": latency})
+    sensitivity.check(figures)
+    if many.all:
+        return sweep(many, given_placement(network, attention), out)
+    check_name(model)
     if sensitivity.sensitivity:
         return take_apart(model, sensitivity, attention, network, out)
     wanted = given_placement(network, attention, model=model)

@@ -71,7 +71,9 @@ def attend(
         check_can_write(out)
     for path in images:
         check_can_read(path)
-    statistics = {n: _numbers(n, text) for n, text in (("mean", mean), ("std", std)) if text}
+    statistics = {
+        n: _numbers(n, text) for n, text in (("mean", mean), ("std", std)) if text is not None
+    }
     if weights is None:
         say("note: without --weights, attention is untrained, and looks nowhere in particular")
     asked = _Asked(model, images, statistics, where, placement, attention, network)
@@ -137,6 +139,10 @@ def _numbers(name: str, text: str) -> list[float]:
         found = [float(each) for each in text.split(",")]
     except ValueError:
         found = []
-    if len(found) not in (1, 3) or (name == "std" and min(found) <= 0):
+    if len(found) not in (1, 3):
         raise InputError(f"--{name} {text!r} is not one number or three, as in 0.485,0.456,0.406")
+    # Of images whose white is 255, people give what is to be divided by 255.
+    if not all(0 <= each <= 1 for each in found) or (name == "std" and not all(found)):
+        least = "above 0" if name == "std" else "from 0"
+        raise InputError(f"--{name} {text!r} is in fractions of white: {least} to 1")
     return found

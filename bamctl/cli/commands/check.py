@@ -14,6 +14,7 @@ from bamctl.cli.options.shared import (
     NetworkOptions,
     Where,
     check_destination,
+    given_names,
     given_placement,
     option,
     say,
@@ -123,7 +124,7 @@ def check(
     shown: CheckOutputOptions,
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
-    _refuse_together(init, limits, against)
+    _refuse_together(init, why, limits, against)
     if not init:
         check_destination(shown.format, shown.output)
     name = _model_name(targets or [], model)
@@ -167,7 +168,7 @@ def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
     return found.exit_code
 
 
-def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions) -> None:
+def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: BaselineOptions) -> None:
     """Options that would be ignored beside others are a mistake."""
     if against.tolerance is not None and against.save_baseline is None:
         raise InputError("--tolerance is saved with a baseline; it goes with --save-baseline")
@@ -175,6 +176,8 @@ def _refuse_together(init: bool, limits: LimitOptions, against: BaselineOptions)
         raise InputError("--baseline compares and --save-baseline writes; give one of them")
     if init and (limits.given() or against.baseline or against.save_baseline):
         raise InputError("--init writes a placement with its own budget; drop limits and baselines")
+    if init and why:
+        raise InputError("--why is for a check, and --init makes none; drop one of them")
 
 
 def _is_path(target: str) -> bool:
@@ -204,10 +207,10 @@ def _model_name(targets: Sequence[str], model: str | None) -> str | None:
 
 
 def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
-    given = [name for group in groups for name in group.given()]
-    if where or given:
-        wrong = "where" if where else given[0]
-        raise InputError(f"{wrong!r} is in the placement files; as an option it goes with a MODEL")
+    given = ["where"] if where else given_names(*groups)
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise InputError(f"{option} goes with a MODEL; write it into the placement file instead")
 
 
 def _files(targets: Sequence[str]) -> Sequence[str]:
@@ -276,7 +279,7 @@ def _init(placement: "Placement", output: Path | None) -> int:
 
         text = starter(price(TracedNetwork.load(placement), placement))
         path.parent.mkdir(exist_ok=True)
-        write_text(path, text)
+        write_text(path, text, is_new=True)
     say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
     sys.stdout.write(CI_STEP)
     return 0

@@ -32,5 +32,5 @@ def report(
 
     count, page = join_pages(pages)
     write_text(output, page)
-    say(f"{count} reports are in {output}")
+    say(f"{count} {'report is' if count == 1 else 'reports are'} in {output}")
     return 0

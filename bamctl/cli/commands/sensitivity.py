@@ -1,5 +1,6 @@
 """`bamctl analyze --sensitivity`: which sites of a placement carry its gain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated
 
@@ -51,7 +52,7 @@ class SensitivityOptions:
         int | None, option("Runs at a time. [a core for each]", "Sensitivity", min=1)
     ] = None
 
-    def check(self, others: dict[str, object]) -> None:
+    def check(self, others: Mapping[str, object]) -> None:
         """Refuse what does not go together.
 
         Raises:

@@ -89,8 +89,6 @@ class _Asked:
             raise InputError(f"{named} both say how long to train; give one of them")
         if self.comparison.pretrained and self.comparison.weights:
             raise InputError("--pretrained and --weights both name weights; give one of them")
-        if self.comparison.weights == "":
-            raise InputError("--weights is empty; give a name or a file, or leave it out")
         weights = self.comparison.pretrained or self.comparison.weights
         if self.length.freeze_backbone_epochs and not weights:
             raise InputError(

@@ -130,8 +130,9 @@ class NetworkOptions:
         given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
             given["args"] = _keywords(given.pop("arg"))
-        if self.stages is not None and self.stages.isdecimal():
-            given["stages"] = int(self.stages)
+        with suppress(ValueError):  # of thousands of digits
+            if self.stages is not None and self.stages.isdecimal():
+                given["stages"] = int(self.stages)
         return given
 
     def arguments(self) -> dict[str, Any]:
@@ -277,8 +278,6 @@ def wanted_placement(
     from bamctl.networks.models import check_named_by
     from bamctl.placement.placement import find, of_network
 
-    if base == "":
-        raise InputError("--placement is empty; give a name or a file, or leave it out")
     own, file = None, Path()
     if isinstance(base, str):
         own, file = find(base), Path(base)
@@ -300,8 +299,6 @@ def checkpoint_of(weights: str | None) -> "Checkpoint | None":
     Raises:
         InputError: the file cannot be read.
     """
-    if weights == "":
-        raise InputError("--weights is empty; give a name or a file, or leave it out")
     if weights is None or not (Path(weights).exists() or weights.endswith(_CHECKPOINTS)):
         return None
     from bamctl.weights import checkpoints
@@ -345,7 +342,7 @@ def say(text: str) -> None:
     """A line for the person, beside the result."""
     text = escapes.line(masking.free_text(" ".join(text.split())))
     # It may be closed, or full; the exit code still tells.
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"bamctl: {text}\n")
         sys.stderr.flush()
 
