@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from bamctl.attention import extra_block
 from bamctl.attention.bam.kind import Bam
 from bamctl.attention.extra_block.kind import ExtraBlockKind
 from bamctl.attention.kind import AttentionKind
@@ -19,7 +20,7 @@ from bamctl.errors import InputError
 from bamctl.files import schemas
 
 # The first is meant where a placement names no module.
-KINDS: dict[str, AttentionKind] = {"bam": Bam(), "extra-block": ExtraBlockKind()}
+KINDS: dict[str, AttentionKind] = {"bam": Bam(), extra_block.NAME: ExtraBlockKind()}
 
 
 def kind_of(settings: Settings) -> AttentionKind:
