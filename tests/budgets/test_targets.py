@@ -19,7 +19,9 @@ def test_unreadable_files_are_reported_at_their_line(tmp_path: Path) -> None:
     found = {Path(each.name).name: each for each in find_targets([tmp_path]).unreadable}
     lines = {name: each.line for name, each in found.items()}
     assert lines == {"key.yaml": 1, "value.yaml": 2, "yaml.yml": 3, "link.yaml": None}
-    assert found["value.yaml"].reason.startswith(f"{tmp_path}/value.yaml:2: schema: should be 1, not 2")
+    assert found["value.yaml"].reason.startswith(
+        f"{tmp_path}/value.yaml:2: schema: should be 1, not 2"
+    )
 
 
 @pytest.mark.parametrize(

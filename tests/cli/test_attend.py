@@ -90,7 +90,7 @@ def test_maps_by_epoch_of_a_training(bamctl: object, photo: Path) -> None:
         (["p.png", "--mean", "128,128,128"], "--mean '128,128,128' is in fractions of white"),
         (["p.png", "--mean", "nan"], "--mean 'nan' is in fractions of white"),
         (["p.png", "--std", "inf"], "--std 'inf' is in fractions of white"),
-        (["p.png", "--mean", ""], "--mean '' is not one number or three"),
+        (["p.png", "--mean", ""], "--mean is empty"),
         (["p.png", "--where", "layer9"], "layer9"),
     ],
 )

@@ -149,10 +149,10 @@ def test_a_network_is_built_and_traced_once(python: object, write: object) -> No
     for name in ("a", "b", "c"):
         write(name, params="12 M", memory="+90 %", weights_file="50 MB")
     program = (
-        "import bamctl.budgets.figures as figures\n"
+        "import bamctl.trunk.traced as traced\n"
         "from bamctl.cli.app import run\n"
-        "plain, shapes = figures.trace, []\n"
-        "figures.trace = lambda *given: shapes.append(given[1]) or plain(*given)\n"
+        "plain, shapes = traced.trace, []\n"
+        "traced.trace = lambda *given: shapes.append(given[1]) or plain(*given)\n"
         "assert run(['check', '--why', '--baseline', 'b.json']) == 3\n"
         "assert run(['check', '--save-baseline', 'b.json']) == 0\n"
         "assert run(['check', '--why', '--baseline', 'b.json']) == 0\n"
@@ -214,15 +214,20 @@ def test_a_library_that_moved_a_figure_is_named(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}', "[" * 100_000, '{"schema": "1"}']
+    ("text", "code"),
+    [
+        *((text, 2) for text in ("", "{", "[]", '{"schema": 1}', "[" * 100_000, '{"schema": "1"}')),
+        # Of a version to come, perhaps: it is no fault of the file.
+        ('{"schema": 2}', 3),
+    ],
 )
 def test_what_is_no_baseline_is_never_a_pass(
-    text: str, bamctl: object, write: object, tmp_path: Path
+    text: str, code: int, bamctl: object, write: object, tmp_path: Path
 ) -> None:
     write("a", params="12 M")
     (tmp_path / "b.json").write_text(text)
     result = bamctl("check", "--baseline", "b.json")
-    assert result.returncode == 3
+    assert result.returncode == code
     assert result.stderr.count("\n") == 1
     assert "bamctl check --save-baseline b.json" in result.stderr
 
