@@ -176,10 +176,18 @@ def browser() -> Iterator[Any]:
         yield found
 
 
+# Each page at each width and in each scheme, and each width in each scheme.
+LOOKS = [
+    (name, width, scheme)
+    for number, name in enumerate(KINDS)
+    for width, scheme in zip(
+        (1280, 390), ("light", "dark")[:: 1 if number % 2 else -1], strict=True
+    )
+]
+
+
 @needs_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("name", "width", "scheme"), LOOKS)
 def test_a_page_is_whole_quiet_and_for_everybody(
     browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:

@@ -33,7 +33,8 @@ FAMILIES = {
     "swin_t": 64,
     "regnet_y_400mf": 64,
 }
-family = pytest.mark.parametrize("name", FAMILIES)
+# One family after the other, so that what is cached of one is used by all its tests.
+family = pytest.mark.parametrize("name", FAMILIES, scope="module")
 
 
 @lru_cache(maxsize=2)
