@@ -176,6 +176,7 @@ def browser() -> Iterator[Any]:
         yield found
 
 
+SCHEMES = ("light", "dark")
 # Each page at each width and in each scheme, and each width in each scheme.
 LOOKS = [
     (name, width, scheme)
