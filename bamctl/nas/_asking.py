@@ -60,7 +60,9 @@ class Asking:
 
     def _ask(self) -> Asked | None:
         study = self._trials.study
-        seed = zlib.crc32(f"{self._config.seed}/{len(self._trials.all())}".encode())
+        # Trials that were lost and queued again are in the study twice.
+        kept = [t for t in self._trials.all() if not self._trials.is_lost(t)]
+        seed = zlib.crc32(f"{self._config.seed}/{len(kept)}".encode())
         study.sampler = Proposals(self._config.sampler, self._costs, seed)
         with warnings.catch_warnings():
             # That heartbeats are for `optimize`: `Liveness` sends ours.

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from bamctl.nas._trials import REASON, Trials
+from bamctl.nas._trials import Trials
 from bamctl.nas.storage import BEAT_SECONDS, patiently
 
 # After so long without parameters, a trial's driver is taken for dead.
@@ -34,7 +34,7 @@ class Liveness:
         self._last_beat = time.monotonic()
 
     def revive(self) -> None:
-        """Fail the trials whose driver is dead, and queue their candidates again."""
+        """Queue the candidates of trials whose driver is dead again."""
         patiently(self._fail_dead)
         patiently(self._queue_lost)
 
@@ -45,6 +45,10 @@ class Liveness:
             if trial.state == TrialState.RUNNING and trial.number not in self._trials.mine
         ]
         for trial in running if self._alone else self._unheard_of(running):
+            if self._alone and self._trials.candidate(trial) is not None:
+                # It keeps its number, so that the search ends as if it had not been interrupted.
+                self._trials.wait_again(trial)
+                continue
             try:
                 self._trials.study.tell(trial.number, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):
@@ -72,7 +76,7 @@ class Liveness:
         trials = self._trials.all()
         alive = {self._trials.candidate(t) for t in trials if t.state != TrialState.FAIL}
         for trial in trials:
-            if trial.state != TrialState.FAIL or REASON in trial.user_attrs:
+            if not self._trials.is_lost(trial):
                 continue
             codes = self._trials.candidate(trial)
             if codes is not None and codes not in alive:

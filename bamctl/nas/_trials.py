@@ -61,6 +61,11 @@ class Trials:
         """All trials, in the order in which they were asked for."""
         return self.study.get_trials(deepcopy=False)
 
+    @staticmethod
+    def is_lost(trial: FrozenTrial) -> bool:
+        """Return whether a trial has failed with its driver, and not for a reason of its own."""
+        return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
+
     def candidate(self, trial: FrozenTrial) -> tuple[int, ...] | None:
         """The candidate of a trial; None of one that ended before it had all its parameters."""
         return candidate(trial, self.space)
@@ -69,6 +74,10 @@ class Trials:
         """Add a trial that the next driver to ask takes."""
         attributes = {**attributes, CODES: list(codes)}
         self.study.enqueue_trial(self.space.encode(codes), user_attrs=attributes)
+
+    def wait_again(self, trial: FrozenTrial) -> None:
+        """Put a running trial that no driver runs back into the queue."""
+        self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def add_failed(self, codes: Sequence[int], attributes: Mapping[str, Any]) -> None:
         """Add a trial that is never run."""
