@@ -67,14 +67,10 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-ATTEND = ["attend", "", "image.png"]
-
-
 @pytest.mark.parametrize(
     ("command", "file"),
     [
         (["insert", "--weights"], "w.safetensors"),
-        ([*ATTEND, "--weights"], "w.safetensors"),
         (["check"], "p.yaml"),
         (["insert", "--placement"], "p.yaml"),
         (["latency", "--placement"], "p.yaml"),
