@@ -1,5 +1,6 @@
 """What the tests share: one thread for each worker, cached networks, and the console script."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,12 @@ from tests.console import SCRIPT
 __all__ = ["SCRIPT"]
 
 REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what tests make, and not in all that is imported and stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
