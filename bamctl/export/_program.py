@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
+from torch.torch_version import TorchVersion
 
 from bamctl.errors import BamctlError, InputError, check_machine, first_line, let_through
 from bamctl.networks import example
@@ -18,6 +19,14 @@ from bamctl.networks.inputs import Inputs
 
 # A file of protocol buffers, which ONNX is, cannot be larger.
 _MAX_ONNX_BYTES = 2_000_000_000
+# With the torch before, onnxscript cannot convert what the exporter makes, and a `.pt2` file of a
+# network that makes tensors in its forward pass, as swin_t does, does not run.
+OLDEST_TORCH = "2.7"
+
+
+def is_too_old() -> bool:
+    """Return whether the installed torch is older than `OLDEST_TORCH`."""
+    return TorchVersion(torch.__version__) < OLDEST_TORCH
 
 
 def export(model: nn.Module, inputs: Inputs) -> ExportedProgram:
@@ -77,9 +86,13 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
     """Write an `.onnx` file with its weights in it.
 
     Raises:
-        InputError: the extra `onnx` is not installed, or the network is too large.
+        InputError: the extra `onnx` is missing, torch is too old, or the network too large.
         BamctlError: the network has an operator that ONNX has none for.
     """
+    if is_too_old():
+        raise InputError(
+            f"ONNX needs torch {OLDEST_TORCH} or newer, and this is {torch.__version__}; use .py"
+        )
     size = sum(tensor.numel() * tensor.itemsize for tensor in program.state_dict.values())
     if size > _MAX_ONNX_BYTES:
         raise InputError(f"{size:,} bytes of weights are too many for one ONNX file; use .pt2")

@@ -15,7 +15,14 @@ from torch.export import ExportedProgram
 
 from bamctl.errors import BamctlError, InputError
 from bamctl.export import _fresh_process as fresh_process
-from bamctl.export._program import export, takes_any_batch, write_onnx, write_program
+from bamctl.export._program import (
+    OLDEST_TORCH,
+    export,
+    is_too_old,
+    takes_any_batch,
+    write_onnx,
+    write_program,
+)
 from bamctl.export._source import source
 from bamctl.files.atomic import atomic_path
 from bamctl.networks import example
@@ -121,7 +128,8 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no details"])[-1]
-        raise BamctlError(f"the {file.suffix} file does not run in a fresh process: {last}")
+        newer = f"; torch {OLDEST_TORCH} or newer may write one that does" if is_too_old() else ""
+        raise BamctlError(f"the {file.suffix} file does not run in a fresh process: {last}{newer}")
     outputs = torch.load(folder / "outputs.pt", weights_only=True)
     found = [each for each in outputs if each.is_floating_point() and each.dim()]
     return _checked_change(file.suffix, expected, found)

@@ -36,7 +36,7 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
     (usual, *more) = models.default_inputs(network.name)
     if more or len(usual.shape) != 3:
         raise InputError(
-            f"{network.name} takes more than an image; only networks that classify images are trained"
+            f"{network.name} takes more than an image; only networks that classify are trained"
         )
     # What one process of several downloads is there for the others.
     with PartialState(cpu=uses_cpu(device)).main_process_first():

@@ -16,6 +16,7 @@ from torch import nn
 from bamctl import Placement
 from bamctl.errors import BamctlError, InputError
 from bamctl.export import write as export
+from bamctl.export._program import OLDEST_TORCH, is_too_old
 from bamctl.export._source import source
 from bamctl.export.write import Exported
 from bamctl.networks import models
@@ -76,7 +77,11 @@ def exported_once(request: pytest.FixtureRequest) -> Iterator[tuple[nn.Module, I
         yield changed
 
 
-@pytest.mark.parametrize("ending", LIMITS)
+needs_newer = pytest.mark.skipif(is_too_old(), reason=f"needs torch {OLDEST_TORCH}")
+ENDINGS = [".py", pytest.param(".pt2", marks=needs_newer), pytest.param(".onnx", marks=needs_newer)]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_every_kind_of_file(
     ending: str, exported_once: tuple[nn.Module, Insertion], tmp_path: Path
 ) -> None:
@@ -87,7 +92,7 @@ def test_every_kind_of_file(
     assert done.output_change <= LIMITS[ending]
 
 
-@pytest.mark.parametrize("ending", LIMITS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_an_interpreter_of_its_own_runs_the_file(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,3 +200,11 @@ def test_a_keyword_of_a_factory_is_no_code() -> None:
     placement = Placement(model="nets:make", args={"depth": 1, "x=print('run'), y": 2})
     with pytest.raises(InputError, match="no name of an argument"):
         source(nn.Identity(), placement, ())
+
+
+def test_onnx_with_a_torch_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, insertion = inserted("tests.networks:Unseen", input="3x32x32")
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    with pytest.raises(InputError, match=r"^ONNX needs torch 2.7 or newer, and this is 2.6.0"):
+        export.write(tmp_path / "x.onnx", model, insertion)
+    assert list(tmp_path.iterdir()) == []

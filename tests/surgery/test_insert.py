@@ -16,6 +16,7 @@ from torchvision.models._utils import IntermediateLayerGetter
 
 from bamctl import BAM, Placement, analyze, insert, remove
 from bamctl.errors import InputError
+from bamctl.export._program import OLDEST_TORCH, is_too_old
 from bamctl.surgery.insertion import insert_and_prove
 from bamctl.weights import checkpoints
 from tests.networks import ChannelsLastTrunk, Residual, Reused, Unseen
@@ -144,6 +145,7 @@ def test_export(name: str) -> None:
     assert torch.allclose(_program(name).module()(x), changed(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(is_too_old(), reason=f"needs torch {OLDEST_TORCH}")
 @family
 def test_onnx(name: str, tmp_path: Path) -> None:
     import onnxruntime
