@@ -68,14 +68,16 @@ CASES = [
 ONNX = [CASES[2 * number + number // 2 % 2] for number in range(len(FAMILIES))]
 LIMITS = {".py": 0.0, ".pt2": 1e-5, ".onnx": 1e-5}
 needs_newer = pytest.mark.skipif(is_too_old(), reason=f"needs torch {OLDEST_TORCH}")
-ENDINGS = [".py", pytest.param(".pt2", marks=needs_newer), pytest.param(".onnx", marks=needs_newer)]
+ENDINGS = [
+    pytest.param(".py"),
+    pytest.param(".pt2", marks=needs_newer),
+    pytest.param(".onnx", marks=needs_newer),
+]
 FILES = [
-    pytest.param(
-        case, ending, marks=() if ending == ".py" else needs_newer, id="-".join([*case, ending])
-    )
+    pytest.param(case, *each.values, marks=each.marks, id="-".join([*case, *each.values]))
     for case in CASES
-    for ending in LIMITS
-    if ending != ".onnx" or case in ONNX
+    for each in ENDINGS
+    if each.values != (".onnx",) or case in ONNX
 ]
 
 
