@@ -3,7 +3,8 @@
 - `app`: the program, and the one place where errors become exit codes
 - `commands`: one module for each command
 - `options`: groups of options that commands share
-- `progress`, `streams`: what is shown meanwhile, and standard output for results alone
+- `messages`, `progress`, `streams`: lines on standard error, bars, and standard output for results
+  alone
 - `cache`: analyses that were made before
 - `faults`, `command_line`: errors of other libraries; the command line without passwords
 """

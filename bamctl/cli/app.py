@@ -27,7 +27,8 @@ from bamctl.cli.commands.schema import schema
 from bamctl.cli.commands.search import search
 from bamctl.cli.commands.train import train
 from bamctl.cli.faults import explained, warnings_held
-from bamctl.cli.options.shared import expanded, say
+from bamctl.cli.messages import say
+from bamctl.cli.options.expand import expanded
 from bamctl.errors import InputError
 from bamctl.processes import signals
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import bamctl
-from bamctl.cli.options.shared import say
+from bamctl.cli.messages import say
 from bamctl.errors import BamctlError, InputError, described, first_line, machine_fault
 from bamctl.networks.trust import is_of_a_person
 

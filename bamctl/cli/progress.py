@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bamctl.cli.options.shared import say, working
+from bamctl.cli.messages import say, working
 from bamctl.networks.models import trust_flag
 from bamctl.text import escapes, masking
 

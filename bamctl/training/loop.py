@@ -1,12 +1,11 @@
 """One training run: Accelerate takes care of devices, processes, precision and accumulation."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -16,9 +15,11 @@ from torch.nn import functional as F
 
 from bamctl.data.images import Batch, Images, cannot_read
 from bamctl.data.sets import Data
-from bamctl.errors import NO_MEMORY, BamctlError, InputError, first_line, machine_fault
+from bamctl.errors import InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.networks.memory import PeakMemory
+from bamctl.training._errors import actionable
+from bamctl.training._evaluation import finite, judge, logits_of
 from bamctl.training._loader import Order, evaluation_batches, training_batches
 from bamctl.training._state import State, flattened, unflattened
 from bamctl.training._synchronized import synchronize
@@ -194,23 +195,12 @@ class Run:
             watcher.skipped(batch.unreadable)
 
     def _try_step(self, batches: list[Batch]) -> None:
-        """Take a step, and say what a network that cannot is in want of."""
-        size = self._config.recipe.batch_size
-        try:
-            with self._memory_measured():
-                self._take_step(batches)
-        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            if machine_fault(error) == NO_MEMORY:
-                raise BamctlError(
-                    f"a batch of {size} does not fit in memory; try --accumulate 4, or a smaller "
-                    "batch"
-                ) from error
-            if self._step or isinstance(error, InputError):
-                raise
-            raise InputError(
-                f"the network cannot be trained on a batch of {size}: {first_line(error)}; try "
-                "another --input or --batch-size"
-            ) from error
+        """Run one optimizer step; turn a failure of the first one into an actionable error."""
+        with (
+            actionable(self._config.recipe.batch_size, is_first=not self._step),
+            self._memory_measured(),
+        ):
+            self._take_step(batches)
 
     def _take_step(self, batches: list[Batch]) -> None:
         recipe, accelerator = self._config.recipe, self._accelerator
@@ -220,7 +210,7 @@ class Run:
             group["lr"] = recipe.lr_at(self._step)
         resting = self._step < recipe.freeze_backbone_steps
         self._model.train()
-        with self._backbone_at_rest() if resting else _as_it_is():
+        with self._backbone_at_rest() if resting else nullcontext():
             for batch in batches:
                 with accelerator.accumulate(self._model):
                     loss = self._loss(batch)
@@ -240,7 +230,7 @@ class Run:
     def _loss(self, batch: Batch) -> Tensor:
         pixels, labels = self._on_device(batch)
         with self._accelerator.autocast():
-            logits = _logits(self._model(self._data.normalized(pixels)))
+            logits = logits_of(self._model(self._data.normalized(pixels)))
             if not len(labels):
                 return logits.sum() * 0
             smoothing = self._config.recipe.label_smoothing
@@ -282,53 +272,34 @@ class Run:
             step=self._step,
             images=self._step * recipe.batch_size,
             lr=recipe.lr_at(self._step - 1),
-            train_loss=_finite(train_loss),
-            loss=_finite(loss),
+            train_loss=finite(train_loss),
+            loss=finite(loss),
             accuracy=chance if diverged else accuracy,
             diverged=diverged,
             test_accuracy=None if test is None else self._judged(test, watcher)[1],
         )
 
-    @torch.no_grad()
     def _judged(self, images: Images, watcher: Watcher) -> tuple[float, float]:
         """Mean loss and accuracy, over what could be read."""
-        accelerator = self._accelerator
         # In eval mode nothing is exchanged, so the bare network serves.
         self.network.eval()
-        sums = torch.zeros(3, device=accelerator.device, dtype=torch.float64)
         batches = evaluation_batches(
             images,
             _EVALUATION_BATCH,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
+            rank=self._accelerator.process_index,
+            processes=self._accelerator.num_processes,
             workers=self._config.data.workers,
         )
+        return judge(self._forward, self._readable(batches, watcher), self._accelerator)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        return logits_of(self.network(self._data.normalized(pixels)))
+
+    def _readable(
+        self, batches: Iterable[Batch], watcher: Watcher
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in batches:
             self._check_readable(batch, watcher)
             pixels, labels = self._on_device(batch)
-            if not len(labels):
-                continue
-            with accelerator.autocast():
-                logits = _logits(self.network(self._data.normalized(pixels))).float()
-            right = (logits.argmax(1) == labels).sum()
-            loss = F.cross_entropy(logits, labels, reduction="sum")
-            sums += torch.stack([loss.double(), right.double(), right.new_tensor(len(labels))])
-        total, right_ones, count = accelerator.reduce(sums, "sum").tolist()
-        return total / max(count, 1), right_ones / max(count, 1)
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
-
-
-def _logits(output: Any) -> Tensor:
-    """The main answer of a network that gives auxiliary ones beside it."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-    if not isinstance(logits, Tensor):
-        raise InputError("the network gives other things than class scores when it is trained")
-    return logits
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+            if len(labels):
+                yield pixels, labels

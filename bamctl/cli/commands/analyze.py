@@ -6,16 +6,11 @@ import typer
 
 from bamctl.cli.commands.sensitivity import SensitivityOptions, take_apart
 from bamctl.cli.commands.sweep import SweepOptions, sweep
+from bamctl.cli.messages import working
+from bamctl.cli.options.declare import flag, option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
-from bamctl.cli.options.shared import (
-    ModelName,
-    NetworkOptions,
-    OutputOptions,
-    flag,
-    given_placement,
-    option,
-    working,
-)
+from bamctl.cli.options.shared import ModelName, NetworkOptions, given_placement
 from bamctl.cli.options.trust import allow_named
 from bamctl.errors import InputError
 

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bamctl.cli.messages import say, working
+from bamctl.cli.options.declare import option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import (
     NetworkOptions,
-    OutputOptions,
     PlacementName,
     Where,
     checkpoint_of,
-    option,
-    say,
     wanted_placement,
-    working,
 )
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.errors import InputError

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bamctl.cli.options.shared import OutputOptions, flag, option, working
+from bamctl.cli.messages import working
+from bamctl.cli.options.declare import flag, option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.errors import InputError
 from bamctl.files.atomic import check_can_write
 

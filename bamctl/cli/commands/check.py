@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bamctl.cli.messages import say, working
+from bamctl.cli.options.declare import option
+from bamctl.cli.options.output import check_destination, show
 from bamctl.cli.options.settings import ModuleOptions
-from bamctl.cli.options.shared import (
-    NetworkOptions,
-    Where,
-    check_destination,
-    given_names,
-    given_placement,
-    option,
-    say,
-    show,
-    working,
-)
+from bamctl.cli.options.shared import NetworkOptions, Where, given_names, given_placement
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.errors import InputError
 from bamctl.files.atomic import check_can_write

@@ -5,18 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bamctl.cli.messages import say, working
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import (
     ModelName,
     NetworkOptions,
-    OutputOptions,
     PlacementName,
     Weights,
     Where,
     checkpoint_of,
-    say,
     wanted_placement,
-    working,
 )
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.errors import InputError, appended

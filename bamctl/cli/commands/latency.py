@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from bamctl.cli.messages import say, working
+from bamctl.cli.options.declare import flag, option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import (
     ModelName,
     NetworkOptions,
-    OutputOptions,
     PlacementName,
     Where,
-    flag,
-    option,
-    say,
     wanted_placement,
-    working,
 )
 from bamctl.cli.options.trust import Trust, allow_named
 

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from bamctl.cli.options.shared import OutputOptions, option, working
+from bamctl.cli.messages import working
+from bamctl.cli.options.declare import option
+from bamctl.cli.options.output import OutputOptions
 
 
 def models(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from bamctl.cli.options.shared import option, say
+from bamctl.cli.messages import say
+from bamctl.cli.options.declare import option
 from bamctl.errors import InputError
 from bamctl.files.atomic import check_can_write, write_text
 

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bamctl.cli.command_line import signed
+from bamctl.cli.messages import working
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.search import EngineOptions, GoalOptions, SpaceOptions, StudyOptions
-from bamctl.cli.options.shared import (
-    ModelName,
-    NetworkOptions,
-    OutputOptions,
-    given_names,
-    working,
-)
+from bamctl.cli.options.shared import ModelName, NetworkOptions, given_names
 from bamctl.cli.options.short_runs import ImageOptions, RunOptions
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart

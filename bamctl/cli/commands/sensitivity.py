@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated
 
+from bamctl.cli.messages import working
+from bamctl.cli.options.declare import flag, option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
-from bamctl.cli.options.shared import (
-    NetworkOptions,
-    OutputOptions,
-    flag,
-    option,
-    working,
-)
+from bamctl.cli.options.shared import NetworkOptions
 from bamctl.cli.options.short_runs import ImageOptions
 from bamctl.errors import InputError
 from bamctl.trunk import strategies

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bamctl.cli.options.shared import OutputOptions, flag, option, say
+from bamctl.cli.messages import say
+from bamctl.cli.options.declare import flag, option
+from bamctl.cli.options.output import OutputOptions
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:

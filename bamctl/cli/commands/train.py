@@ -7,15 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from bamctl.cli.command_line import signed
+from bamctl.cli.messages import say
+from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
-from bamctl.cli.options.shared import (
-    ModelName,
-    NetworkOptions,
-    OutputOptions,
-    Where,
-    given_names,
-    say,
-)
+from bamctl.cli.options.shared import ModelName, NetworkOptions, Where, given_names
 from bamctl.cli.options.train import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.settings import Option, SettingsOptions, choices_of, setting
-from bamctl.cli.options.shared import flag, option
 from bamctl.placement.metrics import searchable
 from bamctl.trunk import strategies
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from bamctl.cli.options.shared import option
+from bamctl.cli.options.declare import option
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

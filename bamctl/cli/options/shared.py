@@ -1,19 +1,6 @@
-"""Options that several commands share, each defined once.
+"""Options that several commands share, each defined once, and the placement that they mean."""
 
-A command takes a group of options as one parameter, annotated with its class: a dataclass, whose
-fields are the options, or a `SettingsOptions`, whose options are the settings of all kinds of
-attention modules. `expanded` turns it into options of the command.
-"""
-
-import functools
-import gc
-import inspect
-import sys
-from collections.abc import Callable, Iterator
 from contextlib import (
-    AbstractContextManager,
-    contextmanager,
-    nullcontext,
     suppress,
 )
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -22,17 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bamctl.cli.command_line import signed
-from bamctl.cli.streams import results_apart
+from bamctl.cli.options.declare import option
 from bamctl.errors import InputError
-from bamctl.files.atomic import check_can_write, write_text
-from bamctl.report.formats.formats import FORMATS
-from bamctl.text import escapes, masking
 from bamctl.trunk import strategies
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from bamctl.cli.options.settings import SettingsOptions
     from bamctl.placement.placement import Placement
     from bamctl.weights.checkpoints import Checkpoint
@@ -82,16 +63,6 @@ _CHECKPOINTS = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 def _complete(module: str, function: str, incomplete: str) -> list[str]:
     names = getattr(__import__(f"bamctl.{module}", fromlist=[function]), function)()
     return [name for name in names if name.startswith(incomplete)]
-
-
-def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
-    """An option that is not given unless it is; its default stands in its help."""
-    return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
-
-
-def flag(name: str, help_text: str, panel: str | None = None) -> Any:
-    """An option without a value, that is off unless it is given."""
-    return typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)
 
 
 @dataclass(frozen=True)
@@ -163,58 +134,6 @@ def _keyword(text: str) -> tuple[str, Any]:
     from bamctl.files import yaml_files
 
     return name, yaml_files.value(value)
-
-
-if TYPE_CHECKING:
-    FormatName = str
-else:
-    FormatName = Literal[tuple(name for name, each in FORMATS.items() if not each.of_findings)]
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """How the result is shown, and where."""
-
-    format: Annotated[
-        FormatName,
-        typer.Option(help="How the result is shown."),
-    ] = "table"
-    output: Annotated[
-        Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
-    ] = None
-
-    def check(self) -> None:
-        """Refuse a file that cannot be written, before the work.
-
-        Raises:
-            InputError: it cannot be written.
-        """
-        check_destination(self.format, self.output)
-
-    def show(self, report: Any) -> None:
-        """Render a report to the file, or to standard output."""
-        show(report, self.format, self.output)
-
-
-def check_destination(format_name: str, output: Path | None) -> None:
-    """Refuse a file that cannot be written, and a page on a terminal, before the work.
-
-    Raises:
-        InputError: it is one of these.
-    """
-    if output is not None:
-        check_can_write(output)
-    elif format_name == "html" and sys.stdout.isatty():
-        raise InputError("a page is for a file: add --output FILE.html")
-
-
-def show(report: Any, format_name: Any, output: Path | None) -> None:
-    """Render a report to a file, or to standard output."""
-    text = FORMATS[format_name].render(signed(report), to_file=output is not None)
-    if output is not None:
-        write_text(output, text)
-    else:
-        print(text, end="", flush=True)
 
 
 def given_names(*groups: Any) -> list[str]:
@@ -304,83 +223,3 @@ def checkpoint_of(weights: str | None) -> "Checkpoint | None":
     from bamctl.weights import checkpoints
 
     return checkpoints.read(Path(weights))
-
-
-@contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
-    """Say what takes a few seconds, on a terminal; stay quiet in a pipe.
-
-    Gives what changes the words, for work of several parts.
-
-    Garbage is not collected meanwhile. Most of a short command's time is the import of torch and
-    torchvision; all that they make stays, and looking through it for garbage, over and over, is a
-    tenth of that time.
-    """
-    gc.disable()
-    try:
-        with results_apart(), _status(what) as status:
-            yield lambda text: status.update(_status_text(text)) if status else None
-    finally:
-        gc.enable()
-
-
-def _status(what: str) -> AbstractContextManager[Any]:
-    if sys.stderr is None or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(_status_text(what))
-
-
-def _status_text(what: str) -> "Text":
-    from rich.text import Text
-
-    return Text(escapes.line(what))
-
-
-def say(text: str) -> None:
-    """A line for the person, beside the result."""
-    text = escapes.line(masking.free_text(" ".join(text.split())))
-    # It may be closed, or full; the exit code still tells.
-    with suppress(AttributeError, OSError, ValueError):
-        sys.stderr.write(f"bamctl: {text}\n")
-        sys.stderr.flush()
-
-
-def _options_of(group: Any) -> list[inspect.Parameter]:
-    """The options of a group, one for each field; none of what is no group."""
-    if hasattr(group, "options"):
-        return [_parameter(*each) for each in group.options()]
-    if not (isinstance(group, type) and is_dataclass(group)):
-        return []
-    return [_parameter(own.name, own.type, own.default) for own in fields(group)]
-
-
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
-
-
-def expanded(command: Callable[..., int]) -> Callable[..., int]:
-    """A command whose parameters that are groups of options became those options."""
-    groups: dict[str, type] = {}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if own := _options_of(parameter.annotation):
-            groups[name] = parameter.annotation
-            parameters += own
-        else:
-            parameters.append(parameter)
-
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> int:
-        built = {
-            name: group(**{own.name: given.pop(own.name) for own in _options_of(group)})
-            for name, group in groups.items()
-        }
-        return command(**given, **built)
-
-    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    wrapper.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in keyword}
-    return wrapper

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from bamctl.cli.options.shared import flag, option
+from bamctl.cli.options.declare import flag, option
 
 
 @dataclass(frozen=True)

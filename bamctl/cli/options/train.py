@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bamctl.cli.options.shared import flag, option
+from bamctl.cli.options.declare import flag, option
 
 Length = "How long"
 Training = "Training"

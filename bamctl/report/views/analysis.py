@@ -1,33 +1,33 @@
 """An analysis as a report: stages, strategies, conventions."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from bamctl import units
 from bamctl.analysis.analyze import Analysis
 from bamctl.attention.kinds import kind_of
 from bamctl.networks import inputs
-from bamctl.placement.cost import Cost, PlacementCost
+from bamctl.placement.cost import Cost
 from bamctl.report._wording import (
     CONVENTION,
-    SCHEMA,
-    attention_data,
-    cost_data,
     estimate_error,
-    extents_data,
     fraction,
     left_out,
     no_cut_point,
     nothing_to_place,
-    overhead_data,
     settings,
 )
 from bamctl.report.chart import Chart, NetworkSketch
 from bamctl.report.charts.analysis import cost_charts
 from bamctl.report.charts.network import network_sketch, sketch_line
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.views._analysis_data import (
+    add_latency,
+    analysis_data,
+    point_data,
+    reasons,
+    role,
+)
 from bamctl.timing.placed import AddedLatency
-from bamctl.trunk.cut_points import CutPoint, Stage
 
 
 def analysis_report(
@@ -45,10 +45,10 @@ def analysis_report(
     blocks.append(_footnote(analysis))
     if latency is not None:
         blocks.append(_latency_text(latency))
-    records = [_point_data(analysis, point, latency) for point in analysis.trunk.points]
-    data = _analysis_data(analysis, records)
+    records = [point_data(analysis, point, latency) for point in analysis.trunk.points]
+    data = analysis_data(analysis, records)
     if latency is not None:
-        _add_latency(data, latency)
+        add_latency(data, latency)
     return Report(_heading(analysis), blocks, data, records, charts=charts)
 
 
@@ -57,8 +57,8 @@ def _tables(
 ) -> Iterable[Table | str]:
     yield _stage_table(analysis, latency)
     if explain:
-        reasons = enumerate(_reasons(analysis), 1)
-        yield "\n".join(f"stage {number}: {reason}" for number, reason in reasons)
+        numbered = enumerate(reasons(analysis), 1)
+        yield "\n".join(f"stage {number}: {reason}" for number, reason in numbered)
     yield _strategy_table(analysis, latency)
 
 
@@ -101,7 +101,7 @@ def _stage_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
                 str(stage.end.reduction),
                 str(len(stage.blocks)),
                 stage.end.module,
-                _role(stage, analysis),
+                role(stage, analysis),
                 *(_added(cost) if not stage.is_stem else ("", "")),
                 *(_latency_cells(latency, [] if stage.is_stem else [stage.end.module])),
             ]
@@ -139,40 +139,6 @@ def _latency_text(latency: AddedLatency) -> str:
         f"{what} Measured on {latency.device} ({latency.device_name}), each module alone; "
         "`bamctl latency` times whole networks, with an interval."
     )
-
-
-def _role(stage: Stage, analysis: Analysis) -> str:
-    if stage.bottleneck:
-        chosen = stage.bottleneck in analysis.trunk.bottlenecks(analysis.stages)
-        return "bottleneck" if chosen else "shallow bottleneck"
-    if stage.is_stem:
-        return "stem"
-    if stage.is_extra_level:
-        return "extra level"
-    return "last stage" if stage.is_last else "no block"
-
-
-def _reasons(analysis: Analysis) -> Iterable[str]:
-    chosen = analysis.trunk.bottlenecks(analysis.stages)
-    for part in analysis.trunk.parts:
-        for number, stage in enumerate(part.stages, 1):
-            yield _reason(stage, part.stages[number : number + 1], chosen)
-
-
-def _reason(stage: Stage, following: Sequence[Stage], chosen: Sequence[CutPoint]) -> str:
-    if stage.is_stem:
-        return "stem, since no block ends in it or before it"
-    if not following:
-        return "no bottleneck, since no stage of lower resolution follows"
-    if stage.is_extra_level:
-        return "no bottleneck, since the backbone ends before it, and this is a level for detection"
-    if stage.bottleneck is None:
-        return "no bottleneck, since no block ends in it"
-    here, there = stage.end.map, following[0].points[0].map
-    what = "its last block" if stage.blocks else "its last trunk map (the network has no blocks)"
-    drop = f"{here.height}x{here.width} drops to {there.height}x{there.width} after it"
-    text = f"{stage.bottleneck.module} is a bottleneck: {what}, and {drop}"
-    return text if stage.bottleneck in chosen else f"{text}; --stages all takes it too"
 
 
 def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
@@ -241,95 +207,3 @@ def _footnote(analysis: Analysis) -> str:
         f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
         f"{own}. {left_out(analysis.trace.uncounted)}"
     )
-
-
-def _analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str, Any]:
-    trace = analysis.trace
-    return {
-        "schema": SCHEMA,
-        "model": analysis.model,
-        "input_shape": list(trace.input_shape),
-        "params": trace.params,
-        "macs": trace.macs[""],
-        "elementwise_ops": trace.elementwise_ops[""],
-        "macs_by_operator": trace.macs_by_operator,
-        "uncounted_operators": trace.uncounted,
-        "attention": attention_data(analysis.attention),
-        "stages": [
-            _stage_data(analysis, stage, number, reason)
-            for number, (stage, reason) in enumerate(
-                zip(analysis.trunk.stages, _reasons(analysis), strict=True), 1
-            )
-        ],
-        "points": points,
-        "placements": {
-            name: _placement_data(placed, analysis) for name, placed in analysis.strategies.items()
-        },
-        "convention": CONVENTION,
-    }
-
-
-def _add_latency(data: dict[str, Any], latency: AddedLatency) -> None:
-    for placed in data["placements"].values():
-        known = [latency.sites.get(name, 0.0) for name in placed["modules"]]
-        placed["added_latency_ms"] = 1e3 * sum(known)
-    data["latency"] = {
-        "device": latency.device,
-        "device_name": latency.device_name,
-        "estimated": latency.profile is not None,
-        "batch_size": latency.batch_size,
-        "base_ms": 1e3 * latency.base_seconds,
-    }
-
-
-def _stage_data(analysis: Analysis, stage: Stage, number: int, reason: str) -> dict[str, Any]:
-    at = stage.end.map
-    return {
-        "stage": number,
-        "module": stage.end.module,
-        "num_channels": at.num_channels,
-        **extents_data(at),
-        "reduction": stage.end.reduction,
-        "num_blocks": len(stage.blocks),
-        "role": _role(stage, analysis),
-        "reason": reason,
-    }
-
-
-def _point_data(
-    analysis: Analysis, point: CutPoint, latency: AddedLatency | None
-) -> dict[str, Any]:
-    cost = analysis.point_costs[point.module]
-    return {
-        "module": point.module,
-        "kind": _kind(point, analysis),
-        "num_channels": point.map.num_channels,
-        **extents_data(point.map),
-        "reduction": point.reduction,
-        "layout": point.map.layout.name,
-        "stage": next(i for i, s in enumerate(analysis.trunk.stages, 1) if point in s.points),
-        **cost_data(cost),
-        **({"added_latency_ms": _site_ms(point, latency)} if latency else {}),
-    }
-
-
-def _site_ms(point: CutPoint, latency: AddedLatency) -> float | None:
-    seconds = latency.sites.get(point.module)
-    return None if seconds is None else 1e3 * seconds
-
-
-def _kind(point: CutPoint, analysis: Analysis) -> str:
-    if point in analysis.trunk.bottlenecks("all"):
-        return "bottleneck"
-    if point.block:
-        return "block"
-    in_stem = any(stage.is_stem and point in stage.points for stage in analysis.trunk.stages)
-    return "stem" if in_stem else "other"
-
-
-def _placement_data(placed: PlacementCost, analysis: Analysis) -> dict[str, Any]:
-    return {
-        "modules": placed.modules,
-        **cost_data(placed.unavailable or placed.total),
-        **overhead_data(placed, analysis.trace),
-    }
