@@ -1,4 +1,4 @@
-"""The package itself: seven names, and no torch until one of them is used."""
+"""The package itself: eleven names, and no torch until one of them is used."""
 
 import pytest
 
@@ -11,16 +11,20 @@ def test_public_names() -> None:
         "Placement",
         "__version__",
         "analyze",
+        "check",
         "fuse",
         "insert",
+        "latency",
         "register_operator",
         "remove",
+        "search",
+        "train",
     }
     assert set(dir(bamctl)) == names
     for name in dir(bamctl):
         assert getattr(bamctl, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'serach'"):
-        _ = bamctl.serach
+    with pytest.raises(AttributeError, match="no attribute 'anaylze'"):
+        _ = bamctl.anaylze
 
 
 def test_importing_loads_no_torch(python: object) -> None:

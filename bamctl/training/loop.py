@@ -1,7 +1,7 @@
 """One training run: Accelerate takes care of devices, processes, precision and accumulation."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
@@ -44,8 +44,12 @@ class _Meter:
     peak_bytes: int = 0
 
 
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 class Run:
-    """One network on its way through a recipe.
+    """A training run of one network.
 
     Args:
         network: what to train; it is changed, and moved to the device.
@@ -90,17 +94,13 @@ class Run:
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
-        tensors = state.tensors
-        weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
-        kept = {
-            k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)
-        }
-        self.network.load_state_dict(weights)
+        kept = _with_prefix(state.tensors, _OPTIMIZER)
+        self.network.load_state_dict(_with_prefix(state.tensors, _MODEL))
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": unflattened(kept), "param_groups": groups})
         values = state.values
         self._step = values["step"]
-        self._meter.loss.copy_(tensors["loss"])
+        self._meter.loss.copy_(state.tensors["loss"])
         self._meter.steps, self._meter.seconds = values["steps"], values["seconds"]
         self._meter.peak_bytes = values["peak_bytes"]
         if self._accelerator.scaler is not None:
@@ -238,10 +238,8 @@ class Run:
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         device = self._accelerator.device
-        return (
-            batch.pixels.to(device, non_blocking=True),
-            batch.labels.to(device, non_blocking=True),
-        )
+        pixels = batch.pixels.to(device, non_blocking=True)
+        return pixels, batch.labels.to(device, non_blocking=True)
 
     @contextmanager
     def _backbone_at_rest(self) -> Iterator[None]:
