@@ -121,3 +121,8 @@ def checksum(tensors: Mapping[str, Tensor], values: Mapping[str, Any] | None = N
         raw = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         found = zlib.crc32(raw.numpy().tobytes(), zlib.crc32(name.encode(), found))
     return found
+
+
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,7 +1,7 @@
 """One training run: Accelerate takes care of devices, processes, precision and accumulation."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
@@ -21,7 +21,7 @@ from bamctl.networks.memory import PeakMemory
 from bamctl.training._errors import actionable
 from bamctl.training._evaluation import finite, judge, logits_of
 from bamctl.training._loader import Order, evaluation_batches, training_batches
-from bamctl.training._state import State, flattened, unflattened
+from bamctl.training._state import State, flattened, unflattened, with_prefix
 from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
@@ -42,10 +42,6 @@ class _Meter:
     steps: int = 0
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-
-
-def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 class Run:
@@ -94,8 +90,8 @@ class Run:
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
-        kept = _with_prefix(state.tensors, _OPTIMIZER)
-        self.network.load_state_dict(_with_prefix(state.tensors, _MODEL))
+        kept = with_prefix(state.tensors, _OPTIMIZER)
+        self.network.load_state_dict(with_prefix(state.tensors, _MODEL))
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": unflattened(kept), "param_groups": groups})
         values = state.values
