@@ -44,7 +44,7 @@ class BamctlError(Exception):
 
 
 class InputError(BamctlError, ValueError):
-    """What was asked for is wrong: usage, configuration, an unknown name, an unreadable file.
+    """Bad input: usage, configuration, an unknown name, an unreadable file.
 
     Args:
         message: what is wrong, and what would be right, in one line.
@@ -146,7 +146,7 @@ def _code(handler: Any) -> CodeType | None:
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """What the machine lacked, where that is behind an error or its causes; else None.
+    """Return what the machine lacked if that caused an error, else None.
 
     Covers a full disk, a quota, a file size limit, a failing device, too many open files, and
     memory that PyTorch, NumPy or the dynamic linker could not get.

@@ -22,7 +22,7 @@ from bamctl.trunk.traced import TracedNetwork
 
 @dataclass(frozen=True)
 class Analysis(Displayed):
-    """What `analyze` found, for one image of `trace.input_shape`.
+    """The result of `analyze`, for one image of `trace.input_shape`.
 
     `point_costs` has what the attention module adds at each point of the trunk, or why it cannot
     be there; `strategies` has what placing it by each of `STRATEGIES` adds.

@@ -1,4 +1,4 @@
-"""What inserted modules look at in an image."""
+"""Gates of inserted modules for an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Image:
 
 @dataclass(frozen=True)
 class SiteMaps:
-    """What one module makes of one image, at the resolution of its feature map.
+    """The gate of one module for one image, at the resolution of its feature map.
 
     `spatial` is the spatial branch's Ms, with shape (H, W), and `channel` the channel branch's Mc,
     with shape (C,), before they are combined; None of a branch that is not there. `gate` is what

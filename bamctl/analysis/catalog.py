@@ -48,7 +48,7 @@ def matching(pattern: str, family: str | None = None) -> tuple[str, ...]:
 
 
 def entries(names: tuple[str, ...], *, count: bool) -> Iterator[ModelEntry]:
-    """What is known of each model; `count` traces it to count its bottlenecks and blocks."""
+    """Return what is known of each model; `count` traces it to count its bottlenecks and blocks."""
     for name in names:
         published = torchvision_models.published(name)
         inputs = torchvision_models.default_inputs(name)

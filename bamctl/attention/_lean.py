@@ -158,7 +158,7 @@ def _gate(parts: Sequence[Tensor], combine: str, out: Tensor) -> Tensor:
 
 
 def _of_maximum(grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Where both are as large, each gets half, as PyTorch has it."""
+    """Split the gradient of a maximum: half to each side where both are equal, as in PyTorch."""
     share = torch.heaviside(a - b, torch.full((), 0.5, dtype=a.dtype, device=a.device))
     return grad * share, grad * (1 - share)
 

@@ -22,7 +22,7 @@ from bamctl.networks.observed import is_observed
 
 @dataclass(frozen=True)
 class Part:
-    """What a branch gives to the gate, and how it follows from tensors that are kept.
+    """The output of a branch, and how to recompute it from saved tensors.
 
     Gradients go to the tensors that are kept; the value has none of its own.
     """
@@ -33,7 +33,7 @@ class Part:
 
 
 def part(branch: nn.Module, x: Tensor, missing_axes: int) -> Part | Tensor:
-    """What a branch makes of its input, with the axes that it misses to broadcast to the map.
+    """Return the output of a branch, with the axes that broadcast it to the map.
 
     It is a tensor where the branch cannot run in two steps, or someone looks on.
     """
@@ -61,14 +61,14 @@ def broadcastable(x: Tensor, missing_axes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class _Step:
-    """What a layer computes of its input and its tensors."""
+    """Apply a layer to its input, with its tensors as arguments."""
 
     compute: Callable[..., Tensor]
     tensors: Sequence[Tensor]
 
 
 def _again(steps: Sequence[_Step], missing_axes: int, x: Tensor, *tensors: Tensor) -> Tensor:
-    """What the layers gave; `tensors` stand for their own, which gradients are to reach."""
+    """Recompute the layers; `tensors` are their parameters, which gradients reach."""
     left = iter(tensors)
     for step in steps:
         x = step.compute(x, *islice(left, len(step.tensors)))
@@ -123,7 +123,7 @@ def _is_autocast(device: str) -> bool:
 
 
 def _is_hooked(module: nn.Module) -> bool:
-    """Whether someone looks at what a module computes, or changes it."""
+    """Return whether someone looks at what a module computes, or changes it."""
     return any(
         getattr(module, f"_{kind}_hooks") or getattr(of_any_module, f"_global_{kind}_hooks")
         for kind in ("forward", "forward_pre", "backward", "backward_pre")

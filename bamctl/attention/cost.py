@@ -1,11 +1,11 @@
-"""What attention modules add to a network."""
+"""The cost of attention modules."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one or more attention modules add, for one image.
+    """The cost of one or more attention modules, for one image.
 
     `macs` and `elementwise_ops` are counted as in a `Trace`. `memory_bytes` is what training keeps
     for the backward pass beside the map that the module is given: the tensors that grow with the

@@ -1,4 +1,4 @@
-"""What a kind of attention module offers the rest of the program; torch is not loaded."""
+"""`AttentionKind`: the interface of a kind of attention module; torch is not loaded."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -144,7 +144,7 @@ class AttentionKind(ABC):
 
     @property
     def has_gate(self) -> bool:
-        """Whether `maps` finds a gate to look at."""
+        """Return whether `maps` finds a gate to look at."""
         return type(self).maps is not AttentionKind.maps
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps | None:

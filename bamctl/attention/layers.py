@@ -12,7 +12,7 @@ from bamctl.networks.observed import is_observed
 
 
 def has_one_value_each(x: Tensor, norm: _AnyBatchNorm) -> bool:
-    """Whether a batch has a single value of each channel, so that its variance is undefined."""
+    """Return whether a batch has one value per channel, so that its variance is undefined."""
     return x.numel() == norm.num_features
 
 
@@ -32,7 +32,7 @@ class BatchNorm1d(nn.BatchNorm1d):
     """For a value in each channel, also of a batch of one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From shape (N, C) to the same."""
+        """Normalize a tensor with shape (N, C)."""
         return normalized(x, self)
 
 
@@ -40,7 +40,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     """For images, also for a single pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From shape (N, C, H, W) to the same."""
+        """Normalize a tensor with shape (N, C, H, W)."""
         return normalized(x, self)
 
 
@@ -48,13 +48,13 @@ class BatchNorm3d(nn.BatchNorm3d):
     """For videos, also for a single pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From shape (N, C, T, H, W) to the same."""
+        """Normalize a tensor with shape (N, C, T, H, W)."""
         return normalized(x, self)
 
 
 @torch.fx.wrap
 def projected(maps: Tensor, conv: Any) -> Tensor:
-    """What a convolution of 1x1 gives, from shape (N, C, ...) to (N, conv.out_channels, ...).
+    """Apply a 1x1 convolution to shape (N, C, ...), giving (N, conv.out_channels, ...).
 
     A convolution of PyTorch for the CPU first copies the map to an order of its own; a product of
     matrices takes it as it is.
@@ -80,7 +80,7 @@ class Projection2d(nn.Conv2d):
     """A convolution of 1x1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From shape (N, C, H, W) to one with other channels."""
+        """Project the channels of a tensor with shape (N, C, H, W)."""
         return projected(x, self)
 
 
@@ -88,5 +88,5 @@ class Projection3d(nn.Conv3d):
     """A convolution of 1x1x1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """From shape (N, C, T, H, W) to one with other channels."""
+        """Project the channels of a tensor with shape (N, C, T, H, W)."""
         return projected(x, self)

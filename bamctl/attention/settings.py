@@ -1,4 +1,4 @@
-"""What the settings of every kind of attention module have in common; torch is not loaded."""
+"""Settings that all kinds of attention modules share; torch is not loaded."""
 
 from collections.abc import Mapping
 from types import NoneType, UnionType

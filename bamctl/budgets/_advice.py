@@ -1,4 +1,4 @@
-"""What would bring a placement within its limits, giving up as little as possible."""
+"""Advice: the smallest change that brings a placement within its limits."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
 
 
 def _ranking(priced: Priced, metric: str) -> Amount:
-    """What a placement adds to a metric, or to the one that it follows from."""
+    """Return what a placement adds to a metric, or to the one that it follows from."""
     return METRICS[METRICS[metric].follows or metric].added(priced)
 
 

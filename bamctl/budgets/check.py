@@ -40,12 +40,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the figure is within the limit; to meet it exactly is to pass."""
+        """Return whether the figure is within the limit; to meet it exactly is to pass."""
         return self.headroom is not None and self.headroom >= 0
 
     @property
     def headroom(self) -> Fraction | None:
-        """What is left up to the limit, negative where it is exceeded."""
+        """Return what is left up to the limit, negative where it is exceeded."""
         if self.limit is None or self.figure is None:
             return None
         return self.limit - Fraction(self.figure.value)

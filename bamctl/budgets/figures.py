@@ -20,7 +20,7 @@ from bamctl.weights import checkpoints
 
 @dataclass(frozen=True)
 class Figure:
-    """What a network costs by one metric, in its own unit, without and with attention modules."""
+    """The cost of a network by one metric, in its own unit, without and with attention modules."""
 
     base: Amount
     value: Amount
@@ -82,7 +82,7 @@ def price(subject: TracedNetwork, placement: Placement) -> Priced:
 
 
 def price_sites(subject: TracedNetwork, placement: Placement, sites: tuple[Site, ...]) -> Priced:
-    """What other sites than those of the placement cost."""
+    """Return what other sites than those of the placement cost."""
     return Priced(subject, placement, placement_cost(sites, subject))
 
 

@@ -1,4 +1,4 @@
-"""What the program says of errors that are not its own, and of other libraries' warnings."""
+"""Errors and warnings of other libraries, in one line each."""
 
 import traceback
 import warnings

@@ -1,4 +1,4 @@
-"""What a person sees of work that takes long: bars on a terminal, nothing in a pipe."""
+"""Progress of long work: bars on a terminal, nothing in a pipe."""
 
 import shlex
 import sys

@@ -17,7 +17,7 @@ FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
 def is_used(wanted: Wanted) -> bool:
-    """Whether the package is there, and no copy of one's own comes before it."""
+    """Return whether the package is there, and no copy of one's own comes before it."""
     return FOLDER.is_dir() and not (wanted.root / "FashionMNIST").is_dir()
 
 

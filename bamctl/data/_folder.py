@@ -73,7 +73,7 @@ def _class_folders(
 
 
 def _has_image(path: Path) -> bool:
-    """Whether a file begins like an image; that it also ends like one shows when it is decoded."""
+    """Return whether a file begins like an image; decoding shows whether it is whole."""
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""What a source of images is asked for and gives, and the two ways to hold images."""
+"""Sources of images: requests, results, and images in memory or in files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _SMALL = 32
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to read: a name, where it is kept, and the input that the network takes.
+    """A request: a name, a folder, and the input of the network.
 
     `num_channels`, `height` and `width` come from `extents`, or from `usual` where the images are
     not small and nothing was asked for. `bad_images` is `refuse` or `skip`.
@@ -31,7 +31,7 @@ class Wanted:
     usual: tuple[int, ...]
 
     def shape(self, images: Images) -> tuple[int, ...]:
-        """What the network is given: channels, height and width."""
+        """The input of the network: channels, height and width."""
         if self.extents is not None:
             return self.extents
         if isinstance(images, ArrayImages):

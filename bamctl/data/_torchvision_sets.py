@@ -154,7 +154,7 @@ class _Image:
 
 @dataclass(frozen=True)
 class _Name:
-    """What to call an image."""
+    """Return the name of an image in messages."""
 
     dataset: Any
 

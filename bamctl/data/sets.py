@@ -56,7 +56,7 @@ class Data:
         return f"{self.train.fingerprint():08x}-{self.held_out.fingerprint():08x}"
 
     def normalized(self, pixels: Tensor) -> Tensor:
-        """What the network is given of images with shape (N, C, H, W); grey ones get channels."""
+        """Normalize images with shape (N, C, H, W); grey ones get the network's channels."""
         mean, std = (each.to(pixels.device)[:, None, None] for each in (self.mean, self.std))
         return ((pixels - mean) / std).expand(-1, self.input_shape[0], -1, -1)
 

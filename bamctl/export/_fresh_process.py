@@ -47,7 +47,7 @@ def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
 
 
 def with_refined_maps(model: "torch.nn.Module", arguments: tuple[Any, ...]) -> list[Any]:
-    """What a network returns, and what each attention module made of its map.
+    """Return what a network returns, and what each attention module made of its map.
 
     A detector may see nothing, and a head may start at zero; the maps tell all the same.
     """

@@ -63,7 +63,7 @@ def _for_any_batch(model: nn.Module, inputs: Inputs) -> ExportedProgram | None:
 
 
 def takes_any_batch(program: ExportedProgram) -> bool:
-    """Whether the first axis of every input is free."""
+    """Return whether the first axis of every input is free."""
     names = program.graph_signature.user_inputs
     shapes = [
         node.meta["val"].shape

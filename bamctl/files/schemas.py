@@ -44,7 +44,7 @@ class Versioned(BaseModel):
 
 
 def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
-    """What a YAML file holds, as its schema has it.
+    """Return what a YAML file holds, as its schema has it.
 
     Raises:
         InputError: it does not fit the schema; names file and line.

@@ -34,7 +34,7 @@ class Asking:
         self._space = costs.space
 
     def is_more_wanted(self) -> bool:
-        """Whether a trial waits, or a new candidate is to be proposed."""
+        """Return whether a trial waits, or a new candidate is to be proposed."""
         return patiently(self._is_more_wanted)
 
     def ask(self) -> Asked | None:
@@ -97,7 +97,7 @@ class Asking:
         return codes
 
     def _why_not(self, number: int, codes: tuple[int, ...]) -> str | None:
-        """Where drivers ask at the same time, the one with the lower number has the trial.
+        """Return why a trial must not run, or None; of drivers that ask at once, the lower number wins.
 
         Its candidate is known only when all its parameters are written, which is waited for.
         """

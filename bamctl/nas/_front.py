@@ -19,7 +19,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def is_front(values: np.ndarray) -> np.ndarray:
-    """Which rows of (N, M) values no other row dominates; of equal rows, all or none.
+    """Return which rows of (N, M) values no other row dominates; of equal rows, all or none.
 
     >>> is_front(np.array([[0, 2], [1, 1], [1, 2]])).tolist()
     [True, True, False]

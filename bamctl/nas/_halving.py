@@ -6,7 +6,7 @@ from bamctl.nas._front import ranks
 
 
 def goes_on(values: np.ndarray, factor: int) -> bool:
-    """Whether the last row is among the best 1/factor of those that came as far.
+    """Return whether the last row is among the best 1/factor of those that came as far.
 
     Asynchronous, so that nobody waits (Li et al., "A System for Massively Parallel Hyperparameter
     Tuning", MLSys 2020); instead of by one loss, candidates are ordered by their Pareto front, and

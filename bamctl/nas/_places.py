@@ -1,4 +1,4 @@
-"""What may stand at a cut point: one option for each different module, however it is described."""
+"""Places: a cut point, and one option for each module that differs there."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Place:
 
     @property
     def has_settings(self) -> bool:
-        """Whether one of them has settings that a search varies."""
+        """Return whether one of them has settings that a search varies."""
         return any(KINDS[module].settings.searched for module in self.by_setting)
 
     def module(self, code: int) -> str:
@@ -47,14 +47,14 @@ class Place:
         return self.options[code - 1].attention.module if code else NONE
 
     def codes(self, setting: int) -> tuple[int, ...]:
-        """What may stand here with one of the settings, nothing first."""
+        """Return what may stand here with one of the settings, nothing first."""
         return tuple(dict.fromkeys((0, *(each[setting] for each in self.by_setting.values()))))
 
 
 def find_place(
     point: CutPoint, config: Choices, settings: Sequence[Mapping[str, Any]], trunk: Trunk
 ) -> Place:
-    """What may stand at a point, for each of some settings of the hyperparameters."""
+    """Return what may stand at a point, for each of some settings of the hyperparameters."""
     options: list[Site] = []
     by_setting: dict[str, tuple[int, ...]] = {}
     for module in KINDS:

@@ -44,7 +44,7 @@ SAMPLERS: dict[Sampler, Callable[[int], BaseSampler]] = {
 
 
 class Proposals(BaseSampler):
-    """What a sampler proposes, changed as little as makes it a new candidate within the budgets.
+    """Proposals of a sampler, changed as little as makes them new candidates within the budgets.
 
     Args:
         kind: which sampler; `random` draws evenly.

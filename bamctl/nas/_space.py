@@ -62,14 +62,14 @@ class Space:
         }
 
     def count(self) -> int:
-        """How many different networks there are, exactly."""
+        """Return how many different networks there are, exactly."""
         places = [self.places[i] for i in self.searched]
         if self.config.per_site:
             return int(np.prod([1 + len(place.options) for place in places], dtype=object))
 
         @cache
         def tails(depth: int, settings: frozenset[int]) -> int:
-            """How many ways there are to go on, where any of some settings may be the one."""
+            """Return the number of ways to continue, where any of some settings may be the one."""
             if depth == len(places):
                 return 1
             groups: dict[int, set[int]] = {}
@@ -172,7 +172,7 @@ class Space:
         return {prefix + name: value for name, value in chosen if prefix + name in self.choices}
 
     def sites(self, codes: Sequence[int]) -> tuple[Site, ...]:
-        """What a candidate inserts, in the order of the forward pass."""
+        """Return what a candidate inserts, in the order of the forward pass."""
         return tuple(
             place.options[code - 1] for place, code in zip(self.places, codes, strict=True) if code
         )

@@ -1,4 +1,4 @@
-"""What a search chooses from: the candidate points, the modules, and the choices of settings."""
+"""The choices of a search: candidate points, modules, and values of each setting."""
 
 from collections.abc import Collection, Mapping
 from itertools import product
@@ -25,7 +25,7 @@ _Module = Annotated[str, AfterValidator(kinds.check_name)]
 
 
 class Choices(BaseModel):
-    """What a search chooses from; the usual values come first where they are among the choices.
+    """The choices of a search; default values come first where they are among them.
 
     Beside the fields there is a list of choices for each setting that the chosen kinds of modules
     have searched, under its name; a setting that several kinds have is shared by them.

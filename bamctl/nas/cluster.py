@@ -1,4 +1,4 @@
-"""Where trials run: on a Ray cluster, which places them, and runs them again on another node."""
+"""The engine that runs trials on a Ray cluster, and again on another node if one is lost."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ _RETRIES = 10
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial takes of a node; `gpus` may be a part of one."""
+    """Resources of one trial on a node; `gpus` may be a fraction."""
 
     cpus: int = 1
     gpus: float = 0.0
@@ -131,7 +131,7 @@ def check_answers(address: str) -> None:
 
 
 def _room(ray: Any, resources: Resources) -> int:
-    """How many tasks all nodes together can run at a time."""
+    """Return the number of tasks all nodes together can run at a time."""
     wanted = {"CPU": resources.cpus, "GPU": resources.gpus}
     room = sum(
         min(int(node["Resources"].get(kind, 0) / each) for kind, each in wanted.items() if each)

@@ -1,4 +1,4 @@
-"""What a search is made of; a YAML file in the run folder repeats it or goes on with it."""
+"""The configuration of a search; a YAML file in its folder repeats or resumes it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ class SearchConfig(schemas.Versioned):
     study: Annotated[str, Field(min_length=1)] = "bamctl"
 
     def steps(self) -> tuple[int, ...]:
-        """How many steps each rung of a trial takes, the last being all."""
+        """Return how many steps each rung of a trial takes, the last being all."""
         full = self.training.recipe.steps
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
 
@@ -51,7 +51,7 @@ class SearchConfig(schemas.Versioned):
         return self.model_copy(update={"storage": SecretStr(shown)})
 
     def identity(self) -> dict[str, Any]:
-        """What two searches must share to share a study: everything that a trial depends on."""
+        """Return everything that a trial depends on; searches of one study agree on it."""
         training = self.training.model_dump(mode="json", exclude={"placements", "device"})
         data = training["data"]
         training["data"] = {name: data[name] for name in ("name", "fingerprint")}

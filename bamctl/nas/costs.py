@@ -1,4 +1,4 @@
-"""What candidates cost, many at a time: every figure is a sum over the sites."""
+"""Costs of candidates, many at a time: every figure is a sum over the sites."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -78,7 +78,7 @@ class Costs:
         return {goal: goal.metric.from_steps(steps) for goal, steps in pairs}
 
     def added(self, codes: Codes) -> np.ndarray:
-        """What candidates with shape (N, sites) add to each figure, with shape (N, figures)."""
+        """Return added figures, with shape (N, figures), of candidates with shape (N, sites)."""
         codes = np.asarray(codes)
         total = np.zeros((len(codes), len(self.goals)), dtype=np.int64)
         for site, table in enumerate(self._table):
@@ -86,11 +86,11 @@ class Costs:
         return total
 
     def is_within(self, codes: Codes) -> np.ndarray:
-        """Which candidates with shape (N, sites) are within every budget."""
+        """Return which candidates with shape (N, sites) are within every budget."""
         return np.asarray((self.added(codes) <= self._most_added).all(axis=1))
 
     def fits(self, codes: Sequence[int]) -> bool:
-        """Whether one candidate is within every budget."""
+        """Return whether one candidate is within every budget."""
         return bool(self.is_within(np.array([codes]))[0])
 
     def check_feasible(self) -> None:
@@ -225,7 +225,7 @@ def _column(goal: Goal, bare: Priced, options: Iterable[Priced]) -> tuple[int, I
 
 
 def _timer(subject: TracedNetwork, device: str) -> Callable[[Priced], Priced]:
-    """What estimates the times of a placement on the device of a profile."""
+    """Return what estimates the times of a placement on the device of a profile."""
     from bamctl.timing.placed import Estimator
     from bamctl.timing.profiles import find
 

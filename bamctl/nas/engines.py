@@ -1,4 +1,4 @@
-"""Where trials run: on processes of this machine, which take a job and give its outcome."""
+"""The engine that runs trials in processes of this machine."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping

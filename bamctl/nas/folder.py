@@ -37,7 +37,7 @@ class SearchFolder:
 
     @property
     def confirmation(self) -> Path:
-        """Where runs on fresh seeds are written down."""
+        """The path of the records of runs on fresh seeds."""
         return self.path / "confirmation.jsonl"
 
     def storage(self, config: SearchConfig) -> str:

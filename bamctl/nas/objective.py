@@ -1,4 +1,4 @@
-"""What a candidate is worth: the accuracy of a short training run, paired with others by seed."""
+"""The objective: the accuracy of a short training run, paired with others by seed."""
 
 import os
 from dataclasses import dataclass, field

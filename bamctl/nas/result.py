@@ -1,4 +1,4 @@
-"""What a search has found: the front, how it came about, and what accuracy depended on."""
+"""Results of a search: the front, the trials, and which choices accuracy depended on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchResult(Displayed):
-    """What a search has found.
+    """The result of a search.
 
     `volume` is the hypervolume after each trial, as a fraction of the box between the worst and
     the best value of every objective among all trials. `importance` is each parameter's share in
@@ -125,7 +125,7 @@ def write_front(result: SearchResult) -> SearchResult:
 
 
 def _is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial failed for a reason that a person should know."""
+    """Return whether a trial failed for a reason that a person should know."""
     reason = trial.user_attrs.get(REASON)
     return trial.state == TrialState.FAIL and reason not in (None, *RACES)
 

@@ -19,7 +19,7 @@ _LOOK_SECONDS = 1.0
 
 
 class Watcher(Protocol):
-    """Who follows a search."""
+    """Observer of a search."""
 
     def ended(self, number: int, accuracy: float | None) -> None:
         """A trial has ended, with its accuracy if it has one."""

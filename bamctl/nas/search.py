@@ -35,7 +35,7 @@ STEPS, TRIALS, RUNGS = 50, 24, 3
 
 
 class SearchProgress(Protocol):
-    """Who follows a search."""
+    """Observer of a search."""
 
     def prepared(self, setup: SearchSetup, folder: SearchFolder, storage: str) -> None:
         """The study is open, and its trials begin."""

@@ -1,4 +1,4 @@
-"""Which sites of a placement carry its gain: each alone, and all but each."""
+"""Sensitivity: the gain of each site of a placement alone, and of all but each."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ ALL = "all sites"
 
 @dataclass(frozen=True)
 class SiteSensitivity:
-    """What one site gives: alone against the baseline, and to all others that are there already."""
+    """The gain of one site: alone against the baseline, and added to all others."""
 
     site: Site
     alone: Evidence

@@ -1,4 +1,4 @@
-"""From a configuration to what a search works with: the network, its space and costs, the data."""
+"""Set-up of a search: the network, the space, the costs and the data of a configuration."""
 
 from dataclasses import dataclass
 

@@ -97,7 +97,7 @@ def _check_file(url: str) -> None:
 
 
 def _is_damaged(error: Exception) -> bool:
-    """Whether a database can be reached, and is not whole."""
+    """Return whether a database can be reached, and is not whole."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     # A lock, or a server that is away, is an OperationalError, a subclass of this.
     return type(cause) is DatabaseError

@@ -71,7 +71,7 @@ class Study:
         return None
 
     def is_done(self) -> bool:
-        """Whether no trial of any driver is left to begin or to end."""
+        """Return whether no trial of any driver is left to begin or to end."""
         self._liveness.revive()
         if any(trial.state in _OPEN for trial in patiently(self.trials)):
             return False

@@ -42,7 +42,7 @@ def training_arguments(
 
 
 def is_detector(model: nn.Module) -> bool:
-    """Whether a network takes lists of images, as all of torchvision's detectors do."""
+    """Return whether a network takes lists of images, as all of torchvision's detectors do."""
     module = sys.modules.get("torchvision.models.detection.transform")
     kind = getattr(module, "GeneralizedRCNNTransform", ())
     return any(isinstance(child, kind) for child in model.children())

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 def is_factory(name: str) -> bool:
-    """Whether a name is one of `package.module:factory`.
+    """Return whether a name is one of `package.module:factory`.
 
     >>> is_factory("mypackage.nets:TinyNet"), is_factory("resnet50")
     (True, False)

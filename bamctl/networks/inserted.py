@@ -1,4 +1,4 @@
-"""How an attention module is applied: by a forward hook of the module whose output it refines."""
+"""The forward hook that applies an attention module to the output of another module."""
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def attach(host: nn.Module, attention: nn.Module, item: int | str | None = None)
 
 
 def is_attached(host: nn.Module) -> bool:
-    """Whether an attention module is applied to what the host itself returns."""
+    """Return whether an attention module is applied to what the host itself returns."""
     return bool(attached(host))
 
 

@@ -1,4 +1,4 @@
-"""What is in memory: what a module keeps for its backward pass, and the most at any moment."""
+"""Memory: what a module saves for its backward pass, and peak memory."""
 
 import copy
 import ctypes

@@ -1,4 +1,4 @@
-"""Whether code runs under a tracer, compiler or functorch transform."""
+"""Detection of tracers, compilers and functorch transforms."""
 
 import torch
 from torch.autograd import forward_ad

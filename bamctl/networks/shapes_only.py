@@ -15,7 +15,7 @@ _MARK = "_bamctl_is_arbitrary"
 
 
 def built_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
-    """What a builder makes, with zeros for weights that take no memory: one number for each.
+    """Call a builder with weights of zero that take no memory: one number for each tensor.
 
     Layers make room for a weight and fill it later; room on the meta device is none, and filling it
     no work. Whatever else a builder computes with, such as a plan of its blocks, has its values.
@@ -35,7 +35,7 @@ def built_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def has_no_weights(model: nn.Module) -> bool:
-    """Whether a network was built so."""
+    """Return whether a network was built so."""
     sizes = [(p.untyped_storage().nbytes(), p.element_size()) for p in model.parameters()]
     return bool(sizes) and all(size == one for size, one in sizes)
 
@@ -65,7 +65,7 @@ class _RoomOnMeta(TorchFunctionMode):
 
 
 class NumbersNeededError(Exception):
-    """What comes next depends on a number, not on shapes alone."""
+    """Raised where the result depends on a value, not on shapes alone."""
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -150,7 +150,7 @@ def _product_added(added: Tensor, a: Tensor, b: Tensor, **_: Any) -> Any:
 
 
 def _broadcasts(a: Tensor | float, b: Tensor) -> bool:
-    """Whether the first, which may be a plain number, takes the shape of the second."""
+    """Return whether the first, which may be a plain number, takes the shape of the second."""
     if not isinstance(a, Tensor):
         return b.is_floating_point()
     mine, other = _size(a), _size(b)

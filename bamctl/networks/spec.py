@@ -1,4 +1,4 @@
-"""What network is meant: its name, and what its builder is to be given."""
+"""`NetworkSpec`: a network by name, with the arguments of its builder."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal

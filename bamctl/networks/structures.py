@@ -24,7 +24,7 @@ def tensors(value: Any) -> Iterator[tuple[Path, Tensor]]:
 
 
 def picked(value: Any, item: int | str) -> Any:
-    """What lies at an index, a key or an attribute of a structure."""
+    """Return the item at an index, a key or an attribute of a structure."""
     is_indexed = isinstance(value, Mapping | list | tuple)
     return value[item] if is_indexed else getattr(value, str(item))
 

@@ -17,7 +17,7 @@ _FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
 
 
 def is_timm(name: str) -> bool:
-    """Whether a name is one of `timm:NAME`.
+    """Return whether a name is one of `timm:NAME`.
 
     >>> is_timm("timm:convnextv2_atto"), is_timm("resnet50")
     (True, False)
@@ -78,7 +78,7 @@ def build(
 
 
 def size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
-    """What tells a network that is built for one size of image which one it will be given."""
+    """Return the arguments that build a network for the image size of its inputs."""
     if inputs is None or inputs == default_inputs(name):
         return {}
     config = _config(name)
@@ -86,7 +86,7 @@ def size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
 
 
 def _config(name: str) -> Any:
-    """What timm knows of the weights of a network, if it does."""
+    """Return what timm knows of the weights of a network, if it does."""
     own = name.removeprefix(PREFIX)
     return _timm(name).models.get_pretrained_cfg(own, allow_unregistered=True)
 

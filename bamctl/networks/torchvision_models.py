@@ -61,7 +61,7 @@ def families() -> dict[str, str]:
 
 
 def published(name: str) -> dict[str, Any]:
-    """What torchvision publishes of a builder's default weights: `num_params`, `_ops`, and more.
+    """Return torchvision's metadata of a builder's default weights: `num_params`, `_ops`, and more.
 
     `num_params` counts parameters; `_ops` is in 1e9 multiply-adds at the default input.
     """
@@ -173,7 +173,7 @@ def _check_weights(name: str, weights: str, num_classes: int | None) -> None:
 
 
 def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
-    """What tells a builder the size of image, for the networks that are built for one size."""
+    """Return the builder's argument for the image size, where it is built for one size."""
     import torchvision
 
     if inputs is None:

@@ -1,4 +1,4 @@
-"""Which factories may run: `package.module:factory` is code, and no data file may choose it.
+"""Trust in factories: `package.module:factory` is code, and no data file may choose it.
 
 A placement, a file of weights or the configuration of a run is data, often somebody else's. What
 builds a network is called, and its module imported, only where
@@ -109,7 +109,7 @@ def check_callable(name: str, found: Callable[..., Any]) -> None:
 
 
 def flag_for(name: str, file: Path) -> str:
-    """What a later command needs that takes a factory from a file: ` --trust NAME`, or nothing."""
+    """Return ` --trust NAME` if a later command needs it for a factory in a file, or nothing."""
     files = files_of(name.partition(":")[0]) or []
     is_own = _is_below(file, project_root()) and _is_of_project(files)
     return "" if is_own else f" --trust {name}"
@@ -120,7 +120,7 @@ def _flag(name: str) -> str:
 
 
 def _function(found: Any) -> Any:
-    """What runs when something is called: below methods, partial calls and decorators."""
+    """Return the function below methods, partial calls and decorators."""
     while True:
         if isinstance(found, MethodType):
             found = found.__func__
@@ -152,7 +152,7 @@ def _is_of_project(files: Iterable[Path]) -> bool:
 
 
 def is_of_a_person(file: Path) -> bool:
-    """Whether a file of code belongs neither to Python, nor to a library, nor to this package."""
+    """Return whether a file of code is the user's, and not of Python, a library or this package."""
     package = Path(__file__).resolve().parent.parent
     return file.is_file() and not any(_is_below(file, each) for each in (*_libraries(), package))
 
@@ -163,7 +163,7 @@ def _is_below(file: Path, folder: Path) -> bool:
 
 @cache
 def _libraries() -> tuple[Path, ...]:
-    """Where Python's own modules and those that were installed are."""
+    """Return the folders of Python's standard library and of installed packages."""
     paths = sysconfig.get_paths()
     own = [paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
     found = [*own, *site.getsitepackages(), site.getusersitepackages()]

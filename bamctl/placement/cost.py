@@ -1,4 +1,4 @@
-"""What attention modules add to a network, in closed form, without a second trace."""
+"""Costs of the sites of a placement, without a second trace."""
 
 from dataclasses import dataclass
 
@@ -35,12 +35,12 @@ class PlacementCost:
 
 
 def site_cost(site: Site, traced: TracedNetwork) -> Cost:
-    """What one insertion adds to a traced network."""
+    """Return what one insertion adds to a traced network."""
     return kind_of(site.attention).cost(site, traced)
 
 
 def placement_cost(sites: tuple[Site, ...], traced: TracedNetwork) -> PlacementCost:
-    """What the sites of a placement add to a traced network."""
+    """Return what the sites of a placement add to a traced network."""
     return PlacementCost(sites, tuple(site_cost(site, traced) for site in sites))
 
 

@@ -64,7 +64,7 @@ class Metric:
 
     @property
     def goal(self) -> str:
-        """How a search names it."""
+        """The name that a search uses."""
         return f"{self.name}@DEVICE" if self.needs_device else self.name
 
     def amount(self, value: Amount) -> str:

@@ -263,7 +263,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def shipped_folder() -> Path:
-    """Where the shipped placements are: inside an installed package, or beside it in a checkout."""
+    """Return the folder of shipped placements, in an installed package or in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "placements"
     return inside if inside.is_dir() else package.parent / "placements"

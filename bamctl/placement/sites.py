@@ -1,4 +1,4 @@
-"""From a placement to sites: the cut points that it selects, each with its hyperparameters."""
+"""Sites of a placement: the cut points that it selects, each with its settings."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase

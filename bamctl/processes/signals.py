@@ -26,7 +26,7 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class _State:
-    """What a signal finds. All but `ending` is written by the main thread only."""
+    """State that signal handlers share. All but `ending` is written by the main thread only."""
 
     caught: set[signal.Signals] = set()  # noqa: RUF012 - one state for the process
     received: int | None = None

@@ -64,7 +64,7 @@ def settings(attention: Settings) -> str:
 
 
 def left_out(uncounted: Mapping[str, int]) -> str:
-    """What no number counts, in a sentence."""
+    """Return what no number counts, in a sentence."""
     if not uncounted:
         return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
@@ -121,7 +121,7 @@ def cost_data(cost: Cost | str) -> dict[str, Any]:
 
 
 def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
-    """What is added, as a fraction of the network's own."""
+    """Return what is added, as a fraction of the network's own."""
     added = placed.total
     return {
         "params_overhead": fraction(added.params, trace.params),

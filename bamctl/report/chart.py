@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Axis:
-    """What one direction of a plot says; `is_percent` is for fractions."""
+    """An axis of a plot; `is_percent` is for fractions."""
 
     title: str
     is_percent: bool = False
@@ -85,7 +85,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Distributions:
-    """How samples are distributed, side by side."""
+    """Distributions of samples, side by side."""
 
     title: str
     text: str

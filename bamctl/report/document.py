@@ -50,7 +50,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command found: for people as blocks, for programs as `data` and `records`.
+    """A result to show: as blocks for people, as `data` and `records` for programs.
 
     `command` is the command line that made it, without passwords. `data` is the JSON document,
     `records` are the rows of the CSV file, in plain numbers, and `findings` are for the formats of

@@ -149,7 +149,7 @@ def _empty_holder(model: nn.Module) -> Iterator[None]:
 
 
 def _same_with_holder(model: nn.Module, given: Inputs) -> bool:
-    """Whether a network returns the same with a holder among its children, though an empty one."""
+    """Return whether an empty holder among its children leaves a network's results the same."""
     with left_as_found(model):
         arguments = example.arguments(model, given)
         torch.manual_seed(0)
@@ -257,7 +257,7 @@ def build_module(model: nn.Module, site: Site) -> nn.Module:
 
 
 def _is_channels_last(model: nn.Module, dims: int, memory_format: torch.memory_format) -> bool:
-    """Whether the network's convolutions, 2-D or 3-D, keep their weights in that order."""
+    """Return whether the network's convolutions, 2-D or 3-D, keep their weights in that order."""
     kernels = (p for p in model.parameters() if p.dim() == dims)
     return any(
         kernel.is_contiguous(memory_format=memory_format) and not kernel.is_contiguous()

@@ -22,7 +22,7 @@ from bamctl.weights.checkpoints import load_state
 
 @dataclass(frozen=True)
 class Insertion:
-    """What was inserted where in a network, and what that did to it.
+    """An insertion: sites, costs and proof.
 
     `trace` and `trunk` are of the network before; `placement` names every site. `proof` is None
     where the placement selects nothing. `weights_have_attention` tells that the weights that were
@@ -39,7 +39,7 @@ class Insertion:
 
     @property
     def output_changed(self) -> bool:
-        """Whether the network gives other outputs than before the insertion."""
+        """Return whether the network gives other outputs than before the insertion."""
         return self.proof is not None and bool(self.proof.output_change)
 
 

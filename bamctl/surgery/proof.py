@@ -16,7 +16,7 @@ from bamctl.networks.structures import tensors
 
 @dataclass(frozen=True)
 class Proof:
-    """What one forward and one backward pass showed.
+    """The result of one forward and one backward pass.
 
     `output_shapes` has the shape of every tensor that the network returns in eval mode, by its
     place in the result. `output_change` is the norm of the change of these that the insertion made,
@@ -84,14 +84,14 @@ def _listed(answer: dict[str, Tensor]) -> str:
 
 
 def _answer(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """What a network returns in eval mode for a fixed random image, by its place in the result."""
+    """Return a network's outputs in eval mode for a fixed random image, by their place."""
     drawn = torch.Generator().manual_seed(0)
     result = model(*example.arguments(model, inputs, generator=drawn))
     return {".".join(map(str, path)): tensor for path, tensor in tensors(result)}
 
 
 def _losses(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """What a detector's losses are for a fixed random image; each as a tensor of one number."""
+    """Return a detector's losses for a fixed random image, each as a tensor of one number."""
     drawn = torch.Generator().manual_seed(0)
     arguments = example.training_arguments(model, inputs, generator=drawn)
     for module in model.modules():

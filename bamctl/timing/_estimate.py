@@ -1,4 +1,4 @@
-"""How long a network would take on a device that is not here, from its trace."""
+"""Estimated latency on a device that is not here, from a trace."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -36,7 +36,7 @@ class KernelTable:
     def seconds(
         self, hardware: Hardware, coefficients: Coefficients, batch_size: int | Numbers
     ) -> Numbers:
-        """How long each kernel takes for a batch.
+        """Return how long each kernel takes for a batch.
 
         The larger of what computing, moving data and launching take, rounded off where two of them
         are close (Williams et al., "Roofline", CACM 2009). Launches are not hidden behind the
@@ -66,7 +66,7 @@ class KernelTable:
         return np.asarray(self.macs * batch_size / rate)
 
     def _used(self, kind: Kind, rows: Numbers, coefficients: Coefficients) -> Numbers | float:
-        """What part of the device a product keeps busy, by how wide it is."""
+        """Return what part of the device a product keeps busy, by how wide it is."""
         if kind == "depthwise":
             return 1.0
         depth, out = self.taps[rows] * self.channels_in[rows], self.channels_out[rows]

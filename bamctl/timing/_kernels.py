@@ -138,7 +138,7 @@ class _Lowering:
         return _SINGLE if kind in _PROMOTING and with_parameter else widest
 
     def _cast(self, kind: str, live: list[int]) -> None:
-        """What autocast converts before it runs an operator of its lists."""
+        """Return what autocast converts before it runs an operator of its lists."""
         if kind not in _PRODUCTS and kind not in _IN_SINGLE:
             return
         width = self._compute if kind in _PRODUCTS else _SINGLE

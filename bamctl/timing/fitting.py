@@ -51,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Error:
-    """How far an estimate of a network was off, as a fraction of the time that it took."""
+    """The relative error of an estimate, as a fraction of the measured time."""
 
     model: str
     family: str
@@ -107,7 +107,7 @@ def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
 
 
 def errors(samples: Sequence[Sample], hardware: Hardware, found: Fit) -> list[Error]:
-    """How far the estimates are off for these samples."""
+    """Return how far the estimates are off for these samples."""
     return [
         Error(
             sample.model,
@@ -125,7 +125,7 @@ def held_out_errors(
     hardware: Hardware,
     done: Callable[[str], None] = lambda family: None,
 ) -> list[Error]:
-    """How far the estimates are off for each family, by a fit that saw none of its networks.
+    """Return how far the estimates are off for each family, by a fit that saw none of its networks.
 
     Args:
         samples: of two families or more.

@@ -39,7 +39,7 @@ Verdict = Literal["slower", "faster", "no difference", "inconclusive"]
 
 @dataclass(frozen=True)
 class Spread:
-    """How times are distributed, in milliseconds."""
+    """The distribution of times."""
 
     median_seconds: float
     q25_seconds: float
@@ -50,7 +50,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long two networks take for one batch, measured in turn in one process.
+    """The latency of two networks for one batch, measured in turn in one process.
 
     `base_seconds` and `modified_seconds` have one time for each round, and what is done with them
     is done round by round, so that a change of the machine's speed meets both. Peaks of memory are
@@ -117,7 +117,7 @@ class Latency:
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says of the second network."""
+        """The verdict of the interval on the second network."""
         low, high = self.ratio_ci95
         if low > 1:
             return "slower"
@@ -127,7 +127,7 @@ class Latency:
 
     @property
     def seconds_to_tell(self) -> int:
-        """How long a run would make an interval narrow enough; it narrows as the root of time."""
+        """The seconds that would make an interval narrow enough; it narrows as their root."""
         low, high = self.ratio_ci95
         return ceil(self.seconds * max(1.0, (high - low) / WIDE) ** 2)
 
@@ -225,14 +225,14 @@ def benchmark() -> ModuleType:
 
 
 def _block(call: Callable[[], object]) -> int:
-    """How often to run a warm call so that its block is long enough to be timed."""
+    """Return how often to run a warm call so that its block is long enough to be timed."""
     for _ in range(_WARM_UP):
         call()
     return max(1, round(_BLOCK_SECONDS / _seconds(call, _WARM_UP)))
 
 
 def _seconds(call: Callable[[], object], number: int) -> float:
-    """Of one call, as the mean of a number of them."""
+    """Return the seconds of one call, as the mean of several."""
     clock = benchmark().timer
     start = clock()
     for _ in range(number):

@@ -1,4 +1,4 @@
-"""What attention modules do to the latency of a network: measured, or estimated from its trace."""
+"""Latency of a network without and with attention modules: measured, or estimated."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +124,7 @@ def _maps_given(
 
 @dataclass(frozen=True)
 class LatencyEstimate:
-    """How long a batch would take on the device of a profile, without and with the modules.
+    """An estimated latency on the device of a profile, without and with the modules.
 
     `sites` has the seconds that each module adds. `base_kinds` says what of `base_seconds` which
     kinds of kernel take, `added_kinds` the same of what is added.
@@ -141,7 +141,7 @@ class LatencyEstimate:
 
     @property
     def added_seconds(self) -> float:
-        """What the modules add."""
+        """The seconds that the modules add."""
         return sum(self.sites.values())
 
     @property
@@ -156,7 +156,7 @@ class LatencyEstimate:
 
     @property
     def launch_fraction(self) -> float:
-        """What part of the time that is added would be spent if kernels did nothing."""
+        """Return what part of the time that is added would be spent if kernels did nothing."""
         added = self.added_seconds
         launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e6
         return min(1.0, launches / added) if added else 0.0
@@ -164,7 +164,7 @@ class LatencyEstimate:
 
 @dataclass(frozen=True)
 class AddedLatency:
-    """What each of many attention modules takes for one batch, one by one.
+    """The latency of each of several attention modules for one batch.
 
     `profile` is that of an estimate; None where the modules were timed, each alone.
     """
@@ -180,7 +180,7 @@ class AddedLatency:
 def estimated_added(
     network: nn.Module, traced: Trace, sites: Sequence[Site], profile: Profile, batch_size: int
 ) -> AddedLatency:
-    """What modules at the sites would add on the device of a profile."""
+    """Return what modules at the sites would add on the device of a profile."""
     found = Estimator(network, traced, profile).estimate(sites, batch_size)
     return AddedLatency(
         profile.name, profile.name, batch_size, found.base_seconds, found.sites, profile
@@ -190,7 +190,7 @@ def estimated_added(
 def measured_added(
     network: nn.Module, given: InputsLike, sites: Sequence[Site], setup: Setup, batch_size: int
 ) -> AddedLatency:
-    """What modules at the sites take alone, and the network without them.
+    """Return what modules at the sites take alone, and the network without them.
 
     Raises:
         BamctlError: the device is not there, or the batch does not fit in its memory.

@@ -19,7 +19,7 @@ _Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Hardware(BaseModel):
-    """What the data sheet of a device says, or what was measured where there is none."""
+    """The data sheet of a device, or measurements where there is none."""
 
     model_config = _STRICT
 
@@ -32,7 +32,7 @@ class Hardware(BaseModel):
 
 
 class Coefficients(BaseModel):
-    """How much of its hardware a device makes use of; found by a fit.
+    """The share of its hardware that a device uses; found by a fit.
 
     A product reaches `efficiency · c/(c + width)` of the peak for each of its two numbers of
     channels c: narrow products leave units of the device idle.
@@ -124,7 +124,7 @@ def find(name: str) -> Profile:
 
 
 def is_measurable(name: str) -> bool:
-    """Whether a device's name is one that PyTorch runs on, rather than that of a profile."""
+    """Return whether a device's name is one that PyTorch runs on, rather than that of a profile."""
     kind, colon, index = name.partition(":")
     return kind in ("cpu", "cuda", "mps") and (not colon or index.isdecimal())
 

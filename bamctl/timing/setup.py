@@ -1,4 +1,4 @@
-"""How networks are run while they are timed: device, precision, order in memory, compilation."""
+"""The set-up of a measurement: device, precision, memory format, compilation."""
 
 import copy
 import platform
@@ -29,7 +29,7 @@ DTYPES: dict[str, torch.dtype] = {
 
 @dataclass(frozen=True)
 class Setup:
-    """What is timed, and how: the forward pass in eval mode, or a whole training step.
+    """The set-up of a measurement: the forward pass in eval mode, or a whole training step.
 
     `dtype` is that of weights and inputs, without autocast. `threads` are those of the CPU,
     PyTorch's own number where it is None. `fuse` folds batch norms first, `compile` uses
@@ -89,7 +89,7 @@ def default_device() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
+    """Return the name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with suppress(OSError):
@@ -158,7 +158,7 @@ def arguments(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) 
 
 
 def repeated(network: nn.Module, given: tuple[Any, ...], setup: Setup) -> Callable[[], None]:
-    """What is timed: one pass of a prepared network over a batch."""
+    """Return a call of one pass of a prepared network over a batch."""
     run: Callable[..., Any] = torch.compile(network) if setup.compile else network
     parameters = list(network.parameters())
 

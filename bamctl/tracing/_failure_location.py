@@ -26,7 +26,7 @@ def why_it_stopped(
     error: BaseException,
     analyze: Callable[[nn.Module, tuple[Any, ...]], Any],
 ) -> str:
-    """What went wrong, and the module and operator where it did.
+    """Return the error in a line, with the module and operator where it occurred.
 
     The network runs once more, and once more under the tracer if it does run.
 

@@ -40,7 +40,7 @@ def _time_batch_channels(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _product(first: int, summed: slice = slice(-1, None)) -> Formula:
-    """Of two tensors, the one at position `first` summed over some of its axes."""
+    """Return a formula for two tensors, the one at position `first` summed over some axes."""
     return lambda inputs, outputs: prod(shape(outputs[0])) * prod(shape(inputs[first])[summed])
 
 

@@ -1,4 +1,4 @@
-"""What the modules of a network took and returned while it was traced."""
+"""Recording of the inputs and outputs of modules during a trace."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Where a network stops when it fails: the module, and the operator in it."""
+"""The module and operator in which a failing network stops."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class Watch(TorchFunctionMode):
         return result
 
     def place(self) -> str:
-        """Where it stopped, in brackets, or nothing where that is not known."""
+        """Return the location in brackets, or nothing if it is unknown."""
         module = next((name for name in reversed(self._modules) if name), None)
         at = [f"in {module}"] if module else []
         if self._operator:

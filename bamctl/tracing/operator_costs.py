@@ -1,4 +1,4 @@
-"""What an operator of a trace costs: multiply-adds, elementwise operations, or nothing.
+"""The cost of a traced operator: multiply-adds, elementwise operations, or nothing.
 
 Every handle takes the operator's inputs and outputs as fvcore gives them, and returns a counter
 with keys `macs:NAME` and `elementwise:NAME`.

@@ -14,7 +14,7 @@ View = Literal["", "alias", "reordered", "packed"]
 
 @dataclass(frozen=True)
 class OperatorKind:
-    """What is known of an operator.
+    """Properties of an operator.
 
     Attributes:
         cost: what is counted: `macs` by a formula of its own, one `elementwise` operation for each
@@ -53,7 +53,7 @@ class OperatorKind:
 
 
 def of(name: str) -> OperatorKind:
-    """What is known of an operator by its full name; nothing of one that is not in the table.
+    """Return the properties of an operator by its full name; those of an unknown one are empty.
 
     >>> of("aten::relu_").channelwise, of("mylib::relu").cost
     (True, None)

@@ -51,7 +51,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one forward pass in eval mode did, for a batch of one.
+    """A trace of one forward pass in eval mode, with a batch size of 1.
 
     `given` says what the network was called with; `inputs` and `outputs` number the tensors among
     its arguments and results. `shapes` are those of what is computed, `weights` those of parameters
@@ -285,7 +285,7 @@ def _with_padding(node: Any, ints: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _carries_features(value: Any) -> bool:
-    """Whether a value is a tensor or holds some; numbers carry sizes, not features."""
+    """Return whether a value is a tensor or holds some; numbers carry sizes, not features."""
     kind = value.type().kind()
     if kind == "ListType":
         return bool(value.type().getElementType().kind() == "TensorType")

@@ -26,7 +26,7 @@ _Part = tuple[Tensor, Tensor | None]
 
 @dataclass(frozen=True)
 class Order:
-    """Which images each step takes, and the random numbers by which they are augmented.
+    """The images of each step, and the random numbers that augment them.
 
     An epoch is a new permutation; what does not fill its last batch is left for the next one.
     """

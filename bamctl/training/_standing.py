@@ -1,4 +1,4 @@
-"""How far a run of a comparison has come, by what its folder holds that fits together.
+"""The progress of a run, from those contents of its folder that are consistent.
 
 A result rests on the configuration, the evaluations and the weights of a run. Its states and its
 final weights name all three, so that what was cut off, exchanged or changed since is not gone on
@@ -24,7 +24,7 @@ from bamctl.weights import checkpoints
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run follows from.
+    """Everything that determines a run.
 
     `made_from` is everything of the configuration that matters to it, in plain values; `placement`
     is what its final weights say of themselves.
@@ -37,7 +37,7 @@ class Origin:
     placement: Placement | None
 
     def receipt(self, evaluations: Sequence[Line]) -> dict[str, Any]:
-        """What a state or final weights say of the run and of its evaluations so far."""
+        """Return the receipt that a state or final weights carry of the run so far."""
         return {
             "arm": self.arm,
             "seed": self.seed,
@@ -48,7 +48,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run goes on.
+    """The point at which a run is resumed.
 
     `state` is the file to go on from, and None where it begins anew or is finished. `evaluations`
     counts those that stand. `notes` say what does not fit, and `is_verified` is False of what an
@@ -96,7 +96,7 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
 
 
 def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
-    """Whether final weights say all that is to be known of them, once nothing speaks against them.
+    """Return whether final weights carry what verifies them, if nothing contradicts them.
 
     Raises:
         _MisfitError: something does.
@@ -122,7 +122,7 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
 
 
 def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bool]:
-    """How many evaluations were made up to a state, and whether it says all of itself.
+    """Return how many evaluations were made up to a state, and whether it says all of itself.
 
     Raises:
         _MisfitError: the state does not fit.
@@ -170,7 +170,7 @@ def _is_in_order(lines: Sequence[Line], recipe: Recipe) -> bool:
 
 
 def _is_whole(lines: Sequence[Line], recipe: Recipe) -> bool:
-    """Whether a run was evaluated to its end, which comes early where it diverged."""
+    """Return whether a run was evaluated to its end, which comes early where it diverged."""
     if lines and lines[-1].get("diverged"):
         return _is_in_order(lines[:-1], recipe)
     return len(lines) == len(_steps(recipe, recipe.steps)) and _is_in_order(lines, recipe)

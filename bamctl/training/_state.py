@@ -25,7 +25,7 @@ class DamagedStateError(BamctlError):
 
 @dataclass(frozen=True)
 class State:
-    """What a run needs to go on: named tensors, and plain values as JSON has them.
+    """The state of a run that can be resumed: named tensors, and plain values as in JSON.
 
     The schedule, the order of the images and all randomness are functions of seed and step, and
     need nothing kept.

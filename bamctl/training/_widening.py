@@ -38,7 +38,7 @@ def find_hidden(model: nn.Module, trace: Trace) -> tuple[HiddenChannels, ...]:
 
 
 def plan(hidden: Sequence[HiddenChannels], params: int) -> tuple[int, ...]:
-    """How many channels to add to each, so that they come as close as they can to `params`.
+    """Return the channels to add to each, so that the parameters come close to `params`.
 
     All are widened by the same fraction first; what that leaves is filled up from the dearest
     channel to the cheapest.
@@ -207,7 +207,7 @@ def _count_up(module: nn.Module, names: Sequence[str], count: int) -> None:
 
 
 def _more(module: nn.Module, tensor: Tensor, count: int, axis: int) -> Tensor:
-    """What new channels start with: in a batch norm as a new one does, else drawn alike."""
+    """Return initial values of new channels: those of a new batch norm, else drawn alike."""
     shape = list(tensor.shape)
     shape[axis] = count
     if tensor.dim() == 1:

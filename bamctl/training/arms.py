@@ -193,7 +193,7 @@ def _widen(
 
 
 def _grown(traced: TracedNetwork, change: Callable[[nn.Module], None]) -> Cost:
-    """What a change of the network adds, by a second trace."""
+    """Return what a change of the network adds, by a second trace."""
     changed, before = copy.deepcopy(traced.network), traced.trace
     change(changed)
     after = trace(changed, before.given)

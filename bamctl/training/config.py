@@ -1,4 +1,4 @@
-"""What a comparison is made of: network, arms, data and recipe; a YAML file repeats it."""
+"""The configuration of a comparison: network, arms, data and recipe, as a YAML file holds it."""
 
 from math import cos, pi
 from pathlib import Path
@@ -37,7 +37,7 @@ _Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class DataConfig(BaseModel):
-    """Which images, and how they are read."""
+    """The data set, and how its images are read."""
 
     model_config = _STRICT
 
@@ -51,7 +51,7 @@ class DataConfig(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How each network is trained; the optimizer is SGD with momentum.
+    """The hyperparameters of training; the optimizer is SGD with momentum.
 
     The values of momentum and weight decay, and a learning rate of 0.1 for a batch of 256, are
     those of the authors' released code for ImageNet.
@@ -141,7 +141,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What every run follows from, besides its arm, its seed and the machine."""
+        """Return everything that determines a run besides its arm, its seed and the machine."""
         left_out = {"placements", "seeds", "control", "snapshots", "device", "data"}
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)

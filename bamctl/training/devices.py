@@ -1,4 +1,4 @@
-"""What trains: Accelerate finds the devices and, under a launcher, the other processes."""
+"""Devices and processes, as Accelerate finds them."""
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -8,7 +8,7 @@ from bamctl.training.config import TrainingConfig
 
 
 def uses_cpu(device: str) -> bool:
-    """Whether the CPU trains; several processes on it must be told so before they meet."""
+    """Return whether the CPU trains; several processes on it must be told so before they meet."""
     return device == "cpu" or not torch.accelerator.is_available()
 
 
@@ -18,7 +18,7 @@ def is_main() -> bool:
 
 
 def accelerator_for(config: TrainingConfig) -> Accelerator:
-    """What runs a configuration, on one device or, under a launcher, on several.
+    """Return the accelerator for a configuration, on one device or, under a launcher, on several.
 
     Raises:
         InputError: the batch cannot be cut as the processes need it.

@@ -23,7 +23,7 @@ _MOST_SEEDS = 1000
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the pairs of two arms say; accuracies and their differences are fractions.
+    """The evidence of paired runs; accuracies and their differences are fractions.
 
     `interval` is the t interval of the mean difference at `confidence`; `ci95` is the t interval of
     this comparison taken alone. `p_value` is that of the two-sided paired t test. `spread` is the
@@ -54,7 +54,7 @@ class Evidence:
 
     @cached_property
     def more_seeds(self) -> int | None:
-        """How many more pairs would settle an open comparison if the difference is what it seems.
+        """The number of further pairs that would settle the comparison at the observed difference.
 
         None where nothing is open, or where not even a thousand pairs would settle it.
         """
@@ -95,7 +95,7 @@ def compare(
 
 
 def power(effect: float, pairs: int, level: float = 0.05) -> float:
-    """How often a two-sided paired t test finds a true difference.
+    """Return the power of a two-sided paired t test.
 
     Args:
         effect: the true difference, in standard deviations of the differences.

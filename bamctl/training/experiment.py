@@ -88,7 +88,7 @@ class Experiment:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Return whether this process is the one that writes and speaks."""
         return bool(self.accelerator.is_main_process)
 
     def run(self, path: Path, progress: Progress, *, resume: bool = False) -> Result:
@@ -128,7 +128,7 @@ class Experiment:
         return folder if self.is_main else RunFolder(path, is_writer=False)
 
     def _standings(self, folder: RunFolder, progress: Progress) -> list[tuple[Origin, Standing]]:
-        """How far each run has come, which one process finds for all.
+        """Return the progress of each run, which one process finds for all.
 
         Raises:
             InputError: a run was made from another configuration.

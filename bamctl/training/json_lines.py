@@ -93,5 +93,5 @@ class JsonLines:
 
 
 def go_on(folder: Path) -> str:
-    """What to do once something that cannot be written can be."""
+    """Return advice for a file that cannot be written."""
     return f"mend that, and `bamctl train --resume {folder}` goes on from there"

@@ -1,4 +1,4 @@
-"""What the lines of a run's folder must hold, for those who read them later."""
+"""Schemas of the JSON lines in a run folder."""
 
 from typing import Annotated
 

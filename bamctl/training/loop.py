@@ -36,7 +36,7 @@ _MODEL, _OPTIMIZER = "model/", "optimizer/"
 
 @dataclass
 class _Meter:
-    """What is summed up since the last evaluation."""
+    """Sums since the last evaluation."""
 
     loss: Tensor
     steps: int = 0
@@ -85,7 +85,7 @@ class Run:
 
     @property
     def step(self) -> int:
-        """How many steps are done."""
+        """The number of steps that are done."""
         return self._step
 
     def restore(self, state: State) -> None:
@@ -103,7 +103,7 @@ class Run:
             self._accelerator.scaler.load_state_dict(values["scaler"])
 
     def state(self) -> State:
-        """What is needed to go on from here."""
+        """Return the state from which this run can be resumed."""
         tensors = {_MODEL + k: v for k, v in self.network.state_dict().items()}
         kept = flattened(self._optimizer.state_dict())
         tensors |= {_OPTIMIZER + k: v for k, v in kept.items()}

@@ -1,4 +1,4 @@
-"""From what somebody asked for to a configuration with every number in it."""
+"""From a request to a configuration with every number in it."""
 
 from collections.abc import Mapping
 from math import ceil

@@ -1,4 +1,4 @@
-"""What a comparison has found: accuracies, costs, and the evidence for and against each arm."""
+"""Results of a comparison: accuracies, costs, and the evidence for and against each arm."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bamctl.trunk.cut_points import Trunk
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What became of an arm.
+    """The result of one arm.
 
     `accuracy` is of the held-out images after the last step, one for each seed; so is
     `test_accuracy`, where it was asked for. `curve` has the mean over the seeds at each
@@ -45,7 +45,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result(Displayed):
-    """What a comparison has found."""
+    """The result of a comparison."""
 
     folder: Path
     config: TrainingConfig
@@ -122,7 +122,7 @@ def _mean_curve(by_seed: list[list[dict[str, Any]]], recipe: Recipe) -> dict[int
 
 
 def _pairs(arms: Iterable[Arm]) -> list[tuple[str, str]]:
-    """What is compared: each placement with the baseline and with its controls."""
+    """Return the pairs to compare: each placement with the baseline and with its controls."""
     return [
         (arm.name, BASELINE) if arm.of is None else (arm.of, arm.name)
         for arm in arms

@@ -72,14 +72,14 @@ class RunFolder:
         return [line for line in self.metrics.lines if _is_of(line, arm, seed)]
 
     def timed(self, arm: str, seed: int) -> Line | None:
-        """What a run took, without its name; None where it is not finished."""
+        """Return what a run took, without its name; None where it is not finished."""
         for line in self.timing.lines:
             if _is_of(line, arm, seed):
                 return {key: value for key, value in line.items() if key not in ("arm", "seed")}
         return None
 
     def weights(self, arm: str, seed: int) -> Path:
-        """Where the final weights of a run are."""
+        """Return the path of a run's final weights."""
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
 
     def states(self, arm: str, seed: int) -> list[Path]:

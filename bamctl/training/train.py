@@ -182,7 +182,7 @@ def _found(file: str | Path, model: str | None) -> tuple[str, Placement]:
 
 
 def _network(model: str | None, arms: Mapping[str, Placement]) -> NetworkSpec:
-    """What the placements say of the network, on which they must agree."""
+    """Return what the placements say of the network, on which they must agree."""
     about: dict[str, Any] = {} if model is None else {"model": model}
     for name, placement in arms.items():
         for field, value in placement.given().items():

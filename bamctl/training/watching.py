@@ -1,4 +1,4 @@
-"""What a run tells of itself, and to whom."""
+"""Events of a training run, and the observers that receive them."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from bamctl.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a network does after some steps.
+    """An evaluation of a network after some steps.
 
     `train_loss` is the mean since the evaluation before; it is None, as `loss` is, where it is not
     finite. `accuracy` is the fraction of the held-out images that are named right; a network that
@@ -30,14 +30,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a run took; `peak_memory_bytes` is the most that a training step needs."""
+    """Timing of a run; `peak_memory_bytes` is the peak of a training step."""
 
     seconds_per_step: float
     peak_memory_bytes: int
 
 
 class Watcher(Protocol):
-    """Who follows a run."""
+    """Observer of a run."""
 
     def stepped(self, step: int, loss: float | None) -> None:
         """A step is done, the loss being known every few steps."""
@@ -53,7 +53,7 @@ class Watcher(Protocol):
 
 
 class Progress(Protocol):
-    """Who follows a whole comparison."""
+    """Observer of a comparison."""
 
     def prepared(self, config: TrainingConfig, num_arms: int, folder: Path) -> None:
         """The comparison is ready, and its runs begin."""

@@ -1,4 +1,4 @@
-"""What the axes of each traced value hold: height, width, time, or something else.
+"""Axes of traced values: height, width, time, or something else.
 
 Every axis is a list of factors, outermost first. A reshape splits and joins factors, a permutation
 moves them, a convolution resizes them, and most operators keep them. A row of patches in the order
@@ -32,7 +32,7 @@ class Factor:
 
     @property
     def is_spatial(self) -> bool:
-        """Whether positions along it are positions in the image."""
+        """Return whether positions along it are positions in the image."""
         return self.name in SPATIAL or self.name == TOKENS
 
 
@@ -71,7 +71,7 @@ def resized(axis: Axis, size: int) -> Axis:
 
 
 def knowledge(axis: Axis) -> int:
-    """How much is known of an axis; of several operands, the one that knows most decides."""
+    """Return a rank of how much is known of an axis; among operands, the highest decides."""
     ranks = {UNKNOWN: 1, OTHER: 2, SHUFFLED: 3}
     return max((ranks.get(factor.name, 4) for factor in axis), default=0)
 

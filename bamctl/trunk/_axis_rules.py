@@ -1,4 +1,4 @@
-"""How operators change the axes of what they are given, one rule for each family of operators.
+"""Rules of how operators change axes, one for each family of operators.
 
 A rule takes the operator, the shapes and axes of its operands that are known, and the shape of its
 result. What has no rule keeps the axes that fit by size, as in broadcasting.
@@ -37,7 +37,7 @@ def kept(_: Operator, given: Given, shape: Shape) -> Axes:
 
 
 def _best(index: int, size: int, given: Given) -> Axis:
-    """What the operands say of an axis: first those of its size, which are not broadcast."""
+    """Return what operands know of an axis: first those of its size, which are not broadcast."""
     known = [(before[index], axes[index]) for before, axes in given if -index <= len(before)]
     fitting = [axis for length, axis in known if length == size]
     if fitting:
@@ -145,7 +145,7 @@ def _joined_axis(parts: Sequence[Axis], size: int) -> Axis:
 
 
 def _are_alike(one: Axis, other: Axis) -> bool:
-    """Whether both are the whole of the same axis of the image, if of different lengths."""
+    """Return whether both are the whole of the same axis of the image, if of different lengths."""
     return len(one) == len(other) == 1 and one[0].name == other[0].name
 
 

@@ -1,4 +1,4 @@
-"""Which modules of a network are its blocks."""
+"""Blocks: which modules of a network count as one."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ class Blocks:
         return found
 
     def _spans_stages(self, name: str) -> bool:
-        """Whether the resolution drops more than once on the way through a module."""
+        """Return whether the resolution drops more than once on the way through a module."""
         inside = {
             value
             for other, value in self._ended.items()
@@ -95,7 +95,7 @@ class Blocks:
 
 
 def is_composite(module: nn.Module) -> bool:
-    """Whether a module is more than a bare container and holds two layers or more."""
+    """Return whether a module is more than a bare container and holds two layers or more."""
     if type(module) in _CONTAINERS or type(module).forward is nn.Module.forward:
         return False
     return num_layers(module) >= 2
@@ -118,7 +118,7 @@ def num_layers(module: nn.Module) -> int:
 
 
 def has_kernel(module: nn.Module) -> bool:
-    """Whether a module looks at more than one pixel at once."""
+    """Return whether a module looks at more than one pixel at once."""
     kernels = (layer.kernel_size for layer in module.modules() if isinstance(layer, _CONVOLUTION))
     return any(size > 1 for kernel in kernels for size in kernel)
 

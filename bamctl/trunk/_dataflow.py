@@ -1,4 +1,4 @@
-"""What a trace's dataflow graph says: what lies between two values, and what was pooled away."""
+"""Queries on a trace's dataflow graph: dominators, depths, and values that are pooled away."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -127,7 +127,7 @@ def _is_smaller_image(
 
 
 def without_keys(operators: Sequence[Operator], source: int, outputs: Iterable[int]) -> set[int]:
-    """What leads from a value to the outputs other than as the keys or values of an attention.
+    """Return the paths from a value to the outputs, without keys and values of attention.
 
     Keys and values may be shrunk inside a block; the queries keep the resolution of the block.
     Everything that leads to the outputs, where a network looks at the value by attention alone.

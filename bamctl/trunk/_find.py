@@ -112,13 +112,13 @@ class _Search:
                 yield self._found(call.module, source, call.outputs, height)
 
     def _least_height(self, call: ModuleCall) -> int:
-        """Of the maps that a module returns; one that returns none may shrink them to nothing."""
+        """Return the height of the smallest map that a module returns."""
         maps = (value for value in call.outputs if value in self._maps.keys() - self._pooled)
         return min((self._maps[value].height for value in maps), default=1)
 
     @cached_property
     def _height(self) -> int:
-        """Of the image, which stands before the width."""
+        """Return of the image, which stands before the width."""
         shape = self._trace.shapes.get(self._image, ())
         known = self._maps.get(self._image)
         return known.height if known else (shape[-2] if len(shape) >= 3 else 1)
@@ -137,7 +137,7 @@ class _Search:
         return deepest in self._maps and deepest not in self._pooled
 
     def _way_down(self) -> Part | None:
-        """Of the ways to the smallest map of each resolution, the one with most bottlenecks."""
+        """Return the way to the smallest map of a resolution that has the most bottlenecks."""
         parts = [
             self._found("", self._image, [value], self._height, to_last_block=True).part
             for value in self._smallest_maps()
@@ -145,7 +145,7 @@ class _Search:
         return max(parts, key=lambda part: len(part.bottlenecks), default=None)
 
     def _smallest_maps(self) -> Iterator[int]:
-        """Of every resolution, the map that most modules end on the way to; the smallest first."""
+        """Return for each resolution the map that most modules end before, smallest first."""
         chains = Dominators(self._operators, self._image)
         reached = depths(self._operators, self._image)
         way = without_keys(self._operators, self._image, self._trace.outputs)
@@ -233,7 +233,7 @@ class _Search:
 
 
 def _is_worth_it(found: _Found, whole: _Found) -> bool:
-    """Whether a submodule is more of a trunk than a stem, which holds none of the blocks."""
+    """Return whether a submodule is more of a trunk than a stem, which holds none of the blocks."""
     has_blocks, needs_blocks = (
         any(point.block for point in each.part.points) for each in (found, whole)
     )
@@ -241,7 +241,7 @@ def _is_worth_it(found: _Found, whole: _Found) -> bool:
 
 
 def _apart(parts: Iterable[Part]) -> Iterator[Part]:
-    """Of parts that share points, only the first."""
+    """Return parts that share no points, the first of those that do."""
     taken: set[str] = set()
     for part in parts:
         names = {point.module for point in part.points}

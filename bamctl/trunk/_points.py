@@ -74,7 +74,7 @@ class PointFinder:
         return returned
 
     def is_point(self, value: int) -> bool:
-        """Whether a map has something of the network in it, and no margin of padding."""
+        """Return whether a map has something of the network in it, and no margin of padding."""
         is_padded = value in self._producers and of(self._producers[value].kind).pads
         has_layers = self._num_layers.get(value, 0) > 0
         return value in self.returned and has_layers and not is_padded
@@ -110,7 +110,7 @@ class PointFinder:
         return {calls[name]: self._before_pooling(name, ended[name], order) for name in names}
 
     def _before_pooling(self, block: str, value: int, order: Mapping[int, int]) -> int:
-        """Where a block ends that pools what it has made: with the map before the pooling."""
+        """Return the map before the pooling at the end of a block, where there is one."""
         producer = self._producers.get(value)
         if producer is None or not of(producer.kind).windows or producer.inputs[0] not in order:
             return value
@@ -126,7 +126,7 @@ class PointFinder:
         *,
         is_pyramid: bool,
     ) -> Course:
-        """What is known of the points of a trunk beside the points.
+        """Facts about the points of a trunk.
 
         Args:
             points: the points, by their values.
@@ -195,5 +195,5 @@ class PointFinder:
 
 
 def _makes(call: ModuleCall, value: int) -> bool:
-    """Whether a value that a call returns is not one that it was given."""
+    """Return whether a value that a call returns is not one that it was given."""
     return value not in (call.input, *call.taken)

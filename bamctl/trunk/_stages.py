@@ -1,4 +1,4 @@
-"""From the cut points of a trunk to its stages and its bottlenecks."""
+"""Stages and bottlenecks, from the cut points of a trunk."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MAX_BACKBONE_STRIDE = STAGE_DROP * 32
 
 @dataclass(frozen=True)
 class Course:
-    """What is known of the points of a trunk beside the points.
+    """Facts about the points of a trunk.
 
     `listed` are modules that end a stage without being blocks, `leaving` the modules whose map
     leaves the trunk as well, for a decoder or another level of a pyramid. `is_pyramid` tells that
@@ -29,7 +29,7 @@ class Course:
     is_pyramid: bool = False
 
     def ends_stage(self, point: CutPoint) -> bool:
-        """Whether a stage may end with a point."""
+        """Return whether a stage may end with a point."""
         return point.block is not None or not self.listed.isdisjoint(point.aliases)
 
     def end(self, run: Sequence[CutPoint], last: CutPoint) -> CutPoint:
@@ -68,7 +68,7 @@ def without_head(
 
 
 def _works_on_map(point: CutPoint, reduced: CutPoint, model: nn.Module) -> bool:
-    """Whether a point ends a block for a map, which is not the one that has reduced the map."""
+    """Return whether a point ends a block for a map, other than the one that reduced it."""
     if point.block is None or any(name.startswith(f"{point.block}.") for name in reduced.aliases):
         return False
     return point.map.num_pixels > 1 or has_kernel(model.get_submodule(point.block))

@@ -1,4 +1,4 @@
-"""What a network's trunk is made of: cut points, the stages that they form, and bottlenecks.
+"""`Trunk`: the cut points of a network, the stages that they form, and the bottlenecks.
 
 A cut point is a feature map that every path through the trunk passes, and that a module returns.
 """

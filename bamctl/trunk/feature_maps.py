@@ -25,12 +25,12 @@ class FeatureMap:
 
     @property
     def height(self) -> int:
-        """Of every frame."""
+        """The number of pixels or values, over every frame."""
         return self.extents[-2]
 
     @property
     def width(self) -> int:
-        """Of every frame."""
+        """The number of pixels or values, over every frame."""
         return self.extents[-1]
 
     @property

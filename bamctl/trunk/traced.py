@@ -57,7 +57,7 @@ class TracedNetwork:
 
     @cached_property
     def memory_bytes(self) -> int:
-        """What training the network keeps for the backward pass, in bytes for one image."""
+        """Bytes that training the network saves for the backward pass, for one image."""
         try:
             return kept_for_backward(on_meta(self.network), self.trace.given)
         except (RuntimeError, NotImplementedError):

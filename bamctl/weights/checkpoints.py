@@ -223,7 +223,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
 
 
 def _loses_values(tensor: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a conversion changes values by more than rounding to another precision."""
+    """Return whether a conversion changes values by more than rounding to another precision."""
     if tensor.dtype == dtype:
         return False
     if tensor.is_complex() and not dtype.is_complex:

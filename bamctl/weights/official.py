@@ -33,7 +33,7 @@ _LAYERS = (
 
 
 def is_official(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict names attention modules as the released code does."""
+    """Return whether a state dict names attention modules as the released code does."""
     return any(_KEY.fullmatch(name) for name in state)
 
 

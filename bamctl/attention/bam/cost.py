@@ -1,4 +1,4 @@
-"""What a BAM adds to a network, in closed form; torch is not loaded."""
+"""The cost of a BAM in closed form; torch is not loaded."""
 
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ def bam_cost(
     bytes_per_element: int = 4,
     **_: Any,
 ) -> Cost:
-    """What a `BAM` of these hyperparameters adds at a feature map.
+    """Return what a `BAM` of these hyperparameters adds at a feature map.
 
     With C channels, A pixels, h hidden channels and n dilated convolutions, the channel branch has
     2Ch multiply-adds, the spatial branch ChA + 9nh²A + hA, or ChA + 27nh²A + hA where A is the

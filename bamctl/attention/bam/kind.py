@@ -1,4 +1,4 @@
-"""What the program knows of BAM; torch is not loaded."""
+"""BAM as a kind of attention module; torch is not loaded."""
 
 from collections.abc import Hashable
 from typing import TYPE_CHECKING

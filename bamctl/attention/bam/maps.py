@@ -1,4 +1,4 @@
-"""What a BAM looks at in an image."""
+"""The gate of a BAM for one image."""
 
 import torch
 from torch import Tensor, nn

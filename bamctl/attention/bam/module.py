@@ -122,7 +122,7 @@ class BAM(nn.Module):
         return self.layout.from_channels_first(refined, x)
 
     def parts(self, maps: Tensor) -> list[Tensor]:
-        """What each branch gives, broadcastable to the map's (N, C, H, W); Mc stands before Ms."""
+        """Return the output of each branch, broadcastable to (N, C, H, W); Mc before Ms."""
         return [broadcastable(branch(x), axes) for branch, x, axes in self._branches(maps)]
 
     def _branches(self, maps: Tensor) -> Iterator[tuple[nn.Module, Tensor, int]]:
@@ -133,7 +133,7 @@ class BAM(nn.Module):
             yield self.spatial, maps, 0
 
     def extra_repr(self) -> str:
-        """How the branches are combined, for `print(model)`."""
+        """Return the settings that `print(model)` shows."""
         return f"combine={self.combine}, layout={type(self.layout).__name__}"
 
 
@@ -144,7 +144,7 @@ def _check(**ranges: tuple[int, int]) -> None:
 
 
 def _channel_branch(num_channels: int, hidden: int, variant: str) -> nn.Sequential:
-    """From channel averages, with shape (N, C), to (N, C)."""
+    """Map channel averages with shape (N, C) to (N, C)."""
     layers: dict[str, nn.Module] = {"reduce": nn.Linear(num_channels, hidden)}
     if variant == "official":
         layers["norm"] = BatchNorm1d(hidden)
@@ -162,7 +162,7 @@ def _spatial_branch(
     variant: str,
     spatial_axes: int,
 ) -> nn.Sequential:
-    """From maps with shape (N, C, H, W) to (N, 1, H, W), or with frames before H."""
+    """Map feature maps with shape (N, C, H, W) to (N, 1, H, W), or with frames before H."""
     layer_types: dict[int, tuple[Any, Any, Any]] = {
         2: (nn.Conv2d, Projection2d, BatchNorm2d),
         3: (nn.Conv3d, Projection3d, BatchNorm3d),

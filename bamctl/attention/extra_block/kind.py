@@ -1,4 +1,4 @@
-"""What the program knows of the paper's control; torch is not loaded."""
+"""The paper's control as a kind of attention module; torch is not loaded."""
 
 from typing import TYPE_CHECKING, Literal
 

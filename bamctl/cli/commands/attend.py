@@ -94,7 +94,7 @@ def attend(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is to be looked at, whatever the weights."""
+    """The request, apart from the weights."""
 
     model: str
     images: list[Path]

@@ -21,7 +21,7 @@ Sheet = "Data sheet, with --from"
 
 @dataclass(frozen=True)
 class SheetOptions:
-    """What the maker of a device says of it."""
+    """The data sheet of a device."""
 
     matrix_tflops: Annotated[
         float | None, option("Peak of dense products in the table's precision.", Sheet, min=0.001)

@@ -45,7 +45,7 @@ _Limits: Any = make_dataclass(
 
 
 class LimitOptions(_Limits):  # type: ignore[misc]  # an option for each of METRICS
-    """What the modified network may cost, as in a budget."""
+    """Limits of the modified network, as in a budget."""
 
     def given(self) -> dict[str, str]:
         """The limits that were given, as a budget names them."""
@@ -76,7 +76,7 @@ else:
 
 @dataclass(frozen=True)
 class CheckOutputOptions:
-    """How the result is shown, and where."""
+    """The format of the result, and its file."""
 
     format: Annotated[
         FormatName,
@@ -174,7 +174,7 @@ def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: Basel
 
 
 def _is_path(target: str) -> bool:
-    """Whether a target is a file or a folder; what bears the name of a model is the model."""
+    """Return whether a target is a file or a folder; the name of a model is the model."""
     from bamctl.networks import models
 
     if target in models.names():
@@ -237,7 +237,7 @@ def _save_baseline(
 
 
 def _summary_page() -> str | None:
-    """Where GitHub Actions wants the job's summary, when it runs us."""
+    """Return where GitHub Actions wants the job's summary, when it runs us."""
     there = os.environ.get("GITHUB_ACTIONS") == "true"
     return os.environ.get("GITHUB_STEP_SUMMARY") if there else None
 

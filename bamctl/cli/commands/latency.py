@@ -21,7 +21,7 @@ Panel = "Measuring"
 
 @dataclass(frozen=True)
 class MeasuringOptions:
-    """How networks run while they are measured."""
+    """The set-up of a measurement."""
 
     threads: Annotated[
         int | None, option("Threads of the CPU. [PyTorch's own number]", Panel, min=1, max=1024)

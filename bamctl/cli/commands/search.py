@@ -59,7 +59,7 @@ def search(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the command line asks for."""
+    """The request of the command line."""
 
     model: str
     goal: GoalOptions
@@ -120,7 +120,7 @@ class _Asked:
         }
 
     def where(self) -> dict[str, Any]:
-        """Where the trials run and are kept, as arguments of `bamctl.search`."""
+        """The engine and the folder, as arguments of `bamctl.search`."""
         return {
             "engine": self.engine.engine,
             "workers": self.engine.workers,

@@ -18,7 +18,7 @@ _SEEDS = 3
 
 @dataclass(frozen=True)
 class SensitivityOptions:
-    """What is taken apart, and by which runs."""
+    """The placement to take apart, and the runs."""
 
     sensitivity: Annotated[
         bool,

@@ -17,7 +17,7 @@ Panel = "Many networks"
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Which networks are analysed where it is not one alone, and how many at a time."""
+    """The networks of a sweep, and the number of processes."""
 
     all: Annotated[bool, flag("--all", "Analyse torchvision's builders, a row each.", Panel)] = (
         False

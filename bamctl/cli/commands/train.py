@@ -66,7 +66,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the command line asks for, but for attention and network."""
+    """The request of the command line, without attention and network."""
 
     model: str
     where: list[str]

@@ -1,4 +1,4 @@
-"""How an option is declared: its default stands in its help text."""
+"""Declaration of options; the help text names the default."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a command whose parameters are groups of options to one whose parameters are options.
+"""Expand groups of options: from a command that takes groups to one that takes options.
 
 A group is a dataclass, whose fields are the options, or a `SettingsOptions`, whose options are the
 settings of all kinds of attention modules.

@@ -21,7 +21,7 @@ else:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """How the result is shown, and where."""
+    """The format of the result, and its file."""
 
     format: Annotated[
         FormatName,

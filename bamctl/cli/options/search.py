@@ -23,7 +23,7 @@ _LIMITS = ", ".join(
 
 
 class SpaceOptions(SettingsOptions):
-    """What is chosen from."""
+    """The choices of a search."""
 
     panel = "What is chosen from"
 
@@ -58,7 +58,7 @@ class SpaceOptions(SettingsOptions):
 
 @dataclass(frozen=True)
 class GoalOptions:
-    """What is sought, and for how long."""
+    """The goal of a search, and its length."""
 
     budget: Annotated[
         list[str] | None,
@@ -103,7 +103,7 @@ class GoalOptions:
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Where trials run."""
+    """The engine of a search."""
 
     engine: Annotated[
         Literal["local", "ray"],
@@ -128,7 +128,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """Where the study is, and whether it goes on."""
+    """The storage of the study, and the folder to resume."""
 
     storage: Annotated[
         str | None,

@@ -35,7 +35,7 @@ class SettingsOptions:
 
 
 class ModuleOptions(SettingsOptions):
-    """What is inserted; what is not given stays as the placement or the paper has it."""
+    """The attention module; settings that are left out stay as in the placement or the paper."""
 
     @classmethod
     def options(cls) -> Iterator[Option]:
@@ -51,7 +51,7 @@ class ModuleOptions(SettingsOptions):
 
 
 class AttentionOptions(ModuleOptions):
-    """What is inserted, and how its weights start."""
+    """The attention module, and its initialization."""
 
     @classmethod
     def options(cls) -> Iterator[Option]:
@@ -96,7 +96,7 @@ def _sentence(text: str, usual: str) -> str:
 
 
 def _by_kind(values: Mapping[str, Any]) -> str:
-    """What all kinds have, or what each has."""
+    """Return what all kinds have, or what each has."""
     different = dict.fromkeys(map(str, values.values()))
     if len(different) <= 1:
         return "".join(different)

@@ -67,7 +67,7 @@ def _complete(module: str, function: str, incomplete: str) -> list[str]:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Which network exactly, and which of its stages count."""
+    """The network, and which of its stages count."""
 
     input: Annotated[
         list[str] | None,
@@ -154,7 +154,7 @@ def given_placement(
     where: list[str] | None = None,
     **others: Any,
 ) -> "Placement":
-    """What was given on the command line, as a placement in which nothing else is set.
+    """Return what was given on the command line, as a placement in which nothing else is set.
 
     Args:
         network: which network exactly.

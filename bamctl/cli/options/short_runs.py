@@ -8,7 +8,7 @@ from bamctl.cli.options.declare import flag, option
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Which images candidates are trained on."""
+    """The images that candidates are trained on."""
 
     data: Annotated[
         str | None,
@@ -27,7 +27,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How each candidate is trained; the rest is as `bamctl train` has it."""
+    """The training of each candidate; the rest is as in `bamctl train`."""
 
     steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
     batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None

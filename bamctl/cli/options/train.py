@@ -15,7 +15,7 @@ Images = "Data"
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which images."""
+    """The images."""
 
     data: Annotated[
         str | None,
@@ -51,7 +51,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class LengthOptions:
-    """How long each run is."""
+    """The length of each run."""
 
     steps: Annotated[int | None, option("Steps of each run. [150]", Length, min=1)] = None
     epochs: Annotated[int | None, option("Or epochs.", Length, min=1)] = None
@@ -66,7 +66,7 @@ class LengthOptions:
 
 @dataclass(frozen=True)
 class RecipeOptions:
-    """How each network is trained."""
+    """The training of each network."""
 
     batch_size: Annotated[
         int | None, option("Images in a step, over all devices. [64]", Training, min=1)
@@ -105,7 +105,7 @@ class RecipeOptions:
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What is compared, and where it is kept."""
+    """The comparison, and its folder."""
 
     seeds: Annotated[int | None, option("Runs of each arm. [5]", min=1, max=1000)] = None
     control: Annotated[

@@ -1,4 +1,4 @@
-"""What a person names on the command line, and so allows to run as code."""
+"""Trust in the factories that the command line names."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What attention would cost at each point of a network, as a picture."""
+"""The cost of attention at each point of a network, as a picture."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from bamctl.report.charts.network import cost_text
 
 
 def cost_charts(analysis: Analysis) -> list[Chart]:
-    """What a module costs at each point, where there is a point for one."""
+    """Return what a module costs at each point, where there is a point for one."""
     bottlenecks = {point.module for point in analysis.trunk.bottlenecks("all")}
     blocks = {point.module for point in analysis.trunk.blocks}
     named = (("block", blocks - bottlenecks), ("bottleneck", bottlenecks))

@@ -1,4 +1,4 @@
-"""What modules look at, drawn over the image: the paper's figure of the hierarchy."""
+"""Gates drawn over the image, as in the paper's figure of the hierarchy."""
 
 import io
 from collections.abc import Sequence

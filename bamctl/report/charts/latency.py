@@ -15,7 +15,7 @@ def measured_charts(measured: Sequence[Latency]) -> list[Chart]:
 
 
 def estimated_charts(estimates: Sequence[LatencyEstimate]) -> list[Chart]:
-    """What each module adds, and which kinds of kernel take the time."""
+    """Return what each module adds, and which kinds of kernel take the time."""
     found: list[Chart] = [_sites(each.batch_size, each.sites) for each in estimates if each.sites]
     return found + [_kinds(each) for each in estimates]
 

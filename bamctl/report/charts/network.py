@@ -61,5 +61,5 @@ def _stage(number: int, stage: Stage, sites: Mapping[str, str]) -> StageSketch:
 
 
 def cost_text(cost: Cost) -> str:
-    """What a module adds, in a few words."""
+    """Return what a module adds, in a few words."""
     return f"+{units.count(cost.params)} parameters, +{units.macs(cost.macs)}"

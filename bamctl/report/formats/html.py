@@ -93,7 +93,7 @@ def read_pages(path: Path) -> list[Page]:
 
 
 def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
-    """How many reports there are in some pages, and one page of them all.
+    """Return the number of reports there are in some pages, and one page of them all.
 
     Raises:
         InputError: a page cannot be read, or a report in it cannot be shown.
@@ -172,7 +172,7 @@ _GAP, _CELL_GAP, _TALLEST, _TOP = 26, 3, 150, 12
 
 
 def _sketch(network: NetworkSketch) -> _Drawing:
-    """Where everything is: as wide as there are channels and as high as the maps, by logarithms."""
+    """Return positions: as wide as channels and as high as maps, on logarithmic scales."""
     tallest = max((stage.height for stage in network.stages), default=1)
     x, stages = 4.0, []
     for stage in network.stages:

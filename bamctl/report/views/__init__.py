@@ -1,1 +1,1 @@
-"""From each result to a report: one module for each command."""
+"""Views, which turn a result into a report: one module for each command."""

@@ -121,7 +121,7 @@ def _latency_columns(latency: AddedLatency | None) -> list[Column]:
 
 
 def _latency_cells(latency: AddedLatency | None, modules: Sequence[str]) -> list[str]:
-    """What modules add to the time of a batch, in a cell if there is a column for it."""
+    """Show what modules add to the time of a batch, in a cell if there is a column for it."""
     if latency is None:
         return []
     known = [latency.sites[name] for name in modules if name in latency.sites]
@@ -171,7 +171,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 
 
 def _remarks(analysis: Analysis) -> Iterable[str]:
-    """What the tables cannot say: why a strategy is empty, and what to do instead."""
+    """Return what the tables cannot say: why a strategy is empty, and what to do instead."""
     placed = analysis.strategies.values()
     unavailable = next((each.unavailable for each in placed if each.unavailable), None)
     if unavailable:

@@ -1,4 +1,4 @@
-"""What modules look at as a report: numbers for each site, and the maps as pictures."""
+"""The gates of modules as a report: numbers for each site, and the maps as pictures."""
 
 from base64 import b64encode
 from collections.abc import Sequence

@@ -102,7 +102,7 @@ def _networks(found: Calibration) -> Table:
 
 
 def _paired(found: Calibration) -> list[tuple[Error, Error]]:
-    """What each network's time was off by, in the fit and left out of it."""
+    """Return what each network's time was off by, in the fit and left out of it."""
     unseen = {(each.model, each.batch_size): each for each in found.held_out}
     return [(each, unseen[each.model, each.batch_size]) for each in found.fitted]
 

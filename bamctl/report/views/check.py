@@ -162,7 +162,7 @@ def _sites(result: Checked) -> Table:
 
 
 def _spent(result: Checked, name: str, number: int) -> list[str]:
-    """What a site adds to a metric, and its part of what all of them add."""
+    """Return what a site adds to a metric, and its part of what all of them add."""
     every = result.spent[name]
     return [METRICS[name].cell(every[number]), _share(every[number], sum(every))]
 

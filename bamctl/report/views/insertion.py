@@ -27,7 +27,7 @@ from bamctl.surgery.proof import Proof
 
 
 def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) -> Report:
-    """What was inserted where, what it adds, what the proof showed, and which files run alone."""
+    """Show an insertion: sites, costs, proof, and the files that were written."""
     records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
     heading = f"{insertion.model}   {inputs.text(insertion.trace.given)}"
     if insertion.proof is None:

@@ -25,7 +25,7 @@ def latency_view(result: LatencyResult) -> Report:
 
 
 def latency_report(on: LatencyResult, measured: Sequence[Latency]) -> Report:
-    """What was measured, for every size of batch."""
+    """Show what was measured, for every size of batch."""
     blocks: list[Table | str] = [_times(measured), _ratios(measured)]
     if measured[0].sites:
         blocks.append(
@@ -51,7 +51,7 @@ def latency_report(on: LatencyResult, measured: Sequence[Latency]) -> Report:
 def estimate_report(
     on: LatencyResult, estimates: Sequence[LatencyEstimate], *, per_site: bool
 ) -> Report:
-    """What was estimated, for every size of batch."""
+    """Show what was estimated, for every size of batch."""
     profile = estimates[0].profile
     columns = [
         Column("batch", "right"),

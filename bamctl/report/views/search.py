@@ -22,7 +22,7 @@ _MOST_IMPORTANT = 8
 
 
 def plan_report(setup: SearchSetup) -> Report:
-    """How many candidates there are, and the cheapest of so many sites, before any training."""
+    """Show the number of candidates, and the cheapest for each number of sites."""
     costs = setup.costs
     rows = costs.cheapest([parse_goal(each) for each in setup.config.objectives])
     front = [
@@ -62,7 +62,7 @@ def _counted(costs: Costs) -> str:
 
 
 def summary(sites: Sequence[Site]) -> str:
-    """What is inserted where, in a line.
+    """Return what is inserted where, in a line.
 
     Sites that follow each other with the same module stand together.
     """

@@ -16,7 +16,7 @@ from bamctl.training.evidence import Evidence
 
 
 def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
-    """Which sites carry the gain."""
+    """Return which sites carry the gain."""
     heading = f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
     accuracy = {name: units.share(mean(each)) for name, each in found.accuracy.items()}
     text = (

@@ -15,7 +15,7 @@ _OPEN = "inconclusive"
 
 
 def training_report(result: Result) -> Report:
-    """What each arm reached, what it costs, and the verdicts."""
+    """Show what each arm reached, what it costs, and the verdicts."""
     config = result.config
     heading = f"{config.model}   {inputs.text(config.input)}   {config.data.name}"
     blocks: list[Table | str] = [
