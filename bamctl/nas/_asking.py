@@ -97,7 +97,7 @@ class Asking:
         return codes
 
     def _why_not(self, number: int, codes: tuple[int, ...]) -> str | None:
-        """Return why a trial must not run, or None; of drivers that ask at once, the lower number wins.
+        """Return why a trial must not run, or None; of drivers that ask at once, the first wins.
 
         Its candidate is known only when all its parameters are written, which is waited for.
         """
