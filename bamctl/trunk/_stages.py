@@ -54,7 +54,9 @@ def without_head(
         if not one_pixel and shrinkage < STAGE_DROP:
             continue
         reducer = _reducer(value, producers, trace)
-        covers = reducer.windows or (reducer.convolves and shrinkage > 2 * STAGE_DROP)
+        # Without blocks, a convolution over the whole map is one layer like the others.
+        convolves = reducer.convolves and any(each.block for _, each in found)
+        covers = reducer.windows or (convolves and shrinkage > 2 * STAGE_DROP)
         if one_pixel and reducer.pools:
             return dict(found[:index])
         following = [each for _, each in found[index:]]

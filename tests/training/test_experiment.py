@@ -243,7 +243,7 @@ def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> No
 
 
 def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> None:
-    config = small(seeds=[0, 1], recipe={"lr": 1e6, "warmup_steps": 0})
+    config = small(seeds=[0, 1], recipe={"lr": 9e5, "warmup_steps": 0})
     found = Experiment(config, digits).run(tmp_path / "run", NullObserver())
     for each in found.arms:
         assert each.diverged == 2
