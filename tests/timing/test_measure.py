@@ -163,11 +163,18 @@ def test_the_peak_of_memory_is_that_of_one_pass() -> None:
     assert found.modified_peak_bytes == 4 * 2**22
 
 
-@pytest.mark.parametrize("device", ["nothing", "cuda:99", "meta2"])
-def test_a_device_that_is_not_there(device: str) -> None:
-    with pytest.raises(BamctlError, match=f"no device '{device}' to measure on") as error:
+@pytest.mark.parametrize(
+    ("device", "said", "code"),
+    [
+        ("nothing", "unknown device 'nothing'; to measure, give", 2),
+        ("meta2", "unknown device 'meta2'; to measure, give", 2),
+        ("cuda:99", "no device 'cuda:99' to measure on", 3),
+    ],
+)
+def test_a_device_that_is_not_there(device: str, said: str, code: int) -> None:
+    with pytest.raises(BamctlError, match=said) as error:
         measure(Work(1), Work(1), SHAPE, setup=Setup(device=device))
-    assert error.value.exit_code == 3
+    assert error.value.exit_code == code
 
 
 def test_a_batch_that_does_not_fit() -> None:

@@ -122,7 +122,7 @@ def test_what_is_no_exception_goes_through() -> None:
 @pytest.mark.parametrize(
     ("act", "said"),
     [
-        (raises(SystemExit(3)), "3"),
+        (raises(SystemExit(3)), "SystemExit: 3"),
         (raises(ValueError()), "ValueError"),
         (raises(AssertionError()), "AssertionError"),
         (raises(KeyError("layer9")), "KeyError: 'layer9'"),
