@@ -1,7 +1,11 @@
 """torchvision's builders at the smallest input that each can take."""
 
+from functools import cache
+
+import pytest
+import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from bamctl.networks import models
 from bamctl.networks.inputs import Inputs, read
@@ -44,9 +48,31 @@ def small_inputs(name: str) -> Inputs:
     return read(_OWN.get(name, _SMALL[FAMILIES[name]]))
 
 
+RANDOM = (
+    "uniform_ normal_ trunc_normal_ kaiming_uniform_ kaiming_normal_ xavier_uniform_ xavier_normal_"
+).split()
+
+
+@cache
+def _drawn() -> Tensor:
+    return torch.randn(2**20, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
+    """Fill weights with numbers that are drawn once, since hundreds of millions take long."""
+    scale = (2 * len(tensor) / max(tensor.numel(), 1)) ** 0.5 if tensor.dim() > 1 else 0.01
+    for part in tensor.view(-1).split(len(_drawn())):
+        torch.mul(_drawn()[: len(part)], scale, out=part)
+    return tensor
+
+
 def build(name: str) -> nn.Module:
     """The network with random weights, in eval mode, built for `small_inputs`."""
-    model = models.build(name, inputs=small_inputs(name)).eval()
+    with pytest.MonkeyPatch.context() as patch:
+        for each in RANDOM:
+            patch.setattr(nn.init, each, _filled)
+        model = models.build(name, inputs=small_inputs(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.
         if isinstance(layer, nn.Linear) and not bool(layer.weight.any()):
