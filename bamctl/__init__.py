@@ -1,4 +1,4 @@
-"""Where an attention module goes in a network, what it costs there, and whether it helps.
+"""Placement of attention modules in a network: sites, costs, and evidence of benefit.
 
 The public interface, each name of which is one call or one type:
 
@@ -7,7 +7,7 @@ The public interface, each name of which is one call or one type:
 - `latency`: measured or estimated, without and with attention
 - `train`, `search`: short training runs with paired statistics, and the search over placements
 - `check`: hold placements to their budgets
-- `BAM`, `Placement`: the module, and which cut points get one
+- `BAM`, `Placement`: the module, and the cut points that get one
 - `register_operator`: count an operator that PyTorch does not have
 
 Importing `bamctl` does not import torch; the first use of a name does.

@@ -1,18 +1,18 @@
-"""`bamctl`, and `python -m bamctl`."""
+"""Entry point of `bamctl` and `python -m bamctl`."""
 
 import os
 import sys
 from typing import NoReturn
 
 if __name__ == "__main__" and not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-    # Python has put the current folder first, to find what `-m` names; libraries go before it.
+    # `-m` puts the current folder first on the path; move it behind the installed libraries.
     sys.path.append(sys.path.pop(0))
 
 from bamctl.processes import signals
 
 
 def main() -> NoReturn:
-    """Run the program; signals are handled before what takes long to import."""
+    """Run the program; install signal handlers before slow imports."""
     _open_streams()
     signals.catch()
     from bamctl.cli.app import main as run
@@ -21,7 +21,7 @@ def main() -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Have closed standard streams lead nowhere; the next open file would take their place."""
+    """Redirect closed standard streams to the null device, so that no file takes their place."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)

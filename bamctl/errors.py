@@ -1,4 +1,4 @@
-"""The errors that bamctl raises on purpose, each with the exit code that it means."""
+"""Errors that bamctl raises on purpose, each with its exit code."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from bamctl.text import masking
 NO_MEMORY = "not enough memory"
 _LONGEST_VALUE = 100
 
-# What the machine has too little of, or does badly; every other error number is about a path.
+# Exhausted resources and faults of the machine; every other error number concerns a path.
 _MACHINE = frozenset(
     {
         errno.EAGAIN,
@@ -38,7 +38,7 @@ _MEMORY = re.compile(
 
 
 class BamctlError(Exception):
-    """Something could not be measured. One line of text says what and what would cure it."""
+    """Failure of a measurement. The message is one line with the cause and a remedy."""
 
     exit_code = 3
 
@@ -69,7 +69,7 @@ class InputError(BamctlError, ValueError):
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """A ` (did you mean 'x'?)` to append to a message, or nothing when no candidate is near.
+    """Return a ` (did you mean 'x'?)` for a message, or an empty string if no candidate is near.
 
     >>> did_you_mean("resnet5O", ["resnet50", "vgg16"])
     " (did you mean 'resnet50'?)"
@@ -77,37 +77,37 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     ''
     """
     if len(word) > _LONGEST_VALUE:
-        return ""  # no slip of the finger; the comparison takes time quadratic in its length
+        return ""  # too long for a typo; the comparison takes quadratic time
     near = get_close_matches(word, list(candidates), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: its start, where it is long.
+    """Format a value for a message, truncated if it is long.
 
     >>> shown("cat"), shown("9" * 5000)[-4:]
     ("'cat'", '999…')
     """
-    # What is cut off may be what shows that a password stands before it.
+    # Mask first: truncation may remove the text that identifies a password.
     text = masking.free_text(repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, for a message that must stay on one line.
+    """Return the first line of an error's text, for a message of one line.
 
     >>> first_line(ValueError("too large")), first_line(AssertionError()), first_line(KeyError("x"))
     ('too large', 'AssertionError', "KeyError: 'x'")
     """
     name = type(error).__name__
     text = next((line.strip() for line in _text(error).splitlines() if line.strip()), name)
-    # The text of a KeyError is the key, and no more; that of a SystemExit is a number.
+    # The text of a KeyError is only the key; that of a SystemExit is a number.
     is_bare = isinstance(error, KeyError) or not isinstance(error, Exception)
     return f"{name}: {text}" if is_bare and text != name else text
 
 
 def _text(error: BaseException) -> str:
-    """The text of an error; none where its own `__str__` fails, which may be anybody's code."""
+    """Return the text of an error, empty if its `__str__`, which may be user-defined, fails."""
     try:
         return str(error)
     except Exception:
@@ -115,7 +115,7 @@ def _text(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """The type of an error, and the first line of its text.
+    """Return the type of an error, and the first line of its text.
 
     >>> described(ValueError("too large")), described(AssertionError())
     ('ValueError: too large', 'AssertionError')
@@ -125,9 +125,9 @@ def described(error: BaseException) -> str:
 
 
 def let_through(error: BaseException) -> None:
-    """Raise an error again that a signal handler raised, as one does that limits the time.
+    """Reraise an error that a signal handler raised, such as one that enforces a time limit.
 
-    It belongs to who installed the handler, and says nothing of the code that it interrupted.
+    It belongs to the caller that installed the handler, not to the interrupted code.
     """
     handlers = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
     reason: BaseException | None = error
@@ -138,7 +138,7 @@ def let_through(error: BaseException) -> None:
 
 
 def _code(handler: Any) -> CodeType | None:
-    """The code that a signal handler runs, if it is written in Python."""
+    """Return the code object of a signal handler, if it is written in Python."""
     handler = getattr(handler, "func", handler)  # of a `functools.partial`
     if not hasattr(handler, "__code__"):
         handler = getattr(handler, "__call__", None)  # noqa: B004 - for its code, not a test
@@ -179,12 +179,12 @@ def _lacking(error: BaseException) -> str | None:
 
 
 def check_machine(error: BaseException, what: str, then: str = "") -> None:
-    """Raise a BamctlError where the machine is behind an error.
+    """Raise a BamctlError if the machine caused an error.
 
     Args:
-        error: what was raised, by somebody else's code or for somebody's bytes.
-        what: what could not be done, such as `cannot read x.png`.
-        then: what follows from that, at the end of the message.
+        error: the exception, raised by user code or for user data.
+        what: the failed operation, such as `cannot read x.png`.
+        then: the consequence, at the end of the message.
 
     Raises:
         BamctlError: the machine lacked something.
@@ -195,12 +195,12 @@ def check_machine(error: BaseException, what: str, then: str = "") -> None:
 
 
 def blame(error: BaseException, what: str, why: str | None = None) -> BamctlError:
-    """The error to raise for another one: an InputError, unless the machine lacked something.
+    """Return the error to raise for another one: an InputError unless the machine caused it.
 
     Args:
-        error: what was raised.
-        what: what could not be done, such as `cannot write x.yaml`.
-        why: the reason, where it is the input; the first line of the error where left out.
+        error: the exception.
+        what: the failed operation, such as `cannot write x.yaml`.
+        why: the reason, if it is the input; the first line of the error if left out.
 
     >>> blame(OSError(errno.ENOSPC, "No space left on device"), "cannot write x").exit_code
     3
@@ -215,7 +215,7 @@ def blame(error: BaseException, what: str, why: str | None = None) -> BamctlErro
 
 @contextmanager
 def appended(advice: str) -> Iterator[None]:
-    """Append what is kept, or what to do, if anything, to the message of an error raised inside.
+    """Append a remark, if any, to the message of an error raised in this block.
 
     >>> with appended("the rest is kept"):
     ...     raise InputError("cannot write x")

@@ -1,12 +1,12 @@
-"""Results that show themselves in a notebook."""
+"""Base class of results that a notebook can display."""
 
 from importlib import import_module
 
 
 class Displayed:
-    """A result that a notebook shows as the command shows it with `--format html`."""
+    """A result that a notebook displays like `--format html`."""
 
     def _repr_html_(self) -> str:
-        # The reports are above all results in the order of imports, and this is the one way up.
+        # Reports import results; this is the only import in the other direction.
         text: str = import_module("bamctl.report.notebook").html(self)
         return text

@@ -21,7 +21,7 @@ class Advice:
 
 
 def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
-    """The change that meets all limits and keeps the most of what exceeds them, if there is one.
+    """Find the change that meets all limits and reduces the exceeded figures least, if any.
 
     The changes are to drop one site or the most expensive ones, and to make modules cheaper, such
     as by a doubled reduction ratio, once or several times, at one site or at all.
@@ -83,7 +83,7 @@ def _without_the_dearest(
 
 
 def _steps(site: Site) -> Iterator[Cheaper]:
-    """The changes of a site's settings that make it cheaper and cheaper."""
+    """Yield changes of a site's settings, each cheaper than the one before."""
     kind = kind_of(site.attention)
     while step := kind.cheaper(site):
         yield step
@@ -91,7 +91,7 @@ def _steps(site: Site) -> Iterator[Cheaper]:
 
 
 def _everywhere(sites: tuple[Site, ...]) -> Iterator[tuple[str, tuple[Site, ...]]]:
-    """One step at every site, then two, and so on; a site that has no more stays as it is."""
+    """Yield one step at every site, then two, and so on; a site out of steps keeps its last."""
     steps = [list(_steps(site)) for site in sites]
     for number in range(1, 1 + max(map(len, steps))):
         last = [own[:number][-1:] for own in steps]

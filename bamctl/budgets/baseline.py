@@ -30,7 +30,7 @@ class Pair(BaseModel):
 
     @classmethod
     def of(cls, metric: str, figure: Figure) -> "Pair":
-        """A figure as a baseline keeps it: counts, bytes, nanoseconds."""
+        """Convert a figure to the integers of a baseline: counts, bytes, nanoseconds."""
         in_steps = METRICS[metric].in_steps
         return cls(base=in_steps(figure.base), value=in_steps(figure.value))
 
@@ -55,7 +55,7 @@ class Baseline(BaseModel):
     figures: dict[str, dict[Annotated[str, AfterValidator(_known)], Pair]]
 
     def limit(self, name: str, metric: str) -> Fraction | None:
-        """The most that a figure may be, or None where the baseline does not have it."""
+        """Return the limit of a figure, or None where the baseline does not have it."""
         accepted = self.figures.get(name, {}).get(metric)
         if accepted is None:
             return None
@@ -63,7 +63,7 @@ class Baseline(BaseModel):
         return parse_limit(metric, self.tolerance).above(value)
 
     def renamed(self, figures: Mapping[str, Figure]) -> str | None:
-        """The entry that a placement may have had under another name, if there is one.
+        """Return the entry that a placement may have had under another name, if any.
 
         It is of the same unmodified network, and of no file that is still there; where there are
         several, the one with the most figures in common.
@@ -72,14 +72,14 @@ class Baseline(BaseModel):
         bases = {metric: pair.base for metric, pair in own.items()}
         found: dict[str, int] = {}
         for name, pairs in self.figures.items():
-            # The name of a check without a file is what its options said, as JSON.
+            # A check without a file is named by its options, as JSON.
             is_gone = not name.startswith("{") and not os.path.exists(name)
             if is_gone and bases and bases == {m: pairs[m].base for m in bases if m in pairs}:
                 found[name] = sum(pairs[m] == pair for m, pair in own.items())
         return max(found, key=found.__getitem__, default=None)
 
     def cause(self, name: str, metric: str, figure: Figure) -> str:
-        """Why a figure moved, where it is the unmodified network that did, or nothing."""
+        """Return why a figure changed if the unmodified network did, else an empty string."""
         accepted, now = self.figures[name][metric], Pair.of(metric, figure)
         if accepted.base == now.base:
             return ""
@@ -93,7 +93,7 @@ class Baseline(BaseModel):
 
 
 def installed_versions() -> dict[str, str]:
-    """The versions of the libraries that figures come from."""
+    """Return the versions of the libraries that figures come from."""
     return {library: version(library) for library in _LIBRARIES}
 
 
@@ -102,7 +102,7 @@ def load(path: Path) -> Baseline:
 
     Raises:
         InputError: the file cannot be read, or is damaged.
-        BamctlError: there is none, or it is of another schema; says what to run.
+        BamctlError: it does not exist, or has another schema; the message names the command to run.
     """
     anew = f"make one with `bamctl check --save-baseline {path}`"
     if not os.path.exists(path):
@@ -133,7 +133,7 @@ def save(path: Path, figures: Mapping[str, Mapping[str, Figure]], tolerance: str
     """Write a baseline, in the same bytes for the same figures.
 
     Raises:
-        InputError: the file cannot be written, or the tolerance is none.
+        InputError: the file cannot be written, or the tolerance is invalid.
     """
     data = {
         "schema": SCHEMA,
@@ -148,10 +148,10 @@ def save(path: Path, figures: Mapping[str, Mapping[str, Figure]], tolerance: str
 
 
 def check_tolerance(text: str) -> str:
-    """A tolerance such as `+0.5 %`, when it is one.
+    """Check a tolerance such as `+0.5 %`, and return it.
 
     Raises:
-        InputError: it is none.
+        InputError: it is invalid.
     """
     limit = parse_limit("params", text)
     if not limit.is_relative:

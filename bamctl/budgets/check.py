@@ -1,4 +1,4 @@
-"""Holding placements to their budgets, and to a baseline of figures that were accepted before."""
+"""Checks of placements against their budgets and a baseline of accepted figures."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,11 +23,10 @@ from bamctl.trunk.traced import TracedNetwork
 
 @dataclass(frozen=True)
 class Check:
-    """A figure against its limit, which is in the metric's own unit and exact.
+    """A figure against its limit, which is exact and in the unit of the metric.
 
-    `metric` is a key of `METRICS`. `text` says where the limit comes from, and `note` what else is
-    to be said of it. `figure` and `limit` are None where there is nothing to compare; the note then
-    says why.
+    `metric` is a key of `METRICS`. `text` names the origin of the limit, and `note` is a remark.
+    `figure` and `limit` are None where there is nothing to compare; the note then says why.
     """
 
     metric: str
@@ -62,9 +61,8 @@ class Check:
 class Checked:
     """A placement with its sites, what they cost, and how that compares with its limits.
 
-    `uncounted` lists the network's operators that are in no figure. When it was asked why, `spent`
-    has what each site adds to each metric, and `advice` is for a placement over its limits, if
-    there is one.
+    `uncounted` lists the network's operators that are in no figure. With `why`, `spent` has what
+    each site adds to each metric, and `advice` a change for a placement over its limits, if any.
     """
 
     target: Target
@@ -90,7 +88,7 @@ class Checked:
 class CheckResult(Displayed):
     """The results of a check in the order of their names, and the files that have no budget.
 
-    `why` says whether what spends the budget, and what would meet it, was looked for.
+    `why` is whether the cost of each site and advice were requested.
     """
 
     results: tuple[Checked | Unchecked, ...]
@@ -153,7 +151,7 @@ def check_targets(
 
 
 def figures(targets: Sequence[Target]) -> dict[str, dict[str, Figure]]:
-    """Every figure of every placement, by its key, for a baseline.
+    """Return every figure of every placement, by its key, for a baseline.
 
     Raises:
         BamctlError: one of them cannot be measured.
@@ -170,7 +168,7 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[str, Figure]]:
 
 
 def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
-    """Each placement on its network; those of one network follow each other."""
+    """Yield each placement on its network; those of one network are consecutive."""
     subject: TracedNetwork | None = None
     key = None
     for target in sorted(targets, key=lambda each: each.placement.key):
@@ -178,7 +176,7 @@ def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchec
         try:
             target.check_factory()
             if subject is None or key != target.placement.key:
-                # Let go of the last network before the next one is built.
+                # Free the last network before the next one is built.
                 subject, key = None, target.placement.key
                 subject = TracedNetwork.load(target.placement)
             about = "where"
@@ -210,7 +208,7 @@ def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: boo
 
 
 def _static_limits(checks: Sequence[Check]) -> dict[str, Fraction]:
-    """The limits that must be met, but for that of a time, which would have to be measured."""
+    """Return the limits that must be met, except of times, which would have to be measured."""
     limits: dict[str, Fraction] = {}
     for check in checks:
         if check.metric in static() and check.level == "error" and check.limit is not None:
@@ -251,7 +249,7 @@ def _against_baseline(target: Target, priced: Priced, baseline: Baseline) -> Ite
 
 
 def _unknown(target: Target, priced: Priced, baseline: Baseline) -> str:
-    """Say that a baseline does not have a figure, and which entry may be that of a renamed file."""
+    """Report a figure that the baseline lacks, and the entry that a renamed file may have."""
     accept = "accept it with `bamctl check --save-baseline`"
     if target.file is None or target.key in baseline.figures:
         return f"not in the baseline; {accept}"

@@ -20,7 +20,7 @@ from bamctl.weights import checkpoints
 
 @dataclass(frozen=True)
 class Figure:
-    """The cost of a network by one metric, in its own unit, without and with attention modules."""
+    """The cost of a network by one metric, in its unit, without and with attention modules."""
 
     base: Amount
     value: Amount
@@ -37,7 +37,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Priced:
-    """A placement on its network, with its sites and what they cost: what metrics are taken from.
+    """A placement on its network, with its sites and their costs; the input of metrics.
 
     `times` are those on a device, for the metrics that need one.
     """
@@ -49,7 +49,7 @@ class Priced:
 
     @property
     def timed(self) -> Timed:
-        """The times on a device, where they have been taken."""
+        """The times on a device; they must have been measured or estimated."""
         assert self.times is not None
         return self.times
 
@@ -63,12 +63,12 @@ class Priced:
 
     @cached_property
     def file_bytes(self) -> int:
-        """The bytes of the unmodified network's weights as a file."""
+        """The size of the unmodified network's weights as a file, in bytes."""
         return checkpoints.file_size(self.subject.network.state_dict())
 
     @cached_property
     def modified_file_bytes(self) -> int:
-        """The bytes of the modified network's weights as a file: names and shapes decide."""
+        """The size of the modified network's weights as a file, in bytes, from names and shapes."""
         return checkpoints.file_size(self.modified.state_dict())
 
 
@@ -82,7 +82,7 @@ def price(subject: TracedNetwork, placement: Placement) -> Priced:
 
 
 def price_sites(subject: TracedNetwork, placement: Placement, sites: tuple[Site, ...]) -> Priced:
-    """Return what other sites than those of the placement cost."""
+    """Price other sites than those of the placement."""
     return Priced(subject, placement, placement_cost(sites, subject))
 
 
@@ -99,7 +99,7 @@ def figure(metric: str, priced: Priced) -> Figure:
     """Take a figure that follows from the network alone.
 
     Raises:
-        BamctlError: the network, which may be somebody's own, does not let it be taken.
+        BamctlError: it cannot be computed for the network, which may be user-defined.
     """
     try:
         return _figure(METRICS[metric], priced)
@@ -117,10 +117,10 @@ def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[
     """Take a figure on the device of its limit, with a note that says how.
 
     Raises:
-        InputError: the device is none to measure on, and no profile is of that name.
-        BamctlError: the device is not there, or the batch does not fit in its memory.
+        InputError: the device cannot be measured on, and no profile has that name.
+        BamctlError: the device is unavailable, or the batch does not fit in its memory.
     """
-    # SciPy, which is under this, takes half a second to import.
+    # This imports SciPy, which takes half a second.
     from bamctl.timing.profiles import is_measurable
 
     timed = (_measured if is_measurable(allowance.device) else _estimated)(priced, allowance)
@@ -131,7 +131,7 @@ def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
     from bamctl.timing.placed import measure_placed
     from bamctl.timing.setup import Setup
 
-    # Of weights that are all zero, a device might make short work.
+    # A device might be faster with weights that are all zero.
     found = measure_placed(
         on.placement.build(),
         on.placed.sites,

@@ -27,7 +27,7 @@ budget:
 
 
 def starter(priced: Priced) -> str:
-    """The text of a placement file, commented, that passes its own check."""
+    """Return a commented placement file, as text, that passes its check."""
     data = priced.placement.as_written()
     data["where"] = data.get("where", "bottleneck")
     figures = {metric: figure(metric, priced) for metric in independent()}

@@ -1,4 +1,4 @@
-"""The placements that a check is made on: where they are, and which of them cannot be read."""
+"""Targets of a check: placements and their files, and files that cannot be read."""
 
 import json
 import os
@@ -12,25 +12,25 @@ from bamctl.files import yaml_files
 from bamctl.networks import models
 from bamctl.placement.placement import Placement
 
-# Where the placements of a project are, unless one says otherwise.
+# The default folder of placements in a project.
 PLACEMENTS = "placements"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A placement to check, and the file that it was read from, if it was."""
+    """A placement to check, and the file that it was read from, if any."""
 
     placement: Placement
     file: yaml_files.YamlFile | None = None
 
     @property
     def name(self) -> str:
-        """The path of the file as it was given, or the name of the model."""
+        """The path of the file as passed, or the name of the model."""
         return self.file.path.as_posix() if self.file else str(self.placement.model)
 
     @property
     def key(self) -> str:
-        """The path of the file from here, however it was given, or all that the options said."""
+        """The path of the file, relative to the current folder if inside, or options as JSON."""
         if self.file is None:
             return json.dumps(self.placement.model_copy(update={"budget": None}).as_dict())
         path = self.file.path.absolute()
@@ -38,20 +38,20 @@ class Target:
         return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
     def check_factory(self) -> None:
-        """Refuse a factory that the file may not name.
+        """Raise for a factory that the file may not name.
 
         Raises:
-            InputError: `trust` says why, and what would allow it.
+            InputError: the factory is not trusted; the message says how to allow it.
         """
         if self.file is not None:
             models.check_named_by(self.placement.model, self.file.path)
 
     def limit_line(self, metric: str) -> int | None:
-        """The line of the file that holds a limit."""
+        """Return the line of the file that holds a limit."""
         return self.file.line(("budget", metric, "max")) if self.file else None
 
     def error_line(self, key: str) -> int | None:
-        """The line of the file that holds what an error is about."""
+        """Return the line of the file that an error refers to."""
         return self.file.line((key,)) if self.file else None
 
 
@@ -59,7 +59,7 @@ class Target:
 class Unchecked:
     """A placement that could not be checked, and why, in one line.
 
-    `file` is where it was read from, and None for one that was given in options.
+    `file` is the file that it was read from, and None for one from options.
     """
 
     name: str
@@ -128,6 +128,6 @@ def _placements_in(folder: Path) -> Iterator[Path]:
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         seen.add(os.path.realpath(root))
-        # A link may lead back to where we are.
+        # A symbolic link may point to a parent folder.
         folders[:] = [name for name in folders if os.path.realpath(Path(root, name)) not in seen]
         yield from (Path(root, n) for n in names if n.lower().endswith((".yaml", ".yml")))

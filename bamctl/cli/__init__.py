@@ -5,6 +5,6 @@
 - `options`: groups of options that commands share
 - `messages`, `progress`, `streams`: lines on standard error, bars, and standard output for results
   alone
-- `cache`: analyses that were made before
+- `cache`: reports of earlier analyses
 - `faults`, `command_line`: errors of other libraries; the command line without passwords
 """

@@ -45,14 +45,14 @@ COMMANDS = (
     calibrate,
     schema,
 )
-# Of a program that SIGPIPE ends, as a shell has it.
+# The exit code that shells report for a program killed by SIGPIPE: 128 + 13.
 CLOSED_PIPE = 141
-# What a shell sets that asks for completions; the words are not in the arguments then.
+# A shell that requests completions sets this, and does not pass the words as arguments.
 _COMPLETION = "_BAMCTL_COMPLETE"
 
 
 def app(arguments: Sequence[str], **settings: Any) -> Any:
-    """Run the program as typer does.
+    """Build and run the typer application.
 
     Only the command that the arguments name has its options, since those of attention modules are
     made from the settings of all kinds, which takes longer than the help of the program.
@@ -66,7 +66,7 @@ def app(arguments: Sequence[str], **settings: Any) -> Any:
 
 
 def _without_options(command: Callable[..., int]) -> Callable[[], int]:
-    """A command of which only the name and the help are needed."""
+    """Return a stand-in for a command of which only the name and the help are needed."""
 
     def unused() -> int:
         raise NotImplementedError
@@ -99,14 +99,14 @@ def run(arguments: Sequence[str]) -> int:
         say("interrupted")
         return signals.exit_code() or 130
     except BaseException as error:  # the error boundary
-        # typer and click make an exit with 1 of a closed pipe.
+        # typer and click turn a closed pipe into exit code 1.
         if any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
             return CLOSED_PIPE
         return _said(error, arguments)
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse an empty argument, as of an unset variable; as a path it would be the current folder.
+    """Raise for an empty argument, as of an unset variable; as a path it means the current folder.
 
     Raises:
         InputError: one is empty.
@@ -122,8 +122,8 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _said(error: BaseException, arguments: Sequence[str]) -> int:
-    """Say what went wrong in one line, and return the exit code that it means."""
-    # typer carries its own click since 0.26 and had click's errors before; both say it so.
+    """Print an error in one line, and return its exit code."""
+    # typer bundles click since 0.26; errors of either copy have this method.
     message = getattr(error, "format_message", None)
     if callable(message):
         text = " ".join(message().split()).replace("Value error, ", "").rstrip(".")
@@ -154,12 +154,12 @@ def main() -> NoReturn:
     """Run the program on the arguments of the process, and end it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A file name that is no UTF-8, or a terminal that is none, must not stop a report.
+            # A file name or a terminal that is not UTF-8 must not stop a report.
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # none, full, or closed by somebody
+        with suppress(AttributeError, OSError, ValueError):  # absent, full or closed
             stream.flush()
-    # The interpreter would now take a second to free all that torch made, object by object.
+    # Skip the second that the interpreter takes to free the objects of torch one by one.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Reports of analyses that were made before, in the user's cache folder."""
+"""Reports of earlier analyses, in the user's cache folder."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _LIBRARIES = ("torch", "torchvision", "fvcore")
 
 
 def key(wanted: "Placement", *, explain: bool) -> str:
-    """All that an analysis of a builder follows from, as text; equal ones have equal reports."""
+    """Return everything that the report of a builder depends on, as text."""
     return json.dumps(
         {
             "wanted": wanted.as_dict(),
@@ -35,17 +35,17 @@ def key(wanted: "Placement", *, explain: bool) -> str:
 
 
 def read(key: str) -> Report | None:
-    """The report of an entry, or nothing where there is none that is whole and of this key."""
+    """Return the report of an entry, or None if it is missing, damaged or of another key."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         entry = json.loads(_path(key).read_bytes())
-        # The name of a file is a digest alone, and a file may be damaged.
+        # File names are digests, which may collide, and a file may be damaged.
         if entry["key"] == key and entry["digest"] == _digest(entry["report"]):
             return TypeAdapter(Report).validate_json(entry["report"])
     return None
 
 
 def write(key: str, report: Report) -> None:
-    """Keep a report; where that cannot be done, it is done without."""
+    """Write a report; ignore failures."""
     text = TypeAdapter(Report).dump_json(report).decode()
     path = _path(key)
     with suppress(OSError, BamctlError):
@@ -62,7 +62,7 @@ def _digest(text: str) -> str:
 
 
 def _own_files() -> list[list[Any]]:
-    """The files of this package, so that nothing is taken from before it was changed."""
+    """Return the files of this package, so that a change of the code invalidates the cache."""
     package = Path(__file__).parent.parent
     found = sorted((path.as_posix(), path.stat()) for path in package.rglob("*.py"))
     return [[name, stat.st_mtime_ns, stat.st_size] for name, stat in found]

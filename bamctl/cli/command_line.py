@@ -1,4 +1,4 @@
-"""The command line as others may see it: without the passwords of databases."""
+"""The command line without the passwords of databases, for logs and reports."""
 
 import shlex
 import sys
@@ -15,7 +15,7 @@ _SECRET = "--storage"
 
 
 def shown() -> str:
-    """The command that is running, without passwords."""
+    """Return the running command, without passwords."""
     arguments = sys.argv[1:]
     urls = set(_urls(arguments))
     masked = [
@@ -30,14 +30,14 @@ def shown() -> str:
 
 
 def without_passwords(text: str) -> str:
-    """Text, such as a traceback, without the passwords of the command line."""
+    """Remove the passwords of the command line from text, such as a traceback."""
     for url in _urls(sys.argv[1:]):
         text = masking.without(text, url)
     return masking.free_text(text)
 
 
 def signed(report: "Report") -> "Report":
-    """A report that says which command has made it."""
+    """Return a report with the command that made it."""
     return replace(report, command=shown())
 
 

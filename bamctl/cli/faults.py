@@ -13,7 +13,7 @@ from bamctl.networks.trust import is_of_a_person
 
 
 def explained(error: BaseException) -> BamctlError | None:
-    """The error as one of ours, with its exit code; None where it is a bug."""
+    """Convert an error to a BamctlError, which has an exit code; return None for a bug."""
     if isinstance(error, BamctlError):
         return error
     lacking = machine_fault(error)
@@ -22,7 +22,7 @@ def explained(error: BaseException) -> BamctlError | None:
     if lacking is not None:
         return BamctlError(f"{lacking}{at}")
     if isinstance(error, OSError):
-        # A path comes from the person, a socket or a device from the machine.
+        # A path is user input; a socket or a device belongs to the machine.
         kind = BamctlError if name is None else InputError
         return kind(f"{error.strerror or first_line(error)}{at}")
     why = _fault_of_the_network(error)
@@ -30,18 +30,18 @@ def explained(error: BaseException) -> BamctlError | None:
 
 
 def _fault_of_the_network(error: BaseException) -> str | None:
-    """Why somebody else's network is behind an error; None where it is not."""
+    """Return how the user's network caused an error, or None if it did not."""
     if isinstance(error, RecursionError):
         return "the network is nested too deeply, or one of its modules holds itself"
     if not isinstance(error, Exception):
-        # Neither we nor our libraries raise such a one.
+        # Neither bamctl nor its dependencies raise such an exception.
         return f"the network's own code ended the program by {first_line(error)}"
     where = _where_of_a_person(error)
     return where and f"the network's own code failed at {where}: {described(error)}"
 
 
 def _where_of_a_person(error: BaseException) -> str | None:
-    """The file and line of a person's code that an error comes from; None where it is ours."""
+    """Return the file and line of user code that raised an error, or None if bamctl raised it."""
     frames = list(traceback.walk_tb(error.__traceback__))
     package = Path(bamctl.__file__).parent
     for frame, line in reversed(frames):
@@ -55,9 +55,9 @@ def _where_of_a_person(error: BaseException) -> str | None:
 
 @contextmanager
 def warnings_held() -> Iterator[None]:
-    """Hold other libraries' warnings until the command has ended well.
+    """Delay warnings of other libraries until the command has succeeded.
 
-    An error is one line, which warnings of several lines before it would hide.
+    An error is one line, which warnings of several lines would hide.
     """
     with warnings.catch_warnings(record=True) as held:
         yield

@@ -1,4 +1,4 @@
-"""Messages beside the results: one line on standard error, and what is being done."""
+"""Messages on standard error, apart from results: single lines, and a status."""
 
 import gc
 import sys
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
-    """Say what takes a few seconds, on a terminal; stay quiet in a pipe.
+    """Show a status while work runs, on a terminal only.
 
-    Gives what changes the words, for work of several parts.
+    Yields a function that replaces the text, for work of several parts.
 
-    Garbage is not collected meanwhile. Most of a short command's time is the import of torch and
-    torchvision; all that they make stays, and looking through it for garbage, over and over, is a
-    tenth of that time.
+    Disables garbage collection meanwhile. A short command spends most of its time importing torch
+    and torchvision, whose objects stay alive; scanning them repeatedly takes a tenth of that time.
     """
     gc.disable()
     try:
@@ -46,9 +45,9 @@ def _status_text(what: str) -> "Text":
 
 
 def say(text: str) -> None:
-    """A line for the person, beside the result."""
+    """Print one line for the user on standard error."""
     text = escapes.line(masking.free_text(" ".join(text.split())))
-    # It may be closed, or full; the exit code still tells.
+    # The stream may be closed or full; the exit code still reports the result.
     with suppress(AttributeError, OSError, ValueError):
         sys.stderr.write(f"bamctl: {text}\n")
         sys.stderr.flush()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _bars(*columns: ProgressColumn) -> Progress:
-    """Bars on standard error, on a terminal, with the time that is left at their end."""
+    """Return bars on standard error, on a terminal, with the remaining time."""
     return Progress(
         *columns,
         TimeRemainingColumn(),
@@ -43,7 +43,7 @@ def _bars(*columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, on a terminal; gives what moves it on by one."""
+    """Show a bar on standard error, on a terminal; yield a function that advances it by one."""
     with _bars(
         TextColumn("{task.description}", markup=False), BarColumn(12), TaskProgressColumn()
     ) as bars:
@@ -52,7 +52,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class Bars:
-    """A bar for all runs of a comparison and one for the steps of a run, on standard error.
+    """Observer of a comparison: a bar for all runs and one for the steps of a run.
 
     Args:
         with_board: whether to write for TensorBoard, in the folder of the comparison.
@@ -87,7 +87,7 @@ class Bars:
             say(f"resume with `{self._resume}`")
 
     def prepared(self, config: "TrainingConfig", num_arms: int, folder: Path) -> None:
-        """The comparison is ready, and its runs begin."""
+        """Show the bars: the comparison is ready, and its runs begin."""
         self._shown.close()
         self._resume = f"bamctl train --resume {folder}{trust_flag(config.model, folder)}"
         self._board = folder / "tensorboard" if self._with_board else None
@@ -99,7 +99,7 @@ class Bars:
         self._shown.enter_context(self._bars)
 
     def run_started(self, arm: str, seed: int, step: int) -> None:
-        """An arm is trained with a seed, from a step on."""
+        """Start the bar of a run: an arm is trained with a seed, from a step on."""
         self._accuracy = ""
         self._done = step
         self._started = (step, perf_counter())
@@ -109,7 +109,7 @@ class Bars:
         self._bars.advance(self._all, step)
 
     def stepped(self, step: int, loss: float | None) -> None:
-        """A step is done, the loss being known every few steps."""
+        """Advance the bars by a step; the loss is known every few steps."""
         self._bars.advance(self._all, step - self._done)
         self._done = step
         self._bars.update(self._run, completed=step)
@@ -120,7 +120,7 @@ class Bars:
             self._bars.update(self._run, told=told)
 
     def evaluated(self, arm: str, seed: int, evaluation: "Evaluation") -> None:
-        """An evaluation is done, and written down."""
+        """Record an evaluation."""
         self._accuracy = f"  accuracy {100 * evaluation.accuracy:.1f} %"
         if self._board is not None:
             _write(self._board / f"{arm}.seed-{seed}".replace(":", "."), evaluation)
@@ -128,12 +128,12 @@ class Bars:
             self.note(f"{arm}, seed {seed}: diverged at step {evaluation.step}, and was stopped")
 
     def note(self, text: str) -> None:
-        """Something that a person should know."""
+        """Print a message for the user."""
         say(f"note: {text}")
 
 
 def _write(folder: Path, evaluation: "Evaluation") -> None:
-    """An evaluation for TensorBoard, which shows a folder as a curve."""
+    """Write an evaluation for TensorBoard, which shows a folder as a curve."""
     from torch.utils.tensorboard import SummaryWriter
 
     values = {
@@ -149,7 +149,7 @@ def _write(folder: Path, evaluation: "Evaluation") -> None:
 
 
 class TrialBar:
-    """A bar for the trials of a search, and what is worth knowing of it, on standard error."""
+    """Observer of a search: a bar for its trials, and messages, on standard error."""
 
     def __init__(self) -> None:
         self._bars = _bars(
@@ -176,7 +176,7 @@ class TrialBar:
             say(f"resume with `{self._resume}`")
 
     def prepared(self, setup: "SearchSetup", folder: "SearchFolder", storage: str) -> None:
-        """The study is open, and its trials begin."""
+        """Show the bar: the study is open, and its trials begin."""
         from bamctl.report.formats.formats import FORMATS
         from bamctl.report.views.search import plan_report
 
@@ -190,18 +190,18 @@ class TrialBar:
         self._shown.enter_context(self._bars)
 
     def ended(self, number: int, accuracy: float | None) -> None:
-        """A trial has ended, with its accuracy if it has one."""
+        """Advance the bar: a trial has ended, with its accuracy unless it failed."""
         self._best = max(self._best, accuracy or 0.0)
         self._bars.update(self._all, advance=1, told=f"best {100 * self._best:.2f} %")
         if accuracy is None:
             self.note(f"trial {number} could not be run; the report says why")
 
     def confirming(self, num_placements: int, num_seeds: int) -> None:
-        """The members of the front are trained with fresh seeds."""
+        """Report that the members of the front are now trained with fresh seeds."""
         self._shown.close()
         what = f"confirming {num_placements} placements with {num_seeds} fresh seeds"
         self._shown.enter_context(working(what))
 
     def note(self, text: str) -> None:
-        """Something that a person should know."""
+        """Print a message for the user."""
         say(f"note: {text}")

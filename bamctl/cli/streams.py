@@ -1,4 +1,4 @@
-"""Standard output is for results alone."""
+"""Redirection that keeps standard output for results."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def results_apart() -> Iterator[None]:
-    """Send what is printed in this block to standard error, by C code and child processes too.
+    """Redirect standard output to standard error, for C code and child processes, too.
 
-    What a network of one's own prints is no part of a result.
+    Output that user-defined networks print is not part of a result.
     """
     sys.stdout.flush()
     kept = os.dup(1)

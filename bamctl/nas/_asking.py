@@ -1,4 +1,4 @@
-"""Asking a study for the next trial, beside other drivers that ask at the same time."""
+"""Requests for the next trial of a study, which other drivers may make concurrently."""
 
 import time
 import warnings
@@ -16,12 +16,12 @@ from bamctl.nas.storage import patiently
 # Undecided: another driver has not written its parameters yet. Fail without a reason, so that the
 # candidate is requeued.
 _UNSURE = "unsure"
-# A driver writes the parameters of a trial that it took within so long.
+# A driver writes the parameters of its trial within this time.
 _WRITING_SECONDS = 1.0
 
 
 class Asking:
-    """Takes trials from a study.
+    """Source of the next trials of a study.
 
     Args:
         config: the search.
@@ -34,11 +34,11 @@ class Asking:
         self._space = costs.space
 
     def is_more_wanted(self) -> bool:
-        """Return whether a trial waits, or a new candidate is to be proposed."""
+        """Return whether a trial is queued or a new candidate should be proposed."""
         return patiently(self._is_more_wanted)
 
     def ask(self) -> Asked | None:
-        """Take a trial; None of one that another driver has taken already, or that is too much."""
+        """Take a trial; return None if another driver has taken it, or if it exceeds the limit."""
         asked = patiently(self._ask)
         if asked is not None:
             self._trials.mine.add(asked.number)
@@ -65,13 +65,13 @@ class Asking:
         seed = zlib.crc32(f"{self._config.seed}/{len(kept)}".encode())
         study.sampler = Proposals(self._config.sampler, self._costs, seed)
         with warnings.catch_warnings():
-            # That heartbeats are for `optimize`: `Liveness` sends ours.
+            # Optuna warns that heartbeats need `optimize`; `Liveness` sends them here.
             warnings.simplefilter("ignore", UserWarning)
             trial = study.ask()
         try:
             return self._taken(trial)
         except UpdateFinishedTrialError:
-            # It took so long that another driver gave it up for lost.
+            # Another driver has considered this trial lost, since it took too long.
             return None
 
     def _taken(self, trial: Trial) -> Asked | None:
@@ -86,7 +86,7 @@ class Asking:
         return None
 
     def _codes(self, trial: Trial) -> tuple[int, ...]:
-        """Write the parameters of a trial, and its candidate's codes beside them."""
+        """Write the parameters of a trial, and the codes of its candidate."""
         queued = trial.user_attrs.get(CODES)
         names = self._space.parameters if queued is None else self._space.encode(queued)
         for name in names:
@@ -99,7 +99,7 @@ class Asking:
     def _why_not(self, number: int, codes: tuple[int, ...]) -> str | None:
         """Return why a trial must not run, or None; of drivers that ask at once, the first wins.
 
-        Its candidate is known only when all its parameters are written, which is waited for.
+        Waits for the parameters of other trials, which define their candidates.
         """
         waits_until = time.monotonic() + _WRITING_SECONDS
         while True:

@@ -1,10 +1,10 @@
-"""Pareto fronts and the hypervolume that they cover; every value is to be small."""
+"""Pareto fronts and their hypervolume; all values are minimized."""
 
 import numpy as np
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """In which front each row of (N, M) values is: 0 for those that no other row dominates.
+    """Return the front of each row of (N, M) values: 0 if no other row dominates it.
 
     >>> ranks(np.array([[0, 2], [1, 1], [2, 2], [3, 3]])).tolist()
     [0, 0, 1, 2]
@@ -24,7 +24,7 @@ def is_front(values: np.ndarray) -> np.ndarray:
     >>> is_front(np.array([[0, 2], [1, 1], [1, 2]])).tolist()
     [True, True, False]
     """
-    # What dominates a row comes before it in this order, so each is compared with few.
+    # A row comes after all that dominate it in this order, so few comparisons are needed.
     order = np.lexsort(values.T[::-1])
     kept: list[int] = []
     result = np.zeros(len(values), dtype=bool)
@@ -38,9 +38,9 @@ def is_front(values: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
-    """The volume between a reference point and what (N, M) values reach below it.
+    """Return the volume that (N, M) values dominate, up to a reference point.
 
-    By slices along the last axis (Zitzler's HSO); for the few points of a front.
+    Slices along the last axis (Zitzler's HSO), which is fast enough for the points of a front.
 
     >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([2.0, 2.0]))
     3.0

@@ -1,4 +1,4 @@
-"""Successive halving with several objectives: many short runs, and the best ones longer."""
+"""Successive halving with several objectives: many short runs, of which the best are continued."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from bamctl.nas._front import ranks
 
 
 def goes_on(values: np.ndarray, factor: int) -> bool:
-    """Return whether the last row is among the best 1/factor of those that came as far.
+    """Return whether the last row is among the best 1/factor of its rung.
 
-    Asynchronous, so that nobody waits (Li et al., "A System for Massively Parallel Hyperparameter
-    Tuning", MLSys 2020); instead of by one loss, candidates are ordered by their Pareto front, and
-    within a front by the first objective.
+    Asynchronous, so that no driver waits (Li et al., "A System for Massively Parallel
+    Hyperparameter Tuning", MLSys 2020). Candidates are ordered by their Pareto front instead of by
+    one loss, and within a front by the first objective.
 
     Args:
-        values: of the candidates that have come to a rung, with shape (N, M), all to be small.
-        factor: by which the number of candidates is cut.
+        values: of the candidates that reached a rung, with shape (N, M), all minimized.
+        factor: the reduction of the number of candidates per rung.
 
     >>> goes_on(np.array([[0.2, 9], [0.3, 9], [0.1, 9]]), 3)
     True

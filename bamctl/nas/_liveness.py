@@ -9,16 +9,16 @@ from optuna.trial import FrozenTrial, TrialState
 from bamctl.nas._trials import Trials
 from bamctl.nas.storage import BEAT_SECONDS, patiently
 
-# After so long without parameters, a trial's driver is taken for dead.
+# After this time without parameters, the driver of a trial is considered dead.
 _LOST_SECONDS = 8.0
 
 
 class Liveness:
-    """Keeps the trials of this driver alive, and requeues those of drivers that died.
+    """Heartbeats of this driver, and requeueing of the trials of drivers that died.
 
     Args:
         trials: the trials.
-        alone: whether nobody else uses the study, so that what seems to run there is dead.
+        alone: whether this is the only driver, so that other running trials are dead.
     """
 
     def __init__(self, trials: Trials, *, alone: bool) -> None:
@@ -27,14 +27,14 @@ class Liveness:
         self._last_beat = 0.0
 
     def beat(self) -> None:
-        """Send heartbeats, every few seconds at the most."""
+        """Send heartbeats, at most once every few seconds."""
         if self._alone or time.monotonic() - self._last_beat < BEAT_SECONDS:
             return
         self._trials.beat()
         self._last_beat = time.monotonic()
 
     def revive(self) -> None:
-        """Queue the candidates of trials whose driver is dead again."""
+        """Requeue the candidates of trials whose driver is dead."""
         patiently(self._fail_dead)
         patiently(self._queue_lost)
 
@@ -52,11 +52,11 @@ class Liveness:
             try:
                 self._trials.study.tell(trial.number, state=TrialState.FAIL)
             except (UpdateFinishedTrialError, ValueError):
-                # Somebody else was faster.
+                # Another driver was faster.
                 continue
 
     def _unheard_of(self, running: Collection[FrozenTrial]) -> list[FrozenTrial]:
-        """Trials whose last heartbeat is too long ago, or that never got their parameters."""
+        """Return trials that missed a heartbeat, or whose parameters were never written."""
         if not running:
             return []
         stale = set(self._trials.storage._get_stale_trial_ids(self._trials.study._study_id))

@@ -1,4 +1,4 @@
-"""Opening a study: making it or joining it, and queueing what every search tries."""
+"""Set-up of a study: create or join it, and queue the references of every search."""
 
 import json
 import warnings
@@ -19,10 +19,10 @@ _IDENTITY = "bamctl"
 
 
 def open_study(config: SearchConfig, storage: RDBStorage, *, alone: bool) -> OptunaStudy:
-    """Make the study of a search, or join it where it is there.
+    """Create the study of a search, or join an existing one.
 
     Raises:
-        InputError: a study of that name is there, and is one of another search.
+        InputError: a study of that name exists, and belongs to another search.
     """
     study = _made(config, storage)
     known = study.user_attrs.get(_IDENTITY)
@@ -33,7 +33,7 @@ def open_study(config: SearchConfig, storage: RDBStorage, *, alone: bool) -> Opt
             )
         study.set_user_attr(_IDENTITY, json.dumps(config.identity()))
     elif other := difference(config.identity(), json.loads(known)):
-        # Where nobody else uses the study, it is the configuration beside it that was changed.
+        # Without other drivers, the configuration in the folder of the study was changed.
         cure = "put config.yaml back" if alone else "name another with --study"
         raise InputError(f"the study {config.study!r} is that of another search: {other}; {cure}")
     return study
@@ -52,7 +52,7 @@ def _made(config: SearchConfig, storage: RDBStorage) -> OptunaStudy:
 
 
 def queue_references(trials: Trials, costs: Costs) -> None:
-    """Queue the baseline and the paper's strategies; one over budget is noted, not run."""
+    """Queue the baseline and the paper's strategies; one over budget is recorded, not run."""
     there = {trials.candidate(trial) for trial in trials.all()}
     for name, codes in trials.space.references.items():
         if codes in there:

@@ -17,10 +17,10 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Place:
-    """A cut point, and what may stand there: `options[code - 1]`.
+    """A cut point, and the sites that may be inserted there: `options[code - 1]`.
 
-    `by_setting` has, for each module that can be made here, its code for each of the space's
-    settings; several settings have one code where they make the same module.
+    `by_setting` has, for each module that fits here, its code for each of the space's settings;
+    settings that build the same module share a code.
     """
 
     point: CutPoint
@@ -29,7 +29,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The module behind which it is."""
+        """The name of the module that precedes it."""
         return self.point.module
 
     @property
@@ -39,22 +39,22 @@ class Place:
 
     @property
     def has_settings(self) -> bool:
-        """Return whether one of them has settings that a search varies."""
+        """Return whether a module has settings that a search varies."""
         return any(KINDS[module].settings.searched for module in self.by_setting)
 
     def module(self, code: int) -> str:
-        """The module that a code stands for."""
+        """Return the module of a code."""
         return self.options[code - 1].attention.module if code else NONE
 
     def codes(self, setting: int) -> tuple[int, ...]:
-        """Return what may stand here with one of the settings, nothing first."""
+        """Return the codes that one of the settings allows here, 0 first."""
         return tuple(dict.fromkeys((0, *(each[setting] for each in self.by_setting.values()))))
 
 
 def find_place(
     point: CutPoint, config: Choices, settings: Sequence[Mapping[str, Any]], trunk: Trunk
 ) -> Place:
-    """Return what may stand at a point, for each of some settings of the hyperparameters."""
+    """Return the modules that fit at a point, for each setting of the hyperparameters."""
     options: list[Site] = []
     by_setting: dict[str, tuple[int, ...]] = {}
     for module in KINDS:
@@ -72,9 +72,9 @@ def _codes(
     trunk: Trunk,
     options: list[Site],
 ) -> Iterator[int]:
-    """The code of a module for each setting, 0 where it cannot be made; new ones are appended."""
+    """Yield the code of a module for each setting, 0 where it does not fit; append new options."""
     kind, code_of = KINDS[module], dict[Hashable, int]()
-    # What is usual is left unsaid, so that training from weights may choose another.
+    # Defaults are left out, so that training from weights may choose another.
     start = {} if config.init == kind.usual.init else {"init": config.init}
     for setting in settings:
         own = {name: value for name, value in setting.items() if name in kind.settings.searched}
@@ -91,5 +91,5 @@ def _fitted(kind: AttentionKind, point: CutPoint, chosen: Settings, trunk: Trunk
     try:
         return kind.fit(point, chosen, trunk)
     except InputError:
-        # Such as where no block of the network takes and returns such a map.
+        # For example if no block of the network takes and returns such a map.
         return None

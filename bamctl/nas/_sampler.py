@@ -1,4 +1,4 @@
-"""Samplers of Optuna, held to candidates that are within the budgets and were not tried before."""
+"""Samplers of Optuna, restricted to new candidates within the budgets."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -49,8 +49,8 @@ class Proposals(BaseSampler):
     Args:
         kind: which sampler; `random` draws evenly.
         costs: the space and its budgets.
-        seed: of this proposal. A new one for each makes a study that is gone on with the same as
-            one that never stopped.
+        seed: of this proposal. With a new one for each, a resumed study equals one that was
+            never interrupted.
     """
 
     def __init__(self, kind: Sampler, costs: Costs, seed: int) -> None:
@@ -64,14 +64,14 @@ class Proposals(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All that is searched, always."""
+        """Return the distributions of all searched parameters."""
         choices = self._space.choices
         return {n: CategoricalDistribution(choices[n]) for n in self._space.parameters}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The parameters of a candidate: a new one, unless there is none left."""
+        """Propose the parameters of a candidate, a new one unless none is left."""
         if CODES in trial.user_attrs:
             return {}
         seen = self._seen(study, trial)
@@ -86,11 +86,11 @@ class Proposals(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        """Parameters are given together, never one by one."""
+        """Raise, since parameters are proposed together."""
         raise AssertionError(f"{param_name} has no value")
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """As the sampler has it."""
+        """Delegate to the base sampler."""
         self._base.before_trial(study, trial)
 
     def after_trial(
@@ -100,7 +100,7 @@ class Proposals(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """As the sampler has it."""
+        """Delegate to the base sampler."""
         self._base.after_trial(study, trial, state, values)
 
     def _seen(self, study: Study, own: FrozenTrial) -> set[tuple[int, ...]]:
@@ -112,7 +112,7 @@ class Proposals(BaseSampler):
         return {codes for codes in found if codes is not None}
 
     def _mended(self, codes: tuple[int, ...], seen: set[tuple[int, ...]]) -> tuple[int, ...]:
-        """A candidate, or one near it that is within the budgets and new."""
+        """Return the candidate, or one near it that is within the budgets and new."""
         for _ in range(_MUTATIONS):
             codes = self._within(codes)
             if codes not in seen:
@@ -121,7 +121,7 @@ class Proposals(BaseSampler):
         return self._drawn(seen) or self._within(codes)
 
     def _within(self, codes: tuple[int, ...]) -> tuple[int, ...]:
-        """Without some of its modules, taken at random, so that the budgets hold."""
+        """Remove random modules until the budgets hold."""
         row = list(codes)
         for site in self._rng.permutation(np.flatnonzero(row)):
             if self._costs.fits(row):
@@ -130,7 +130,7 @@ class Proposals(BaseSampler):
         return tuple(row)
 
     def _mutated(self, codes: tuple[int, ...]) -> tuple[int, ...]:
-        """With one parameter changed."""
+        """Change one random parameter."""
         params = self._space.encode(codes)
         choices = self._space.choices
         several = [name for name in self._space.parameters if len(choices[name]) > 1]
@@ -139,7 +139,7 @@ class Proposals(BaseSampler):
         return self._space.decode({**params, name: others[self._rng.integers(len(others))]})
 
     def _drawn(self, seen: set[tuple[int, ...]]) -> tuple[int, ...] | None:
-        """A new candidate within the budgets, each being as likely; None where none is found."""
+        """Draw a new candidate within the budgets, uniformly; return None if none is found."""
         for rows in self._shuffled():
             for row in map(tuple, rows.tolist()):
                 if row not in seen:
@@ -147,7 +147,7 @@ class Proposals(BaseSampler):
         return None
 
     def _shuffled(self) -> Iterator[Codes]:
-        """Candidates within the budgets in random order, a few at a time."""
+        """Yield candidates within the budgets in random order, a few at a time."""
         within = self._costs.within
         if within is not None:
             order = self._rng.permutation(len(within))

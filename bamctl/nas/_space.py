@@ -1,6 +1,6 @@
-"""The space of a search: every different network, once.
+"""The space of a search, which contains every distinct network once.
 
-A candidate is a row of codes, one for each place: 0 for none, or the number of what stands there.
+A candidate is a row of codes, one for each place: 0 for none, or the number of its option.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,11 +24,11 @@ class Space:
     """All candidates of a search in one network.
 
     Args:
-        config: what is chosen from.
+        config: the choices.
         trunk: the cut points of the network.
 
     Raises:
-        InputError: there is nothing to choose from.
+        InputError: the space is empty.
     """
 
     def __init__(self, config: Choices, trunk: Trunk) -> None:
@@ -54,7 +54,7 @@ class Space:
 
     @cached_property
     def _makes(self) -> dict[tuple[int, int], np.ndarray]:
-        """By place and code, which settings the code is made of."""
+        """The settings that build each code, by place and code."""
         return {
             (i, code): (np.array([*place.by_setting.values()]) == code).any(axis=0)
             for i, place in enumerate(self.places)
@@ -62,14 +62,14 @@ class Space:
         }
 
     def count(self) -> int:
-        """Return how many different networks there are, exactly."""
+        """Return the exact number of distinct networks."""
         places = [self.places[i] for i in self.searched]
         if self.config.per_site:
             return int(np.prod([1 + len(place.options) for place in places], dtype=object))
 
         @cache
         def tails(depth: int, settings: frozenset[int]) -> int:
-            """Return the number of ways to continue, where any of some settings may be the one."""
+            """Return the number of ways to continue with any of some settings."""
             if depth == len(places):
                 return 1
             groups: dict[int, set[int]] = {}
@@ -81,10 +81,10 @@ class Space:
         return tails(0, frozenset(range(len(self.settings))))
 
     def groups(self) -> Iterator[tuple[tuple[int, ...], ...]]:
-        """Products of codes, one tuple for each place, whose union is the space.
+        """Yield products of codes, one tuple for each place, whose union is the space.
 
-        With hyperparameters of their own one product is all; otherwise there is one for each
-        setting, and candidates may be in several.
+        With hyperparameters per site there is a single product; otherwise there is one for each
+        setting, and a candidate may be in several.
         """
         searched = set(self.searched)
         if self.config.per_site:
@@ -107,8 +107,8 @@ class Space:
     def choices(self) -> dict[str, list[Any]]:
         """The parameters that describe a candidate, each with its choices.
 
-        A hyperparameter with a single choice is none. What only the paper's strategies use is
-        there, too, and is no parameter of other candidates.
+        Omits hyperparameters with a single choice. Includes places that only the paper's strategies
+        use, which are not parameters of other candidates.
         """
         several = {n: each for n, each in self.config.of_hyperparameters().items() if len(each) > 1}
         found: dict[str, list[Any]] = {}
@@ -120,12 +120,12 @@ class Space:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """The names of those parameters that are searched."""
+        """The names of the searched parameters."""
         others = {place.name for i, place in enumerate(self.places) if i not in self.searched}
         return tuple(name for name in self.choices if name not in others)
 
     def decode(self, params: Mapping[str, Any]) -> tuple[int, ...]:
-        """The candidate that parameters describe."""
+        """Return the candidate that parameters describe."""
         codes = []
         for place in self.places:
             module = params.get(place.name, NONE)
@@ -147,7 +147,7 @@ class Space:
         return {tuple(setting.values()): number for number, setting in enumerate(self.settings)}
 
     def encode(self, codes: Sequence[int]) -> dict[str, Any]:
-        """The one way to describe a candidate; what makes no difference has its first choice."""
+        """Return canonical parameters of a candidate; those without effect get the first choice."""
         params: dict[str, Any] = {}
         for i, place in enumerate(self.places):
             code = int(codes[i])
@@ -160,7 +160,7 @@ class Space:
         return params if self.config.per_site else params | self._written_shared(codes)
 
     def _written_shared(self, codes: Sequence[int]) -> dict[str, Any]:
-        """The first setting that makes all the modules of a candidate."""
+        """Return the first setting that builds all modules of a candidate."""
         fits = np.ones(len(self.settings), dtype=bool)
         for i in self.searched:
             if codes[i]:
@@ -172,16 +172,16 @@ class Space:
         return {prefix + name: value for name, value in chosen if prefix + name in self.choices}
 
     def sites(self, codes: Sequence[int]) -> tuple[Site, ...]:
-        """Return what a candidate inserts, in the order of the forward pass."""
+        """Return the sites of a candidate, in the order of the forward pass."""
         return tuple(
             place.options[code - 1] for place, code in zip(self.places, codes, strict=True) if code
         )
 
     def placement(self, codes: Sequence[int]) -> Placement:
-        """A candidate as a placement, with its sites written out; the baseline has none.
+        """Return a candidate as a placement that lists its sites.
 
         Raises:
-            ValueError: nothing is inserted, and a placement needs a site.
+            ValueError: the candidate is the baseline; a placement needs a site.
         """
         sites = self.sites(codes)
         if not sites:

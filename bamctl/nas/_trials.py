@@ -15,19 +15,19 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from bamctl.nas._space import Space
 from bamctl.nas.storage import patiently
 
-# The attribute of a trial with the codes of its candidate. A trial that was queued has it from the
-# start, others as soon as their parameters are written.
+# The attribute of a trial with the codes of its candidate. A queued trial has it from the start,
+# others as soon as their parameters are written.
 CODES = "codes"
 REASON = "reason"
 OVER_BUDGET = "over budget"
-# Reasons that concern nobody but drivers that asked at the same time.
+# Reasons that only concern drivers that ask at the same time; not reported to the user.
 TWICE, SURPLUS = "tried twice", "more than were asked for"
 RACES = (TWICE, SURPLUS)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial to run: a candidate by its codes. `name` is that of a strategy that is always one."""
+    """A trial to run, with the codes of its candidate; `name` is that of a reference, if any."""
 
     number: int
     codes: tuple[int, ...]
@@ -35,10 +35,10 @@ class Asked:
 
 
 def candidate(trial: FrozenTrial, space: Space) -> tuple[int, ...] | None:
-    """The candidate of a trial; None of one that ended before it had all its parameters."""
+    """Return the candidate of a trial; None if it ended before all parameters were written."""
     if CODES in trial.user_attrs:
         return tuple(trial.user_attrs[CODES])
-    # Trials of versions that did not write the codes down.
+    # Trials of versions that did not write codes.
     is_whole = all(name in trial.params for name in space.parameters)
     return space.decode(trial.params) if is_whole else None
 
@@ -58,25 +58,25 @@ class Trials:
         self._ids: dict[int, int] = {}
 
     def all(self) -> list[FrozenTrial]:
-        """All trials, in the order in which they were asked for."""
+        """Return all trials, in the order in which they were created."""
         return self.study.get_trials(deepcopy=False)
 
     @staticmethod
     def is_lost(trial: FrozenTrial) -> bool:
-        """Return whether a trial has failed with its driver, and not for a reason of its own."""
+        """Return whether a trial failed because its driver died, not for a recorded reason."""
         return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
 
     def candidate(self, trial: FrozenTrial) -> tuple[int, ...] | None:
-        """The candidate of a trial; None of one that ended before it had all its parameters."""
+        """Return the candidate of a trial; None if it ended before all parameters were written."""
         return candidate(trial, self.space)
 
     def queue(self, codes: Sequence[int], attributes: Mapping[str, Any]) -> None:
-        """Add a trial that the next driver to ask takes."""
+        """Queue a trial, which the next driver takes."""
         attributes = {**attributes, CODES: list(codes)}
         self.study.enqueue_trial(self.space.encode(codes), user_attrs=attributes)
 
     def wait_again(self, trial: FrozenTrial) -> None:
-        """Put a running trial that no driver runs back into the queue."""
+        """Requeue a running trial that no driver runs."""
         self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def add_failed(self, codes: Sequence[int], attributes: Mapping[str, Any]) -> None:
@@ -98,19 +98,19 @@ class Trials:
         self.storage.record_heartbeat(identity)
 
     def beat(self) -> None:
-        """Let other drivers know that the trials of this one are alive."""
+        """Send heartbeats for the trials of this driver."""
         for number in self.mine:
             patiently(partial(self.storage.record_heartbeat, self._ids[number]))
 
     def note(self, number: int, name: str, value: Any) -> None:
-        """Keep something beside a trial that runs."""
+        """Set an attribute of a running trial."""
         write = partial(self.storage.set_trial_user_attr, self._ids[number], name, value)
-        # Another driver may have given it up for lost and run it again.
+        # Another driver may have considered it lost and rerun it.
         with suppress(UpdateFinishedTrialError):
             patiently(write)
 
     def end(self, number: int, values: Sequence[float] | None) -> None:
-        """End a trial of this driver with its values; without any, it has failed."""
+        """End a trial of this driver with its values; without values, mark it as failed."""
         state = TrialState.FAIL if values is None else None
         patiently(partial(self.study.tell, number, values, state, skip_if_finished=True))
         self.mine.discard(number)

@@ -27,11 +27,11 @@ _Module = Annotated[str, AfterValidator(kinds.check_name)]
 class Choices(BaseModel):
     """The choices of a search; default values come first where they are among them.
 
-    Beside the fields there is a list of choices for each setting that the chosen kinds of modules
-    have searched, under its name; a setting that several kinds have is shared by them.
+    In addition to the fields there is a list of choices for each searched setting of the chosen
+    kinds, under its name; kinds that have the same setting share it.
 
-    `per_site` gives every site hyperparameters of its own; otherwise all sites share them, and
-    only whether and which module stands there is the site's own.
+    With `per_site`, every site has separate hyperparameters; otherwise all sites share them, and
+    only the module, if any, is chosen per site.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -45,7 +45,7 @@ class Choices(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _with_usual_choices(cls, data: Any) -> Any:
-        """Write out the choices of the kinds that are chosen; those of others stay if given."""
+        """Write out the choices of the chosen kinds; keep those of other kinds that were passed."""
         if not isinstance(data, Mapping):
             return data
         named = data.get("module", cls.model_fields["module"].default)
@@ -66,7 +66,7 @@ class Choices(BaseModel):
         return self
 
     def of_hyperparameters(self) -> dict[str, list[Any]]:
-        """The choices of each hyperparameter, the usual one first and each once."""
+        """Return the distinct choices of each hyperparameter, the default first."""
         found: dict[str, list[Any]] = {}
         for kind in KINDS.values():
             usual = kind.usual.hyperparameters()
@@ -77,13 +77,13 @@ class Choices(BaseModel):
         return found
 
     def settings(self) -> tuple[dict[str, Any], ...]:
-        """Every combination of hyperparameters; the first is nearest to the usual ones."""
+        """Return every combination of hyperparameters; the first is nearest to the defaults."""
         choices = self.of_hyperparameters()
         return tuple(dict(zip(choices, each, strict=True)) for each in product(*choices.values()))
 
 
 def _check(setting: str, given: Any, modules: Collection[str]) -> None:
-    """Refuse choices that are invalid for a kind which has the setting."""
+    """Raise for choices that are invalid for a kind which has the setting."""
     every = kinds.fields()[setting]
     for kind in [name for name in every if name in modules] or list(every)[:1]:
         several: Any = GenericAlias(list, (value_type(every[kind]),))

@@ -12,7 +12,7 @@ from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.nas.engines import Evaluate, Job, Outcome
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5, 15
-# How often Ray runs a job again whose process or node has died.
+# The number of times that Ray reruns a job whose process or node has died.
 _RETRIES = 10
 
 
@@ -25,16 +25,16 @@ class Resources:
 
 
 class RayEngine:
-    """Tasks on a Ray cluster; the data are placed in its object store once.
+    """Engine of tasks on a Ray cluster; its object store holds the data once.
 
     Args:
-        evaluate: what a task does with a job.
+        evaluate: the function that a task applies to a job.
         address: `auto` for the cluster of this machine, or HOST:PORT.
-        resources: what a task takes.
-        workers: how many tasks at a time; what the cluster has room for if None.
+        resources: of one task.
+        workers: the number of concurrent tasks; as many as fit on the cluster if None.
 
     Raises:
-        InputError: the address is none, or no node has such resources.
+        InputError: the address is invalid, or no node has such resources.
         BamctlError: Ray is not installed, or no cluster answers there.
     """
 
@@ -49,12 +49,12 @@ class RayEngine:
         )(_run)
 
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Begin a job."""
+        """Submit a job."""
         future: Future[Outcome] = self._task.remote(self._evaluate, job).future()
         return future
 
     def close(self) -> None:
-        """Leave the cluster, which ends what of ours still runs there."""
+        """Disconnect from the cluster, which ends all tasks of this driver."""
         self._ray.shutdown()
 
 
@@ -64,13 +64,13 @@ def _run(evaluate: Evaluate, job: Job) -> Outcome:
 
 def _connected(address: str) -> Any:
     try:
-        # Nothing is told to Ray's makers.
+        # Send no usage statistics.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
     except ImportError:
         raise BamctlError("--engine ray needs Ray: `pip install 'bamctl[ray]'`") from None
     check_answers(address)
-    # Ray waits for minutes for a cluster that does not answer.
+    # Ray itself waits minutes for a cluster that does not answer.
     waiting = ThreadPoolExecutor(1).submit(
         ray.init,
         address=address,
@@ -95,10 +95,10 @@ def _connected(address: str) -> Any:
 
 
 def _job_config() -> Any:
-    """A job whose workers look for modules where they are installed.
+    """Return a job configuration whose workers import installed modules only.
 
-    Ray has them look in the driver's current folder first, where a file called random.py would
-    stand in for Python's own, unless the job brings a folder of its own.
+    Unless a job has a working directory, Ray puts the driver's current folder first on the path,
+    where a file called random.py would shadow the standard library's.
     """
     from ray.job_config import JobConfig
 
@@ -110,10 +110,10 @@ def _job_config() -> Any:
 
 
 def check_answers(address: str) -> None:
-    """Refuse an address at which nothing listens; `auto` is for Ray itself to find.
+    """Raise for an address at which nothing listens; `auto` is left to Ray.
 
     Raises:
-        InputError: it is none.
+        InputError: it is invalid.
         BamctlError: nothing listens there.
     """
     if address == "auto":

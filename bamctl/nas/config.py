@@ -16,11 +16,11 @@ _Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 class SearchConfig(schemas.Versioned):
-    """A whole search; nothing else is needed to repeat it.
+    """The complete configuration of a search, sufficient to repeat it.
 
-    `training` says how each candidate is trained, with all its seeds; its placements are those
-    that are always tried. `halving` is the factor by which successive halving cuts the steps, and
-    1 where every trial takes them all.
+    `training` describes the training of each candidate, with all seeds; its placements are always
+    tried. `halving` is the factor by which successive halving reduces the steps, and 1 where every
+    trial takes them all.
     """
 
     training: TrainingConfig
@@ -44,7 +44,7 @@ class SearchConfig(schemas.Versioned):
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
 
     def without_password(self) -> "SearchConfig":
-        """The same search, its storage without what only those who run it may know."""
+        """Return the configuration without the password of its storage."""
         if self.storage is None:
             return self
         shown = masking.url(self.storage.get_secret_value())
@@ -75,7 +75,7 @@ class SearchConfig(schemas.Versioned):
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
-        """Write it as YAML, without the password of its storage.
+        """Write the configuration as YAML, without the password of its storage.
 
         Raises:
             InputError: the file cannot be written.

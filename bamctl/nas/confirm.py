@@ -1,4 +1,4 @@
-"""A last comparison on fresh seeds: what won among many may have won by luck."""
+"""Confirmation on fresh seeds, since the best of many candidates may be so by chance."""
 
 import json
 import zlib
@@ -30,19 +30,19 @@ def confirm(
 ) -> dict[str, Evidence]:
     """Train candidates and the baseline with seeds that chose nothing, and judge each.
 
-    The verdicts are sure together, as `evidence.compare` says.
+    The verdicts hold simultaneously; see `evidence.compare`.
 
     Args:
         space: of the candidates.
         members: the candidates by name, without the baseline.
-        steps: how long each run is.
-        seeds: one run of each for each.
-        num_held_out: images that accuracies are of.
-        engine: what runs them.
-        file: where each run's accuracy is written down; what is there is not run again, if it is
-            of this search and as it was written.
-        search: what an accuracy follows from besides candidate and seed, in plain values.
-        note: takes what a person should know of the file, in a line.
+        steps: the length of each run.
+        seeds: one run per candidate and seed.
+        num_held_out: the number of images that accuracies are measured on.
+        engine: runs the jobs.
+        file: the records of runs; runs that are recorded there are not repeated, if they belong
+            to this search and are unchanged.
+        search: everything else that an accuracy depends on, in plain values.
+        note: receives messages about the file, of one line.
 
     Raises:
         BamctlError: a candidate cannot be trained, or the file cannot be written.
@@ -71,7 +71,7 @@ def confirm(
 
 
 def _drop_void(lines: JsonLines, origin: Mapping[str, Any], note: Callable[[str], None]) -> None:
-    """Take out lines of another search, and lines that were changed; say so."""
+    """Remove lines of another search and changed lines, and report it."""
 
     def is_void(line: Line) -> bool:
         return _CHECKSUM in line and line[_CHECKSUM] != _checksum(line, origin)

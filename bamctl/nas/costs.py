@@ -19,14 +19,14 @@ from bamctl.placement.metrics import Amount
 from bamctl.placement.placement import Placement
 from bamctl.trunk.traced import TracedNetwork
 
-# As many candidates are written out; beyond that they are drawn.
+# Up to this number, candidates are enumerated; above it, they are drawn.
 MOST_ENUMERATED = 500_000
 _MOST_AT_ONCE = 4 * MOST_ENUMERATED
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A budget in this network: the figure may not be more than `most`, in its resolution."""
+    """A budget in this network: the figure may be at most `most`, in its resolution."""
 
     goal: Goal
     limit: Limit
@@ -42,7 +42,7 @@ class Costs:
     Args:
         subject: the network.
         space: the candidates.
-        goals: which figures.
+        goals: the figures.
         budgets: limits, each of one of the figures.
 
     Raises:
@@ -73,7 +73,7 @@ class Costs:
         return Bound(goal, limit, floor(limit.above(base) / step))
 
     def amounts(self, figures: np.ndarray) -> dict[Goal, Amount]:
-        """Figures of one candidate, with shape (figures,), in the units of their metrics."""
+        """Convert figures of a candidate, with shape (figures,), to the units of their metrics."""
         pairs = zip(self.goals, figures.tolist(), strict=True)
         return {goal: goal.metric.from_steps(steps) for goal, steps in pairs}
 
@@ -94,12 +94,12 @@ class Costs:
         return bool(self.is_within(np.array([codes]))[0])
 
     def check_feasible(self) -> None:
-        """Refuse budgets that no candidate but the baseline meets, with what could be met.
+        """Raise for budgets that only the baseline meets, with the nearest that could be met.
 
-        One module is the cheapest candidate, since none costs less than nothing.
+        Only single modules are tried, since costs are nonnegative.
 
         Raises:
-            InputError: there is none within them.
+            InputError: no candidate is within the budgets.
         """
         added = self.added(self._single_sites())
         if (added <= self._most_added).all(axis=1).any():
@@ -113,7 +113,7 @@ class Costs:
                     f"no candidate is within {bound.goal}={bound.limit.text}: the smallest "
                     f"achievable is {told} ({self._overhead(column, added[:, column].min())})"
                 )
-        # Each can be met alone; the candidate that is over by the smallest part.
+        # Each budget can be met alone; report the candidate with the smallest relative excess.
         over = (added / np.maximum(self._most_added, 1)).max(axis=1)
         nearest = added[over.argmin()]
         figures = ", ".join(
@@ -149,7 +149,7 @@ class Costs:
         return every if len(every) <= MOST_ENUMERATED else None
 
     def _product(self, group: Sequence[Sequence[int]]) -> Codes | None:
-        """The product of codes, without what is over budget already with the sites so far."""
+        """Return the product of codes, pruning rows whose first sites already exceed a budget."""
         rows = np.zeros((1, len(group)), dtype=np.int16)
         for site, codes in enumerate(group):
             if len(rows) * len(codes) > _MOST_AT_ONCE:
@@ -159,7 +159,7 @@ class Costs:
         return rows
 
     def draw(self, count: int, rng: np.random.Generator) -> Codes:
-        """Random candidates of the whole space, whatever they cost."""
+        """Draw random candidates of the whole space, regardless of cost."""
         groups = list(self.space.groups())
         chosen = rng.integers(len(groups), size=count)
         rows = np.zeros((count, len(self.space.places)), dtype=np.int16)
@@ -170,10 +170,10 @@ class Costs:
         return rows
 
     def cheapest(self, goals: Sequence[Goal]) -> Codes:
-        """The front by cost alone: more sites, and less of some figures, within the budgets.
+        """Find the front of more sites against less of some figures, within the budgets.
 
-        Found site by site, since what is not on the front of some sites is on none of more; the
-        bounded figures are among those that decide, until all sites are done.
+        Built site by site, since a candidate off the front of its first sites cannot be extended to
+        one on the front; bounded figures count as objectives until all sites are done.
         """
         columns = [self.goals.index(each) for each in goals]
         bounded = [self.goals.index(bound.goal) for bound in self.bounds]
@@ -190,7 +190,7 @@ class Costs:
 
     def _front(self, rows: Codes, columns: Sequence[int]) -> Codes:
         values = np.column_stack([-(rows > 0).sum(axis=1), self.added(rows)[:, columns]])
-        # One of several that cost the same is enough.
+        # Keep one of several with the same costs.
         values, first = np.unique(values, axis=0, return_index=True)
         kept = first[is_front(values)]
         by_sites = np.argsort((rows[kept] > 0).sum(axis=1), kind="stable")
@@ -199,7 +199,7 @@ class Costs:
 
 
 def _with_each(rows: Codes, site: int, codes: Sequence[int]) -> Codes:
-    """Every row with each of some codes at a site."""
+    """Return every row with each of some codes at a site."""
     longer = np.repeat(rows, len(codes), axis=0)
     longer[:, site] = np.tile(np.array(codes, dtype=np.int16), len(rows))
     return longer
@@ -208,7 +208,7 @@ def _with_each(rows: Codes, site: int, codes: Sequence[int]) -> Codes:
 def _columns(
     subject: TracedNetwork, space: Space, goals: Sequence[Goal]
 ) -> list[tuple[int, Iterator[int]]]:
-    """Each figure of the bare network, and what each option of each place adds, in their order."""
+    """Return each figure of the bare network, and what each option adds to it, in order."""
     bare = price_sites(subject, Placement(), ())
     sites = [site for place in space.places for site in place.options]
     options = [price_sites(subject, Placement(), (site,)) for site in sites]
@@ -225,7 +225,7 @@ def _column(goal: Goal, bare: Priced, options: Iterable[Priced]) -> tuple[int, I
 
 
 def _timer(subject: TracedNetwork, device: str) -> Callable[[Priced], Priced]:
-    """Return what estimates the times of a placement on the device of a profile."""
+    """Return a function that estimates times on the device of a profile."""
     from bamctl.timing.placed import Estimator
     from bamctl.timing.profiles import find
 
@@ -239,7 +239,7 @@ def _timer(subject: TracedNetwork, device: str) -> Callable[[Priced], Priced]:
 
 
 def _table(columns: Sequence[Iterator[int]], space: Space) -> list[np.ndarray]:
-    """For each place, what each code adds to each figure, with shape (codes, figures)."""
+    """Return, for each place, what codes add to figures, with shape (codes, figures)."""
     tables = []
     for place in space.places:
         rows = [[next(column) for column in columns] for _ in place.options]

@@ -14,7 +14,7 @@ from bamctl.processes.pool import Pool
 
 @dataclass(frozen=True)
 class Job:
-    """A network to train: what is inserted, for how many steps, and with which seeds."""
+    """A network to train: the sites, the number of steps, and the seeds."""
 
     sites: tuple[Site, ...]
     steps: int
@@ -33,28 +33,28 @@ class Outcome:
 Evaluate = Callable[[Job], Outcome]
 Key = TypeVar("Key")
 
-# A job that takes its process with it so often is no accident.
+# A job whose process died this often is considered the cause.
 MOST_ACCIDENTS = 3
 ACCIDENT = f"its process ended by force {MOST_ACCIDENTS} times; is there too little memory?"
 
 
 class Engine(Protocol):
-    """Runs jobs, `slots` at a time."""
+    """Executor of jobs, `slots` at a time."""
 
     slots: int
 
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Begin a job; the future has its outcome, or why there is none."""
+        """Submit a job; the future has its outcome or its exception."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
 
 def outcomes(engine: Engine, jobs: Mapping[Key, Job]) -> Iterator[tuple[Key, Outcome]]:
-    """Run some jobs, and give the outcome of each as it comes.
+    """Run jobs, and yield the outcome of each as it completes.
 
     Raises:
-        BamctlError: one cannot be trained, or has ended its process by force too often.
+        BamctlError: a job cannot be trained, or its process has died too often.
     """
     left, pending = deque(jobs), dict[Future[Outcome], Key]()
     accidents: Counter[Key] = Counter()
@@ -74,11 +74,11 @@ def outcomes(engine: Engine, jobs: Mapping[Key, Job]) -> Iterator[tuple[Key, Out
 
 
 class LocalEngine:
-    """Processes on this machine, each with the data in its memory.
+    """Engine of processes on this machine, each with the data in its memory.
 
     Args:
-        evaluate: what a process does with a job.
-        workers: how many processes.
+        evaluate: the function that a process applies to a job.
+        workers: the number of processes.
     """
 
     def __init__(self, evaluate: Evaluate, workers: int) -> None:
@@ -87,7 +87,7 @@ class LocalEngine:
         self._pool = Pool(workers, _begin, evaluate)
 
     def submit(self, job: Job) -> "Future[Outcome]":
-        """Begin a job. A pool that lost a process takes none, and is replaced."""
+        """Submit a job; replace a pool that lost a process, which accepts none."""
         try:
             return self._pool.submit(_run, job)
         except BrokenProcessPool:
@@ -96,7 +96,7 @@ class LocalEngine:
             return self._pool.submit(_run, job)
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         self._pool.kill()
 
 
@@ -104,7 +104,7 @@ _EVALUATE: list[Evaluate] = []
 
 
 def _begin(evaluate: Evaluate) -> None:
-    """In a process: keep what it does."""
+    """Initialize a process with the function that it applies to jobs."""
     _EVALUATE[:] = [evaluate]
 
 

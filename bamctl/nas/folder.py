@@ -1,7 +1,7 @@
-"""The folder of a search, held by one program at a time.
+"""The folder of a search, locked by one program at a time.
 
 config.yaml          the whole configuration, without the password of a storage
-storage.url          the storage's URL with its password, if it has one; for its owner alone to read
+storage.url          the storage's URL with its password, if it has one; mode 0600
 study.db             the trials, unless they are in another storage
 front/               a placement file for each member of the front
 confirmation.jsonl   a line for each run on fresh seeds
@@ -24,11 +24,11 @@ _URL = "storage.url"
 
 
 class SearchFolder:
-    """A folder that is this program's until it is closed.
+    """A folder that this program locks until it is closed.
 
     Args:
         path: the folder.
-        lock: that of the folder, which is held already.
+        lock: that of the folder, already acquired.
     """
 
     def __init__(self, path: Path, lock: FileLock) -> None:
@@ -41,7 +41,7 @@ class SearchFolder:
         return self.path / "confirmation.jsonl"
 
     def storage(self, config: SearchConfig) -> str:
-        """The URL of the study."""
+        """Return the URL of the study."""
         if config.storage is not None:
             return config.storage.get_secret_value()
         return f"sqlite:///{(self.path / 'study.db').absolute()}"
@@ -53,15 +53,15 @@ class SearchFolder:
         return path if path.exists() else None
 
     def close(self) -> None:
-        """Let others have the folder."""
+        """Release the folder."""
         self._lock.release()
 
 
 def create(path: Path, config: SearchConfig) -> SearchFolder:
-    """Make the folder of a new search.
+    """Create the folder of a new search.
 
     Raises:
-        InputError: there is something already, it is in use, or it cannot be made.
+        InputError: it is not empty, it is in use, or it cannot be created.
     """
     folder = SearchFolder(path, held_folder.make(path))
     _save(path, config)
@@ -75,10 +75,10 @@ def _save(path: Path, config: SearchConfig) -> None:
 
 
 def read_config(path: Path) -> SearchConfig:
-    """The configuration of the search in a folder.
+    """Read the configuration of the search in a folder.
 
     Raises:
-        InputError: there is none, it is not valid, or its storage's password is missing.
+        InputError: it is missing or invalid, or the password of its storage is missing.
     """
     if not (path / _CONFIG).is_file():
         raise InputError(f"{path} is no folder of `bamctl search`: it has no {_CONFIG}")
@@ -102,13 +102,13 @@ def _read(path: Path) -> str:
 
 
 def reopen(path: Path, config: SearchConfig) -> SearchFolder:
-    """Go on with a folder, with a configuration that may want more trials now.
+    """Resume a folder, with a configuration that may request more trials.
 
     Raises:
         InputError: it is in use, or cannot be written.
     """
     folder = SearchFolder(path, held_folder.hold(path))
-    # Folders of before have the password in the configuration.
+    # Folders of earlier versions have the password in the configuration.
     if SearchConfig.load(path / _CONFIG) != config.without_password():
         _save(path, config)
     return folder

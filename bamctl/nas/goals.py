@@ -1,4 +1,4 @@
-"""The goals of a search, as people write them: metrics to make small or to keep within a budget."""
+"""Goals of a search: metrics to minimize or to keep within a budget, and their syntax."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from bamctl.placement.metrics import METRICS, Amount, Metric, searchable
 
 @dataclass(frozen=True)
 class Goal:
-    """A metric to make small or to keep within a budget, and the device that it is estimated for.
+    """A metric to minimize or to keep within a budget, and the device that it is estimated for.
 
     `name` is a key of `METRICS`; `device` is None for a metric that needs none.
     """
@@ -28,12 +28,12 @@ class Goal:
 
     @property
     def title(self) -> str:
-        """The heading of a column of such figures."""
+        """The heading of a column of its figures."""
         return f"{self.metric.title}{self._suffix}"
 
     @property
     def json_key(self) -> str:
-        """The key of such a figure in JSON."""
+        """The key of its figure in JSON."""
         return f"{self.metric.json_key}{self._suffix}"
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ def parse_goal(text: str) -> Goal:
     """Read a goal such as `params` or `latency@rtx3090`.
 
     Raises:
-        InputError: there is no such figure, or none that is known before training.
+        InputError: there is no such figure, or it is not known before training.
 
     >>> parse_goal("latency@rtx3090")
     Goal(name='latency', device='rtx3090')
@@ -67,7 +67,7 @@ def parse_budget(text: str) -> tuple[Goal, Limit]:
     """Read a budget such as `params=+2%`, `macs=2 GMACs` or `latency@rtx3090=+10%`.
 
     Raises:
-        InputError: it is none.
+        InputError: it is invalid.
     """
     name, equals, limit = text.partition("=")
     if not equals:
@@ -77,5 +77,5 @@ def parse_budget(text: str) -> tuple[Goal, Limit]:
 
 
 def figures_data(figures: dict[Goal, Amount]) -> dict[str, Amount]:
-    """Figures as JSON has them: units in the keys, times in milliseconds."""
+    """Convert figures to JSON data: units in the keys, times in milliseconds."""
     return {goal.json_key: goal.metric.to_json(value) for goal, value in figures.items()}

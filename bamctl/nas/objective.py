@@ -23,11 +23,11 @@ from bamctl.training.watching import Evaluation, NullObserver
 
 @dataclass(frozen=True)
 class Objective:
-    """Trains candidates, as `bamctl train` would: it may be sent to other processes and machines.
+    """Training of candidates as in `bamctl train`; it can be sent to other processes and machines.
 
     Networks of one seed see the same images in the same order, and start from the same weights in
-    the layers that they share. `threads` is for one job; what it finds depends on their number, so
-    it does not follow the number of workers. In `folder`, that of the driver, a factory may be.
+    the layers that they share. `threads` are those of one job; results depend on their number, so
+    it is independent of the number of workers. `folder` is the driver's, to import a factory from.
     """
 
     training: TrainingConfig
@@ -39,9 +39,9 @@ class Objective:
         """Train one candidate with each seed.
 
         Raises:
-            BamctlError: it cannot be trained; the text says why.
+            BamctlError: it cannot be trained; the message says why.
         """
-        # It comes from a driver that has built the network itself.
+        # The job comes from a driver that has built, and so trusted, the network.
         trust.trust(self.training.model)
         trust.find_in(self.folder)
         torch.set_num_threads(self.threads)
@@ -70,7 +70,7 @@ class Objective:
 
 
 def _shortened(full: Recipe, steps: int) -> Recipe:
-    """The recipe for fewer steps, judged at their end alone."""
+    """Return the recipe for fewer steps, with a single evaluation at the end."""
     warmup = full.warmup_steps * steps // full.steps
     changed = {"steps": steps, "eval_every": steps, "warmup_steps": warmup}
     return full.model_copy(update=changed)
@@ -82,7 +82,7 @@ def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
 
 
 class _Last(NullObserver):
-    """Remembers the last evaluation of a run."""
+    """Observer that keeps the last evaluation of a run."""
 
     evaluation: Evaluation
 

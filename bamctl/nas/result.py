@@ -28,10 +28,10 @@ _TREES_SEED = 0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial that has ended: what it inserts, its accuracy, and what it adds to each figure.
+    """A finished trial: its sites, its accuracy, and what it adds to each figure.
 
-    `steps` is how long it was trained; fewer than others where halving cut it short. `accuracy` is
-    the mean over the search's seeds, of the held-out images.
+    `steps` is the length of its training, shorter where halving stopped it. `accuracy` is that on
+    the held-out images, averaged over the search's seeds.
     """
 
     number: int
@@ -76,7 +76,7 @@ class SearchResult(Displayed):
 
 
 def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
-    """Read the trials that have ended, and find the front among them."""
+    """Read the finished trials, and find the front among them."""
     trials = study.trials()
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     found = tuple(_candidate(trial, setup) for trial in ended)
@@ -102,7 +102,7 @@ def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
 def with_evidence(
     result: SearchResult, evidence: Mapping[str, Evidence], seeds: tuple[int, ...]
 ) -> SearchResult:
-    """The result, with what fresh seeds say of the front."""
+    """Return the result with the evidence of fresh seeds for the front."""
     return replace(result, evidence=dict(evidence), seeds=seeds)
 
 
@@ -125,7 +125,7 @@ def write_front(result: SearchResult) -> SearchResult:
 
 
 def _is_told(trial: FrozenTrial) -> bool:
-    """Return whether a trial failed for a reason that a person should know."""
+    """Return whether a trial failed for a reason to report."""
     reason = trial.user_attrs.get(REASON)
     return trial.state == TrialState.FAIL and reason not in (None, *RACES)
 
@@ -150,7 +150,7 @@ def _candidate(trial: FrozenTrial, setup: SearchSetup) -> Candidate:
 
 
 def _placement(codes: tuple[int, ...], setup: SearchSetup) -> Placement:
-    """A candidate with its network and its budgets, as a file for the other commands."""
+    """Return a candidate as a placement with network and budgets, for the other commands."""
     budget: dict[str, Any] = {}
     for name, limit in setup.config.budget.items():
         goal = parse_goal(name)
@@ -161,7 +161,7 @@ def _placement(codes: tuple[int, ...], setup: SearchSetup) -> Placement:
 
 
 def _values(candidates: list[Candidate], setup: SearchSetup) -> np.ndarray:
-    """One minus the accuracy and each objective, with shape (N, M), all to be small."""
+    """Return one minus the accuracy and each objective, with shape (N, M), all minimized."""
     names = setup.config.objectives
     rows = [[1 - each.accuracy, *(each.added[name] for name in names)] for each in candidates]
     return np.array(rows, dtype=float).reshape(len(candidates), 1 + len(names))
@@ -182,7 +182,7 @@ def _volumes(values: np.ndarray) -> tuple[float, ...]:
 
 
 def _importance(study: Study, ended: list[FrozenTrial], steps: int) -> dict[str, float]:
-    """By fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014), of trials that took all steps."""
+    """Compute fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) over trials that took all steps."""
     whole = [trial for trial in ended if trial.user_attrs["steps"] == steps]
     if len({trial.values[0] for trial in whole}) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""The loop of a search: asks the study for trials, has the engine run them, and tells."""
+"""The loop of a search: ask the study for trials, run them on the engine, tell the results."""
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -22,12 +22,12 @@ class Watcher(Protocol):
     """Observer of a search."""
 
     def ended(self, number: int, accuracy: float | None) -> None:
-        """A trial has ended, with its accuracy if it has one."""
+        """Handle the end of a trial, with its accuracy unless it failed."""
 
 
 @dataclass
 class _Running:
-    """A trial on its way: the rung that it is on, what it has taken, and how often it was lost."""
+    """A running trial: its rung, its seconds so far, and how often its process died."""
 
     asked: Asked
     rung: int = 0
@@ -40,11 +40,11 @@ class Search:
     """A search that is ready to run.
 
     Args:
-        config: all of it.
+        config: the whole configuration.
         space: its candidates.
         study: its trials.
-        engine: what runs them.
-        watcher: who follows it.
+        engine: runs them.
+        watcher: its observer.
     """
 
     config: SearchConfig
@@ -55,7 +55,7 @@ class Search:
     _pending: "dict[Future[Outcome], _Running]" = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run trials until as many have ended as were asked for, by whomever.
+        """Run trials until the requested number have ended, over all drivers.
 
         Raises:
             BamctlError: the baseline cannot be trained, or the storage did not come back.
@@ -69,13 +69,13 @@ class Search:
             elif self.study.is_done():
                 return
             else:
-                # Another driver's trials are not over, and may become ours.
+                # Trials of another driver are running, and may be requeued if it dies.
                 time.sleep(_LOOK_SECONDS)
             self.study.beat()
 
     def _fill(self) -> None:
-        # One more than run, so that none waits for the storage. With a single slot, none is asked
-        # for before the one before it has ended, so that the order is always the same.
+        # Submit one more than run, so that no slot waits for the storage. With a single slot, take
+        # none before the last has ended, so that the order is reproducible.
         slots = self.engine.slots
         while len(self._pending) < slots + (slots > 1):
             asked = self.study.next()
@@ -115,7 +115,7 @@ class Search:
         running.seconds += outcome.seconds
         if running.rung < len(rungs) - 1:
             values = self.study.at_rung(asked, steps, accuracy)
-            # What everything is compared with must not be cut short.
+            # Halving must not stop the references.
             if asked.name is not None or goes_on(values, self.config.halving):
                 running.rung += 1
                 self._submit(running)

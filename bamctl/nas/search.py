@@ -38,20 +38,20 @@ class SearchProgress(Protocol):
     """Observer of a search."""
 
     def prepared(self, setup: SearchSetup, folder: SearchFolder, storage: str) -> None:
-        """The study is open, and its trials begin."""
+        """Handle the opening of the study, before its trials begin."""
 
     def ended(self, number: int, accuracy: float | None) -> None:
-        """A trial has ended, with its accuracy if it has one."""
+        """Handle the end of a trial, with its accuracy unless it failed."""
 
     def confirming(self, num_placements: int, num_seeds: int) -> None:
-        """The members of the front are trained with fresh seeds."""
+        """Handle the start of the confirmation of the front on fresh seeds."""
 
     def note(self, text: str) -> None:
-        """Something that a person should know."""
+        """Handle a message for the user."""
 
 
 class SilentProgress:
-    """Follows a search, and shows nothing."""
+    """Observer that shows nothing."""
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         return lambda *told: None
@@ -83,12 +83,12 @@ def plan(
     study: str | None = None,
     resume: str | Path | None = None,
 ) -> SearchSetup:
-    """Price every candidate of a search, and train nothing.
+    """Price every candidate of a search, without training.
 
     Args:
         model: a torchvision builder, `timm:NAME` or `package.module:factory`.
         budget: limits by figure, such as `{"params": "+2 %"}`, or texts such as `params=+2%`.
-        objectives: figures to make small beside a high accuracy, such as `latency@rtx3090`.
+        objectives: figures to minimize in addition to the error, such as `latency@rtx3090`.
         space: keys of `Choices`: candidate points, modules and hyperparameters.
         input_shape: channels, height and width; that of the data if left out.
         num_classes: classes of the head; those of the data if left out.
@@ -250,12 +250,12 @@ def _ray(evaluate: Objective, workers: int | None, cpus: int, gpus: float, at: s
     from bamctl.nas.cluster import RayEngine, Resources
 
     engine = RayEngine(evaluate, at, Resources(cpus, gpus), workers)
-    # Ray installs a signal handler of its own.
+    # Ray replaces the signal handler.
     signals.catch_again()
     return engine
 
 
-# From the objective, the workers, the CPUs and GPUs of a trial, and the address of a cluster.
+# Arguments: the objective, workers, CPUs and GPUs of a trial, and the address of a cluster.
 ENGINES: dict[str, Callable[[Objective, int | None, int, float, str], Engine]] = {
     "local": _local,
     "ray": _ray,

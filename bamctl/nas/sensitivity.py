@@ -38,7 +38,7 @@ class SiteSensitivity:
 class Sensitivity:
     """A placement taken apart; `accuracy` is by arm, one for each seed.
 
-    All verdicts together are 95 % sure.
+    The verdicts hold simultaneously at 95 % confidence.
     """
 
     accuracy: dict[str, tuple[float, ...]]
@@ -78,7 +78,7 @@ def sensitivity(
         workers: runs at a time; one for each core if left out.
 
     Returns:
-        How the networks were trained, and what was found.
+        The configuration of the training, and the result.
 
     Raises:
         InputError: an argument is invalid, or the network does not classify.
@@ -113,14 +113,14 @@ def sensitivity(
 def take_apart(
     sites: Sequence[Site], *, steps: int, seeds: Sequence[int], num_held_out: int, engine: Engine
 ) -> Sensitivity:
-    """Train without sites, with each alone, with all but each, and with all, seed by seed.
+    """Train without sites, with each alone, all but each, and all, seed by seed.
 
     Args:
         sites: of the full placement; two or more.
-        steps: how long each run is.
-        seeds: one run of each for each.
-        num_held_out: images that accuracies are of.
-        engine: what runs them.
+        steps: the length of each run.
+        seeds: one run per network and seed.
+        num_held_out: the number of images that accuracies are measured on.
+        engine: runs the jobs.
 
     Raises:
         InputError: there are fewer than two sites.
@@ -133,7 +133,7 @@ def take_apart(
     for site in sites:
         name = site.point.module
         pairs[_only(name)] = (accuracy[BASELINE], accuracy[_only(name)])
-        # With two sites, all but one is the other alone.
+        # With two sites, leaving one out is the other one alone.
         pairs[_without(name)] = (accuracy[_without(name)], accuracy[ALL])
     found = compare(pairs, resolution=1 / num_held_out)
     names = [site.point.module for site in sites]
@@ -148,7 +148,7 @@ def take_apart(
 
 
 def _arms(sites: Sequence[Site]) -> dict[str, tuple[Site, ...]]:
-    """The sites of each network, by the name of its arm."""
+    """Return the sites of each network, by the name of its arm."""
     arms: dict[str, tuple[Site, ...]] = {BASELINE: (), ALL: tuple(sites)}
     for site in sites:
         arms[_only(site.point.module)] = (site,)
@@ -167,7 +167,7 @@ def _without(name: str) -> str:
 def _trained(
     arms: dict[str, tuple[Site, ...]], steps: int, seeds: Sequence[int], engine: Engine
 ) -> dict[str, tuple[float, ...]]:
-    """The accuracy of each arm, one for each seed; what is in several arms is trained once."""
+    """Return the accuracies of each arm, one per seed; train networks that arms share once."""
     jobs = {(own, seed): Job(own, steps, (seed,)) for seed in seeds for own in arms.values()}
     found = {key: outcome.accuracy[0] for key, outcome in outcomes(engine, jobs)}
     return {name: tuple(found[own, seed] for seed in seeds) for name, own in arms.items()}

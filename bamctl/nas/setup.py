@@ -12,7 +12,7 @@ from bamctl.training.arms import check_classifies
 from bamctl.training.experiment import check_data, load_data
 from bamctl.trunk.traced import TracedNetwork
 
-# What every report has, whatever is sought.
+# The figures of every report, whatever the objectives.
 ALWAYS_SHOWN = ("params", "macs")
 
 
@@ -28,11 +28,10 @@ class SearchSetup:
 
 
 def set_up(config: SearchConfig, data: Data | None = None) -> SearchSetup:
-    """Trace the network, and price every candidate; the data are read where they are left out.
+    """Trace the network, and price every candidate; read the data unless they are passed.
 
     Raises:
-        InputError: something of the configuration does not go together, or no candidate is within
-            the budgets.
+        InputError: the configuration is inconsistent, or no candidate is within the budgets.
     """
     training = config.training
     goals = [parse_goal(each) for each in (*config.objectives, *ALWAYS_SHOWN)]

@@ -1,4 +1,4 @@
-"""The database of a study: opened within seconds, and waited for when it is locked or away."""
+"""The database of a study, with retries while it is locked or unreachable."""
 
 import time
 import warnings
@@ -16,7 +16,7 @@ from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.files.atomic import check_can_read
 from bamctl.text import masking
 
-# A driver that was not heard of for so long is dead, and its trials are run again.
+# The grace period of heartbeats: later, a driver is considered dead and its trials are rerun.
 BEAT_SECONDS, GRACE_SECONDS = 5, 30
 
 _CONNECT_SECONDS = 10
@@ -29,10 +29,10 @@ Result = TypeVar("Result")
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Connect to the database of a study, making its tables where there are none.
+    """Connect to the database of a study, and create missing tables.
 
     Raises:
-        InputError: the URL is none, or the database is damaged.
+        InputError: the URL is invalid, or the database is damaged.
         BamctlError: nothing answers there, or its driver is not installed.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -52,7 +52,7 @@ def open_storage(url: str) -> RDBStorage:
             _write_ahead(storage)
         return storage
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        # What cannot be read as a URL may hold a password anywhere, and so may the reason.
+        # A malformed URL, and so the reason, may contain a password anywhere.
         why = first_line(error) if isinstance(error, NoSuchModuleError) else "it is not a URL"
         raise InputError(
             f"--storage {masking.url(url)} is no database ({why}); write it like "
@@ -73,14 +73,14 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def _check_file(url: str) -> None:
-    """Refuse what is there, and is no database of SQLite.
+    """Raise for an existing path that is not an SQLite database.
 
     Raises:
-        InputError: it is a folder, a pipe, a device or another file, or there is no folder for it.
+        InputError: it is a folder, a pipe, a device or another file, or its folder is missing.
     """
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # refused where it is opened
+    except (ArgumentError, ValueError):  # reported when it is opened
         return
     path = Path(parsed.database or "")
     if parsed.get_backend_name() != "sqlite" or path == Path():
@@ -97,17 +97,17 @@ def _check_file(url: str) -> None:
 
 
 def _is_damaged(error: Exception) -> bool:
-    """Return whether a database can be reached, and is not whole."""
+    """Return whether a database is reachable but damaged."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    # A lock, or a server that is away, is an OperationalError, a subclass of this.
+    # A lock or an unreachable server is an OperationalError, a subclass of DatabaseError.
     return type(cause) is DatabaseError
 
 
 def _write_ahead(storage: RDBStorage) -> None:
-    """Do not wait for the disk at each of the many small commits of a trial.
+    """Enable write-ahead logging, without waiting for the disk at each commit of a trial.
 
-    After a power cut the last ones may be missing, and their trials are run again; the file is
-    whole in any case.
+    After a power failure the last commits may be missing, and their trials are rerun; the file is
+    never damaged.
     """
 
     @event.listens_for(storage.engine, "connect")
@@ -124,11 +124,11 @@ def _connect_args(url: str) -> dict[str, Any]:
 
 
 def patiently(call: Callable[[], Result]) -> Result:
-    """Do something with the storage, again and again while it is locked or away.
+    """Call a function of the storage, and retry while it is locked or unreachable.
 
     Raises:
         InputError: the database is damaged.
-        BamctlError: it did not come back within minutes.
+        BamctlError: it stayed unreachable for minutes.
     """
     waits_until = time.monotonic() + _PATIENCE_SECONDS
     pause = _FIRST_PAUSE

@@ -1,7 +1,7 @@
-"""The study of a search: Optuna keeps the trials, and each candidate ends in it once.
+"""The study of a search: Optuna stores the trials, and each candidate completes once.
 
-A trial that was lost with its driver is failed and its candidate queued again, so any number of
-drivers may share a study, and each may be killed at any time.
+A trial whose driver died is requeued, so any number of drivers may share a study, and each may be
+killed at any time.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ _OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
 class Study:
-    """The trials of a search, in a storage that others may use, too.
+    """The trials of a search, in a storage that drivers may share.
 
     Args:
         config: the search.
         costs: its space and budgets.
         storage: the database.
-        alone: whether nobody else uses the study, so that what seems to run there is dead.
+        alone: whether this is the only driver, so that other running trials are dead.
 
     Raises:
-        InputError: a study of that name is there, and is one of another search.
+        InputError: a study of that name exists, and belongs to another search.
         BamctlError: the storage did not answer.
     """
 
@@ -57,11 +57,11 @@ class Study:
         return self._trials.study
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, in the order in which they were asked for."""
+        """Return all trials, in the order in which they were created."""
         return self._trials.all()
 
     def next(self) -> Asked | None:
-        """The next trial to run; None where none is left to begin, for now."""
+        """Return the next trial to run, or None if there is none at present."""
         for _ in range(_SECOND_TRIES):
             self._liveness.revive()
             if not self._asking.is_more_wanted():
@@ -71,14 +71,14 @@ class Study:
         return None
 
     def is_done(self) -> bool:
-        """Return whether no trial of any driver is left to begin or to end."""
+        """Return whether all trials of all drivers have ended and none is left to start."""
         self._liveness.revive()
         if any(trial.state in _OPEN for trial in patiently(self.trials)):
             return False
         return not self._asking.is_more_wanted()
 
     def finish(self, asked: Asked, accuracy: float, told: Mapping[str, Any]) -> None:
-        """End a trial with what it found; `told` is kept beside it."""
+        """Complete a trial with its values; `told` is stored as its attributes."""
         added = self._costs.added(np.array([asked.codes]))[0]
         for name, value in told.items():
             self._trials.note(asked.number, name, value)
@@ -86,15 +86,15 @@ class Study:
         self._trials.end(asked.number, values)
 
     def fail(self, asked: Asked, reason: str) -> None:
-        """End a trial that cannot be run."""
+        """Fail a trial that cannot be run, with the reason."""
         self._trials.note(asked.number, REASON, reason)
         self._trials.end(asked.number, None)
 
     def at_rung(self, asked: Asked, steps: int, accuracy: float) -> np.ndarray:
-        """Keep what a trial is worth after some steps, and give all that came as far.
+        """Record the values of a trial at a rung, and return those of all trials that reached it.
 
         Returns:
-            A row for each, this one's last: one minus the accuracy, and the objectives' costs.
+            A row for each, this trial's last: one minus the accuracy, and the objectives' costs.
         """
         name = f"accuracy after {steps} steps"
         self._trials.note(asked.number, name, accuracy)
@@ -110,5 +110,5 @@ class Study:
         return np.column_stack([[1 - each for each, _ in rows], added])
 
     def beat(self) -> None:
-        """Let other drivers know that the trials of this one are alive."""
+        """Send heartbeats for the trials of this driver."""
         self._liveness.beat()

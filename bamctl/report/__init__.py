@@ -1,7 +1,7 @@
-"""Reports: results, before and after somebody decides how they are shown.
+"""Reports: presentations of results, independent of the output format, and the formats.
 
 - `document`, `chart`: `Report`, its tables, sections and charts
 - `views`: from each result to a report
-- `charts`: the pictures of reports
+- `charts`: the charts of reports
 - `formats`: from a report to a table, JSON, Markdown, CSV, a page and more
 """

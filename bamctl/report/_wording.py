@@ -12,7 +12,7 @@ from bamctl.tracing.trace import Trace
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
 
-# Of every JSON output. 2: times are in milliseconds everywhere, under keys with `_ms`.
+# The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
 SCHEMA = 2
 
 CONVENTION = (
@@ -26,7 +26,7 @@ _MOST_NAMED = 5
 
 
 def no_cut_point(model: str, trunk: Trunk) -> str:
-    """That a network has no cut points, and what can be done."""
+    """Explain that a network has no cut points, and suggest a remedy."""
     names = list(trunk.side_points)
     if not names:
         return (
@@ -44,7 +44,7 @@ def no_cut_point(model: str, trunk: Trunk) -> str:
 
 
 def nothing_to_place(model: str, trunk: Trunk) -> str:
-    """Why a strategy selects nothing in a network, and what to do instead."""
+    """Explain why a strategy selects nothing in a network, and suggest a remedy."""
     if not trunk.points:
         return no_cut_point(model, trunk)
     bottlenecks, blocks = trunk.bottlenecks("all"), trunk.blocks
@@ -59,12 +59,12 @@ def nothing_to_place(model: str, trunk: Trunk) -> str:
 
 
 def settings(attention: Settings) -> str:
-    """The module and every hyperparameter, in a line."""
+    """Format the module and every hyperparameter in one line."""
     return kind_of(attention).describe(attention)
 
 
 def left_out(uncounted: Mapping[str, int]) -> str:
-    """Return what no number counts, in a sentence."""
+    """List what no figure counts, in a sentence."""
     if not uncounted:
         return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
@@ -72,7 +72,7 @@ def left_out(uncounted: Mapping[str, int]) -> str:
 
 
 def estimate_error(profile: Profile) -> str:
-    """That times are estimated and not measured, and how far they may be off."""
+    """State that times are estimated, not measured, and their error."""
     held_out = profile.held_out
     return (
         f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
@@ -83,33 +83,33 @@ def estimate_error(profile: Profile) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two accuracies, in percentage points."""
+    """Format a difference of two accuracies, in percentage points."""
     return f"{100 * difference:+.2f}"
 
 
 def points_interval(interval: tuple[float, float] | None) -> str:
-    """The interval of such a difference, or nothing where there is none."""
+    """Format the interval of such a difference; an empty string without one."""
     return "" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
 
 
 def fraction(part: float, whole: float) -> float:
-    """A part of a whole that may be zero."""
+    """Return `part / whole`, or 0 where the whole is zero."""
     return part / whole if whole else 0.0
 
 
 def attention_data(attention: Settings) -> dict[str, Any]:
-    """The module and its hyperparameters, under their names in a placement."""
+    """Return the module and its hyperparameters, by their names in a placement."""
     return {"module": attention.module, **attention.hyperparameters()}
 
 
 def extents_data(at: FeatureMap) -> dict[str, int]:
-    """Height and width, and of a video the frames."""
+    """Return height and width, and for a video the frames."""
     frames = {"num_frames": at.extents[0]} if len(at.extents) == 3 else {}
     return {**frames, "height": at.height, "width": at.width}
 
 
 def cost_data(cost: Cost | str) -> dict[str, Any]:
-    """A cost, or null with the reason why there is none."""
+    """Return a cost, or null with the reason."""
     if isinstance(cost, str):
         return {"added_params": None, "added_macs": None, "reason": cost}
     return {
@@ -121,7 +121,7 @@ def cost_data(cost: Cost | str) -> dict[str, Any]:
 
 
 def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
-    """Return what is added, as a fraction of the network's own."""
+    """Return added costs as fractions of the unmodified network's."""
     added = placed.total
     return {
         "params_overhead": fraction(added.params, trace.params),

@@ -1,4 +1,4 @@
-"""Pictures in a report, before anyone decides how they are drawn."""
+"""Charts of a report, as data that is independent of the output format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One thing in a plot.
+    """A point of a plot.
 
-    A `y` of text is a place on an axis of names. `low` and `high` are an interval: of `y` along a
-    line, which becomes a band, and of `x` where `y` is a name. `attachment` names what is shown of
-    the thing elsewhere in the report.
+    A `y` of text is a category. `low` and `high` are an interval: of `y` along a line, drawn as a
+    band, and of `x` where `y` is a category. `attachment` names the attachment of the report that
+    the point stands for.
     """
 
     x: float
@@ -33,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points that belong together, drawn apart, joined, or joined as the steps of a front."""
+    """A series of points, drawn as markers, as a line, or as the steps of a front."""
 
     name: str
     points: Sequence[Point]
@@ -42,7 +42,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """Things by two numbers, or by one number and a name; `marks` are lines across `x`."""
+    """A plot by two numbers, or by a number and a category; `marks` are lines across `x`."""
 
     title: str
     text: str
@@ -55,7 +55,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A number under a name, with what it means."""
+    """A bar: a number under a name, with an explanation."""
 
     name: str
     value: float
@@ -65,7 +65,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Numbers to compare; `limit` is a line that they should not cross."""
+    """A bar chart; `limit` is a line that the bars should not cross."""
 
     title: str
     text: str
@@ -77,7 +77,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Sample:
-    """Many values of one quantity."""
+    """A sample of one quantity."""
 
     name: str
     values: Sequence[float]
@@ -98,8 +98,8 @@ class Distributions:
 class StageSketch:
     """A stage of a network: its maps' side and channels, and a cell for each of its blocks.
 
-    `cells` are the modules that end a block, or the stage's end alone where it has none; `sites`
-    says of those where attention is what it costs there.
+    `cells` are the modules that end a block, or the end of a stage without blocks; `sites` maps
+    those with attention to its cost.
     """
 
     title: str
@@ -122,7 +122,7 @@ class NetworkSketch:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that is drawn already: a PNG file, in base64."""
+    """A finished picture: a PNG file, in base64."""
 
     title: str
     text: str
@@ -134,7 +134,7 @@ Chart = Plot | Bars | Distributions | NetworkSketch | Picture
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other is at least as good as: lower `x` and higher `y` are better.
+    """Return the Pareto front of points, minimizing `x` and maximizing `y`.
 
     >>> points = [Point(1, 1, "a"), Point(2, 3, "b"), Point(3, 2, "c"), Point(1, 0, "d")]
     >>> [point.label for point in front(points)]

@@ -1,4 +1,4 @@
-"""A report, before anyone decides how it is shown."""
+"""The report: a document that is independent of the output format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under titled columns; `emphasized` are the rows that the eye should find."""
+    """Rows of text under titled columns; `emphasized` are the rows to highlight."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
@@ -26,10 +26,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked, for the programs that people read checks in.
+    """A check and its verdict, for CI servers.
 
     `verdict` is `passed`, `warning`, `failed`, or `error` where it could not be checked at all.
-    `file` and `line` are where to edit, if that is known.
+    `file` and `line` are the position to edit, if known.
     """
 
     subject: str
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file that a report speaks of, such as a placement, as text."""
+    """A file that a report refers to, such as a placement, as text."""
 
     name: str
     text: str

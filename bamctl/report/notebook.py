@@ -1,4 +1,4 @@
-"""Results in a notebook: the page of `--format html`, in a frame."""
+"""Display of results in a notebook: the page of `--format html`, in a frame."""
 
 from collections.abc import Callable
 from html import escape
@@ -12,7 +12,7 @@ from bamctl.report.views.latency import latency_view
 from bamctl.report.views.search import search_report
 from bamctl.report.views.training import training_report
 
-# By the class of a result, what makes a report of it.
+# The view of each class of results.
 VIEWS: dict[str, Callable[[Any], Report]] = {
     "Analysis": lambda result: analysis_report(result, explain=False),
     "CheckResult": lambda result: check_report(

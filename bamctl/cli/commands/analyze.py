@@ -68,7 +68,7 @@ def analyze(
 
     entry = None
     if not no_cache and not latency and model in names():
-        # Of a builder and its options; what one's own code makes is known to itself alone.
+        # Cache builders only; the result of a user-defined factory may change between calls.
         from bamctl.cli import cache
 
         entry = cache.key(wanted, explain=explain)

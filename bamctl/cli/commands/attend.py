@@ -108,7 +108,7 @@ class _Asked:
 def _look(
     asked: _Asked, weights: str | None, told: Callable[[str], None]
 ) -> "tuple[Insertion, Seen]":
-    """The images through the network with some weights, named after both."""
+    """Run the images through the network with some weights; names contain both."""
     from bamctl.analysis.attend import attend as look
     from bamctl.analysis.attend import open_image
     from bamctl.surgery.insertion import build_and_insert
@@ -140,7 +140,7 @@ def _numbers(name: str, text: str) -> list[float]:
         found = []
     if len(found) not in (1, 3):
         raise InputError(f"--{name} {text!r} is not one number or three, as in 0.485,0.456,0.406")
-    # Of images whose white is 255, people give what is to be divided by 255.
+    # Users with images of 0 to 255 pass statistics that must be divided by 255.
     if not all(0 <= each <= 1 for each in found) or (name == "std" and not all(found)):
         least = "above 0" if name == "std" else "from 0"
         raise InputError(f"--{name} {text!r} is in fractions of white: {least} to 1")

@@ -35,10 +35,10 @@ class SheetOptions:
     cache_mb: Annotated[float | None, option("Last cache, in 10^6 bytes.", Sheet, min=0.001)] = None
 
     def hardware(self, *, is_measured: bool) -> "Hardware | None":
-        """The data sheet, or None where nothing of it was given.
+        """Return the data sheet, or None if none of its options was passed.
 
         Raises:
-            InputError: only part of it was given, or the hardware is to be measured.
+            InputError: only part of it was passed, or the hardware is to be measured.
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if not given:

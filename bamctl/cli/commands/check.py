@@ -48,7 +48,7 @@ class LimitOptions(_Limits):  # type: ignore[misc]  # an option for each of METR
     """Limits of the modified network, as in a budget."""
 
     def given(self) -> dict[str, str]:
-        """The limits that were given, as a budget names them."""
+        """Return the limits that were passed, by their names in a budget."""
         limits = ((name.removeprefix("max_"), value) for name, value in asdict(self).items())
         return {name: value for name, value in limits if value is not None}
 
@@ -149,7 +149,7 @@ def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
     broken = [result for result in found.results if isinstance(result, Unchecked)]
     for each in broken:
         say(f"error: {each.reason}")
-    # Of files that are all broken, a person has seen all there is to say.
+    # If no file could be read, the errors above are the whole result.
     silent = len(broken) == len(found.results) and shown.format == "table" and shown.output is None
     if not silent or _summary_page():
         from bamctl.report.views.check import check_report
@@ -162,7 +162,7 @@ def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
 
 
 def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: BaselineOptions) -> None:
-    """Options that would be ignored beside others are a mistake."""
+    """Raise for options that others would make ineffective."""
     if against.tolerance is not None and against.save_baseline is None:
         raise InputError("--tolerance is saved with a baseline; it goes with --save-baseline")
     if against.baseline is not None and against.save_baseline is not None:
@@ -183,13 +183,13 @@ def _is_path(target: str) -> bool:
 
 
 def _model_name(targets: Sequence[str], model: str | None) -> str | None:
-    """The model of a check without a file: the one target that is no path, or `--model` alone."""
+    """Return the model of a check without a file: the one target that is no path, or `--model`."""
     from bamctl.networks.models import check_name
 
     named = [target for target in targets if not _is_path(target)]
     if len(named) > 1 or (named and (model or len(targets) > 1)):
         raise InputError(f"one model at a time, without files; got {', '.join(targets)}")
-    # With files, `--model` is for those that name none.
+    # With files, `--model` applies to those that name no model.
     name = named[0] if named else (None if targets else model)
     try:
         return check_name(name) if name is not None else None
@@ -237,7 +237,7 @@ def _save_baseline(
 
 
 def _summary_page() -> str | None:
-    """Return where GitHub Actions wants the job's summary, when it runs us."""
+    """Return the path of the job summary when running under GitHub Actions, else None."""
     there = os.environ.get("GITHUB_ACTIONS") == "true"
     return os.environ.get("GITHUB_STEP_SUMMARY") if there else None
 
@@ -251,7 +251,7 @@ def _summarize(report: "Report") -> None:
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as summary:
             summary.write(text)
     except OSError as error:
-        # The verdict of the check stands, whatever becomes of its page.
+        # A summary that cannot be written must not change the exit code.
         say(f"warning: no summary at {path}: {error.strerror}")
 
 

@@ -44,7 +44,7 @@ class MeasuringOptions:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, as the fields of a `Setup` are called."""
+        """Return the options that were passed, by the names of the fields of `Setup`."""
         return {n: value for n, value in vars(self).items() if value and n != "min_seconds"}
 
 

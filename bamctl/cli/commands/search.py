@@ -71,7 +71,7 @@ class _Asked:
     network: NetworkOptions
 
     def check(self) -> None:
-        """Refuse what does not go together, before anything slow is imported."""
+        """Raise for incompatible options, before anything slow is imported."""
         if self.engine.engine == "local":
             for name in ("address", "gpus_per_trial"):
                 if getattr(self.engine, name) is not None:
@@ -94,7 +94,7 @@ class _Asked:
             )
 
     def plan(self) -> dict[str, Any]:
-        """The arguments of `bamctl.nas.search.plan`."""
+        """Return the arguments of `bamctl.nas.search.plan`."""
         goal = self.goal
         changed = {"trials": goal.trials, "confirm_seeds": goal.confirm_seeds}
         if self.study.resume is not None:
@@ -120,7 +120,7 @@ class _Asked:
         }
 
     def where(self) -> dict[str, Any]:
-        """The engine and the folder, as arguments of `bamctl.search`."""
+        """Return the engine and the folder, as arguments of `bamctl.search`."""
         return {
             "engine": self.engine.engine,
             "workers": self.engine.workers,
@@ -140,7 +140,7 @@ class _Asked:
 
 
 def _check_answers(asked: _Asked) -> None:
-    """Refuse what is not there, before the work."""
+    """Raise if a service does not answer, before any work."""
     if asked.study.storage is not None:
         from bamctl.nas.storage import open_storage
 

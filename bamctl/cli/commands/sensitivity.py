@@ -50,7 +50,7 @@ class SensitivityOptions:
     ] = None
 
     def check(self, others: Mapping[str, object]) -> None:
-        """Refuse what does not go together.
+        """Raise for incompatible options.
 
         Raises:
             InputError: options of this group without the first, or with `others` that are for

@@ -38,10 +38,10 @@ class SweepOptions:
     jobs: Annotated[int | None, option("With --all: processes at a time. [1]", Panel, min=1)] = None
 
     def check(self, model: str, others: Mapping[str, bool]) -> None:
-        """Refuse what does not go together.
+        """Raise for incompatible options.
 
         Raises:
-            InputError: options of one network are given with those of many, or neither is named.
+            InputError: options of one network are combined with those of many, or neither is named.
         """
         if not self.all:
             for name, value in (("--family", self.family), ("--jobs", self.jobs)):
@@ -57,7 +57,7 @@ class SweepOptions:
                 raise InputError(f"{name} is for one network; leave out --all or {name}")
 
     def names(self) -> tuple[str, ...]:
-        """The builders that are meant."""
+        """Return the selected builders."""
         from bamctl.networks.torchvision_models import families
 
         family = self.family or "classification"
@@ -90,7 +90,7 @@ def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
 
 
 def _told(results: Sequence[Any]) -> int:
-    """Names the networks that failed; the exit code is that of what could not be measured."""
+    """Print the networks that failed, and return the exit code: 3 if any did."""
     failed = [result for result in results if hasattr(result, "reason")]
     for result in failed:
         say(f"{result.model}: {result.reason}")

@@ -77,7 +77,7 @@ class _Asked:
     recipe: RecipeOptions
 
     def check(self, attention: AttentionOptions, network: NetworkOptions) -> None:
-        """Refuse what does not go together, before anything slow is imported."""
+        """Raise for incompatible options, before anything slow is imported."""
         lengths = [n for n in ("steps", "epochs", "max_minutes") if getattr(self.length, n)]
         if len(lengths) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
@@ -107,7 +107,7 @@ class _Asked:
             )
 
     def arguments(self, attention: AttentionOptions, network: NetworkOptions) -> dict[str, Any]:
-        """The same as keyword arguments of `bamctl.train`."""
+        """Return the options as keyword arguments of `bamctl.train`."""
         wanted = self.comparison
         kept = {"config": wanted.config, "resume": wanted.resume, "out": wanted.out}
         if wanted.config or wanted.resume:

@@ -6,10 +6,10 @@ import typer
 
 
 def option(help_text: str, panel: str | None = None, **settings: Any) -> Any:
-    """An option that is not given unless it is; its default stands in its help."""
+    """Declare an option with default None; its help names the effective default."""
     return typer.Option(help=help_text, rich_help_panel=panel, show_default=False, **settings)
 
 
 def flag(name: str, help_text: str, panel: str | None = None) -> Any:
-    """An option without a value, that is off unless it is given."""
+    """Declare a flag that is off by default."""
     return typer.Option(name, help=help_text, rich_help_panel=panel, show_default=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _options_of(group: Any) -> list[inspect.Parameter]:
-    """The options of a group, one for each field; none of what is no group."""
+    """Return the options of a group, one for each field; none if it is not a group."""
     if hasattr(group, "options"):
         return [_parameter(*each) for each in group.options()]
     if not (isinstance(group, type) and is_dataclass(group)):
@@ -26,7 +26,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def expanded(command: Callable[..., int]) -> Callable[..., int]:
-    """A command whose parameters that are groups of options became those options."""
+    """Return a command in which parameters that are groups are replaced by their options."""
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():

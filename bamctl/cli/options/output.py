@@ -1,4 +1,4 @@
-"""Options of how a result is shown, and where."""
+"""Options for the output of a result: format and file."""
 
 import sys
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class OutputOptions:
     ] = None
 
     def check(self) -> None:
-        """Refuse a file that cannot be written, before the work.
+        """Raise for a file that cannot be written, before any work.
 
         Raises:
             InputError: it cannot be written.
@@ -45,10 +45,10 @@ class OutputOptions:
 
 
 def check_destination(format_name: str, output: Path | None) -> None:
-    """Refuse a file that cannot be written, and a page on a terminal, before the work.
+    """Raise for a file that cannot be written or a page on a terminal, before any work.
 
     Raises:
-        InputError: it is one of these.
+        InputError: it is either.
     """
     if output is not None:
         check_can_write(output)

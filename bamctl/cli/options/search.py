@@ -29,7 +29,7 @@ class SpaceOptions(SettingsOptions):
 
     @classmethod
     def options(cls) -> Iterator[Option]:
-        """The points, the modules, the choices of every setting that is searched, and `init`."""
+        """Yield the points, the modules, the choices of every searched setting, and `init`."""
         from bamctl.attention.kinds import KINDS, fields
 
         for name, help_text in (
@@ -52,7 +52,7 @@ class SpaceOptions(SettingsOptions):
         yield "per_site", Annotated[bool, flag("--per-site", text, cls.panel)], False
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, as a configuration names them."""
+        """Return the options that were passed, by their names in a configuration."""
         return {name: value for name, value in super().given().items() if value}
 
 

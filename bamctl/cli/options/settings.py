@@ -1,6 +1,6 @@
-"""Options that are the settings of all kinds of attention modules, made when they are asked for.
+"""Options for the settings of all kinds of attention modules, built on demand.
 
-A module of a new kind has options of its own by its entry in `KINDS` alone.
+An entry in `KINDS` is enough for a new kind to have options.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from bamctl.cli.options.declare import option
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-# The name of an option, its type with its help, and its default.
+# Name, type with help, and default of an option.
 Option = tuple[str, Any, Any]
 
 
 class SettingsOptions:
-    """A group of options that are the settings of attention modules, with what was given of it."""
+    """A group of options for the settings of attention modules, with the values passed."""
 
     panel: ClassVar = "Attention module"
 
@@ -26,11 +26,11 @@ class SettingsOptions:
 
     @classmethod
     def options(cls) -> Iterator[Option]:
-        """The options of the group, in the order of its help."""
+        """Yield the options of the group, in the order of its help."""
         raise NotImplementedError
 
     def given(self) -> dict[str, Any]:
-        """The options that were given."""
+        """Return the options that were passed."""
         return {name: value for name, value in self._chosen.items() if value not in (None, [])}
 
 
@@ -39,7 +39,7 @@ class ModuleOptions(SettingsOptions):
 
     @classmethod
     def options(cls) -> Iterator[Option]:
-        """The module, and every setting but `init`."""
+        """Yield the module, and every setting but `init`."""
         from bamctl.attention.kinds import KINDS, fields
 
         modules = "; ".join(f"{name}, {kind.summary}" for name, kind in KINDS.items())
@@ -55,7 +55,7 @@ class AttentionOptions(ModuleOptions):
 
     @classmethod
     def options(cls) -> Iterator[Option]:
-        """The module, and every setting."""
+        """Yield the module, and every setting."""
         from bamctl.attention.kinds import fields
 
         yield from super().options()
@@ -63,7 +63,7 @@ class AttentionOptions(ModuleOptions):
 
 
 def setting(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
-    """The option of a setting that one or several kinds have."""
+    """Return the option for a setting that one or several kinds have."""
     usual = {kind: field.default for kind, field in own.items() if field.default is not None}
     text = _sentence(_description(own), _by_kind(usual))
     annotation: Any = value_of(own) | None
@@ -71,13 +71,13 @@ def setting(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
 
 
 def choices_of(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
-    """The option of the choices of a setting, for a search."""
+    """Return the option for the choices of a setting, for a search."""
     from bamctl.attention.kinds import KINDS
 
     usual = {kind: KINDS[kind].settings.searched.get(name, ()) for kind in own}
     listed = {kind: " ".join(map(str, choices)) for kind, choices in usual.items() if choices}
     values = value_of(own)
-    # What is no choice of text is said by the schema of the search, with a suggestion.
+    # The schema of the search reports invalid text, with a suggestion.
     is_text = get_origin(values) is Literal
     named = f" ({', '.join(get_args(values))})" if is_text else ""
     what = _description(own).partition(";")[0]
@@ -96,7 +96,7 @@ def _sentence(text: str, usual: str) -> str:
 
 
 def _by_kind(values: Mapping[str, Any]) -> str:
-    """Return what all kinds have, or what each has."""
+    """Format the value that all kinds share, or the value of each kind."""
     different = dict.fromkeys(map(str, values.values()))
     if len(different) <= 1:
         return "".join(different)
@@ -104,7 +104,7 @@ def _by_kind(values: Mapping[str, Any]) -> str:
 
 
 def value_of(own: "Mapping[str, FieldInfo]") -> Any:
-    """The type of an option for a setting that one or several kinds have."""
+    """Return the type of an option for a setting that one or several kinds have."""
     from bamctl.attention.settings import value_type
 
     types = [_bare(value_type(field)) for field in own.values()]
@@ -119,7 +119,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def limits(own: "Mapping[str, FieldInfo]") -> dict[str, Any]:
-    """The least and the most that a setting may be for any of the kinds."""
+    """Return the widest bounds of a setting over the kinds, as `min` and `max`."""
     found: dict[str, Any] = {}
     for option_name, bound, widest in (("min", "ge", min), ("max", "le", max)):
         every = [getattr(each, bound, None) for f in own.values() for each in f.metadata]

@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once, and the placement that they mean."""
+"""Options that several commands share, and the placement that they describe."""
 
 from contextlib import (
     suppress,
@@ -67,7 +67,7 @@ def _complete(module: str, function: str, incomplete: str) -> list[str]:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The network, and which of its stages count."""
+    """The network, and the stages that are considered."""
 
     input: Annotated[
         list[str] | None,
@@ -93,7 +93,7 @@ class NetworkOptions:
     )
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, as a placement names them.
+        """Return the options that were passed, by their names in a placement.
 
         Raises:
             InputError: one of them cannot be read.
@@ -101,13 +101,13 @@ class NetworkOptions:
         given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
             given["args"] = _keywords(given.pop("arg"))
-        with suppress(ValueError):  # of thousands of digits
+        with suppress(ValueError):  # an integer of thousands of digits
             if self.stages is not None and self.stages.isdecimal():
                 given["stages"] = int(self.stages)
         return given
 
     def arguments(self) -> dict[str, Any]:
-        """The same as keyword arguments of the public functions.
+        """Return the options as keyword arguments of the public functions.
 
         Raises:
             InputError: one of them cannot be read.
@@ -137,7 +137,7 @@ def _keyword(text: str) -> tuple[str, Any]:
 
 
 def given_names(*groups: Any) -> list[str]:
-    """The options of some groups that were given; `--warmup-steps 0` is one, and not a default."""
+    """Return the options of some groups that were passed, including zeros."""
     return [name for group in groups for name in _given_names(group)]
 
 
@@ -154,12 +154,12 @@ def given_placement(
     where: list[str] | None = None,
     **others: Any,
 ) -> "Placement":
-    """Return what was given on the command line, as a placement in which nothing else is set.
+    """Return the options of the command line as a placement in which nothing else is set.
 
     Args:
         network: which network exactly.
         attention: the module and its settings.
-        where: the sites, if they were given.
+        where: the sites, if they were passed.
         others: further keys of the placement.
 
     Raises:
@@ -179,14 +179,13 @@ def wanted_placement(
     attention: "SettingsOptions",
     network: NetworkOptions,
 ) -> "Placement":
-    """The placement that was asked for, with the model that it is for.
+    """Return the requested placement, with its model.
 
     Args:
-        command: who asks, for the example in an error.
-        model: its name on the command line, or nothing.
-        base: weights with their placement, or a placement's name or file; what was given in
-            options is put over it.
-        where: the sites, if they were given.
+        command: the name of the command, for the example in an error.
+        model: its name on the command line, or None.
+        base: weights with their placement, or a placement's name or file; options override it.
+        where: the sites, if they were passed.
         attention: the module and its hyperparameters.
         network: which network exactly.
 
@@ -213,7 +212,7 @@ def wanted_placement(
 
 
 def checkpoint_of(weights: str | None) -> "Checkpoint | None":
-    """The file that `--weights` names; None where it names published weights, or nothing.
+    """Return the file that `--weights` names; None for published weights, or without the option.
 
     Raises:
         InputError: the file cannot be read.

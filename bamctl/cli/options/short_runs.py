@@ -20,7 +20,7 @@ class ImageOptions:
     download: Annotated[bool, flag("--download", "Fetch a set that is not there.", "Data")] = False
 
     def given(self) -> dict[str, Any]:
-        """The options of the data that were given, as a configuration names them."""
+        """Return the options of the data that were passed, by their names in a configuration."""
         named = {"name": self.data, "root": self.data_root, "download": self.download}
         return {name: value for name, value in named.items() if value}
 
@@ -40,7 +40,7 @@ class RunOptions:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """The fields of the recipe that were given."""
+        """Return the fields of the recipe that were passed."""
         return {
             name: value
             for name, value in asdict(self).items()

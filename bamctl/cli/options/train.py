@@ -40,7 +40,7 @@ class DataOptions:
     ] = False
 
     def given(self) -> dict[str, Any]:
-        """The options that were given, as a configuration names them."""
+        """Return the options that were passed, by their names in a configuration."""
         names = {"data": "name", "data_root": "root"}
         return {
             names.get(name, name): value
@@ -99,7 +99,7 @@ class RecipeOptions:
     ] = None
 
     def given(self) -> dict[str, Any]:
-        """The options that were given."""
+        """Return the options that were passed."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

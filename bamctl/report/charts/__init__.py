@@ -1,1 +1,1 @@
-"""The pictures of reports, described by data; `report.formats` draws them."""
+"""Charts of reports, as data that `report.formats` draws."""

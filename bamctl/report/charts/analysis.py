@@ -1,4 +1,4 @@
-"""The cost of attention at each point of a network, as a picture."""
+"""Charts of an analysis: the cost of attention at each point of a network."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from bamctl.report.charts.network import cost_text
 
 
 def cost_charts(analysis: Analysis) -> list[Chart]:
-    """Return what a module costs at each point, where there is a point for one."""
+    """Return a chart of the cost of a module at each point, if there are any."""
     bottlenecks = {point.module for point in analysis.trunk.bottlenecks("all")}
     blocks = {point.module for point in analysis.trunk.blocks}
     named = (("block", blocks - bottlenecks), ("bottleneck", bottlenecks))

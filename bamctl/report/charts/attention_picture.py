@@ -13,7 +13,7 @@ _INCHES = 1.9
 
 
 def draw(image: Image, sites: Sequence[SiteMaps]) -> bytes:
-    """A PNG file with a row for each site.
+    """Draw a PNG file with a row for each site.
 
     From left to right: the image, the mean of the map's absolute values before the module, Ms, Mc,
     the mean of the gate, and the map after it. Every map is laid over the image.
@@ -48,12 +48,12 @@ def _draw_map(axes: Any, values: Array | None, image: Image) -> None:
     grey = image.original.mean(axis=2)
     axes.imshow(grey, cmap="gray")
     if values is not None:
-        # Seen on every kind of paper, and by people who see few colours.
+        # Legible in greyscale, and with colour blindness.
         axes.imshow(upsampled(values, height, width), cmap="viridis", alpha=0.65)
 
 
 def _draw_channels(axes: Any, values: Array | None) -> None:
-    """The channels in their order, as the cells of a square."""
+    """Draw the channels in their order, as the cells of a square."""
     if values is None:
         return
     side = int(np.ceil(np.sqrt(len(values))))

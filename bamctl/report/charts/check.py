@@ -1,4 +1,4 @@
-"""Budgets as bars against the line that they must not cross, and where attention is."""
+"""Charts of a check: figures against their limits, and placements in their networks."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from bamctl.report.charts.network import network_sketch
 
 
 def check_charts(checked: Sequence[Checked]) -> list[Chart]:
-    """Each figure as a part of its limit, and the network of each placement."""
+    """Return charts of each figure as a part of its limit, and of the network of each placement."""
     return [*_limits(checked), *map(_network, checked)]
 
 

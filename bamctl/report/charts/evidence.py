@@ -1,4 +1,4 @@
-"""Evidence as a picture: what was found, its intervals, and the verdicts in words."""
+"""Charts of evidence: differences, their intervals, and the verdicts in words."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from bamctl.training.evidence import Evidence
 def differences(
     title: str, text: str, found: Mapping[str, Evidence], attachments: Mapping[str, str]
 ) -> Plot:
-    """Paired differences with their intervals.
+    """Return a chart of paired differences with their intervals.
 
     Args:
         title: of the plot.
-        text: what the differences are of; the verdicts follow it.
-        found: the evidence, by what it is called.
+        text: describes the differences; the verdicts are appended.
+        found: the evidence, by name.
         attachments: the placement that a click opens, by the same names.
     """
     verdicts = "; ".join(f"{name}: {each.verdict}" for name, each in found.items())

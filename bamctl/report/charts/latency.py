@@ -1,4 +1,4 @@
-"""Times as pictures: how they are distributed, and which site they come from."""
+"""Charts of latency: distributions of times, and the sites that cause them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,13 +9,13 @@ from bamctl.timing.placed import LatencyEstimate
 
 
 def measured_charts(measured: Sequence[Latency]) -> list[Chart]:
-    """The times of every size of batch, and of each module alone where they were asked for."""
+    """Return charts of times for every batch size, and of each module alone if requested."""
     found: list[Chart] = [_times(each) for each in measured]
     return found + [_sites(each.batch_size, each.sites) for each in measured if each.sites]
 
 
 def estimated_charts(estimates: Sequence[LatencyEstimate]) -> list[Chart]:
-    """Return what each module adds, and which kinds of kernel take the time."""
+    """Return charts of the time that each module adds, and of each type of kernel."""
     found: list[Chart] = [_sites(each.batch_size, each.sites) for each in estimates if each.sites]
     return found + [_kinds(each) for each in estimates]
 

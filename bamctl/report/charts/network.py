@@ -1,4 +1,4 @@
-"""A network as a picture, with the sites of a placement marked."""
+"""Charts of a network, with the sites of a placement marked."""
 
 from collections.abc import Mapping
 from math import log2
@@ -12,7 +12,7 @@ _BARS, _SITE = "▁▂▃▄▅▆▇█", "◆"
 
 
 def sketch_line(network: NetworkSketch) -> str:
-    """A network in a line: a bar for each block, as high as its maps, and its sites marked.
+    """Format a network in a line: a bar for each block, as high as its maps, and marked sites.
 
     >>> stage = StageSketch("stage 1", "8x8", 8, 4, ["a", "b"], {"b": "+17 parameters"})
     >>> sketch_line(NetworkSketch("", "", [stage]))
@@ -32,7 +32,7 @@ def _bar(height: int, tallest: int) -> str:
 def network_sketch(
     trunk: Trunk, placed: PlacementCost, title: str = "The network, stage by stage"
 ) -> NetworkSketch:
-    """The stages of a network, with the sites of a placement and their costs."""
+    """Return the stages of a network, with the sites of a placement and their costs."""
     sites = dict(zip(placed.modules, map(cost_text, placed.costs), strict=True))
     where = ", ".join(sites) or "nowhere"
     return NetworkSketch(
@@ -61,5 +61,5 @@ def _stage(number: int, stage: Stage, sites: Mapping[str, str]) -> StageSketch:
 
 
 def cost_text(cost: Cost) -> str:
-    """Return what a module adds, in a few words."""
+    """Format the cost that a module adds."""
     return f"+{units.count(cost.params)} parameters, +{units.macs(cost.macs)}"

@@ -1,4 +1,4 @@
-"""A search as pictures: every candidate by cost and accuracy, and how the search went."""
+"""Charts of a search: every candidate by cost and accuracy, and the progress of the search."""
 
 from bamctl import units
 from bamctl.files import yaml_files
@@ -12,7 +12,7 @@ from bamctl.report.document import Attachment
 
 
 def search_charts(result: SearchResult) -> list[Chart]:
-    """Accuracy against each objective, how the search went, and the networks of the front."""
+    """Return charts of accuracy against objectives, of progress, and of networks of the front."""
     found: list[Chart] = [_costs(name, result) for name in result.config.objectives]
     found.append(_volume(result))
     if result.evidence:
@@ -23,7 +23,7 @@ def search_charts(result: SearchResult) -> list[Chart]:
 
 
 def placements(result: SearchResult) -> list[Attachment]:
-    """The placements of the front."""
+    """Return the placements of the front."""
     return [
         Attachment(each.name, yaml_files.text(each.placement.as_written()))
         for each in result.front

@@ -1,4 +1,4 @@
-"""A comparison as pictures: how its arms learned, how they differ, and what that costs."""
+"""Charts of a comparison: learning curves, differences and costs of its arms."""
 
 from statistics import mean, stdev
 from typing import Any
@@ -15,7 +15,7 @@ _ACCURACY = Axis("held-out accuracy", is_percent=True)
 
 
 def training_charts(result: Result) -> list[Chart]:
-    """Learning curves, paired differences, accuracy against cost, and where attention is."""
+    """Return charts of learning curves, paired differences, accuracy against cost, and sites."""
     networks = [
         network_sketch(result.trunk, each.arm.placed, f"Where attention is in {each.arm.name}")
         for each in result.arms
@@ -25,7 +25,7 @@ def training_charts(result: Result) -> list[Chart]:
 
 
 def placements(result: Result) -> list[Attachment]:
-    """The placement of every arm that has one."""
+    """Return the placement of every arm that has one."""
     return [
         Attachment(each.arm.name, yaml_files.text(each.arm.placement.as_written()))
         for each in result.arms

@@ -11,12 +11,12 @@ from bamctl.text import escapes
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The report's records under one row of names."""
+    """Render the report's records under a header row."""
     return rows(report.records, header=True)
 
 
 def rows(records: Sequence[Mapping[str, Any]], *, header: bool) -> str:
-    """Records as lines of text, one for each, under the row of names or without."""
+    """Format records as lines of text, with or without the header row."""
     names = list(dict.fromkeys(_cell(name) for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -28,7 +28,7 @@ def rows(records: Sequence[Mapping[str, Any]], *, header: bool) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A plain number as it is, text without a formula; what has parts, as JSON."""
+    """Format a cell: a plain number, text that is no formula, or JSON for a composite value."""
     if isinstance(value, dict | list | tuple):
         value = json.dumps(value)
     return escapes.csv(value) if isinstance(value, str) else value

@@ -13,8 +13,8 @@ class Format:
     """An output format.
 
     Args:
-        module: where its function `render(report, *, to_file)` is, which returns text.
-        of_findings: whether it shows the findings of a check alone, and not any report.
+        module: the module of its function `render(report, *, to_file)`, which returns text.
+        of_findings: whether it shows only the findings of a check.
     """
 
     module: str
@@ -24,8 +24,8 @@ class Format:
         """Return a report as text.
 
         Args:
-            report: what to show.
-            to_file: whether it goes to a file, which has no width and no colours.
+            report: the report.
+            to_file: whether the output is a file, which has no width and no colours.
         """
         text: str = import_module(self.module).render(report, to_file=to_file)
         return text

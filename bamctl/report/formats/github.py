@@ -7,7 +7,7 @@ _COMMANDS = {"failed": "error", "error": "error", "warning": "warning"}
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """One command for each finding that did not pass, then a line for the log.
+    """Render a command for each finding that did not pass, then a line for the log.
 
     Source: "Workflow commands for GitHub Actions", setting an error message.
     """

@@ -1,4 +1,4 @@
-"""Reports as one page that needs nothing else: no server, no network, no other file."""
+"""Reports as a self-contained page: no server, no network, no other file."""
 
 import json
 import re
@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Page:
-    """A report, and the versions of all that took part in making it."""
+    """A report, and the versions of the libraries that made it."""
 
     report: Report
     versions: dict[str, str]
@@ -43,12 +43,12 @@ def _pages() -> TypeAdapter[list[Page]]:
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The report as a page of its own."""
+    """Render the report as a page."""
     return render_pages([Page(report, _versions())])
 
 
 def render_pages(pages: Sequence[Page]) -> str:
-    """Several reports as one page, under the heading of each."""
+    """Render several reports as one page, each under its heading."""
     found = (
         _environment()
         .get_template("page.html")
@@ -66,10 +66,10 @@ def render_pages(pages: Sequence[Page]) -> str:
 
 
 def read_pages(path: Path) -> list[Page]:
-    """The reports in a page that was written here, or in a run's folder.
+    """Read the reports of a page that bamctl wrote, or of a run's folder.
 
     Raises:
-        InputError: there is no such page, or it is none of ours.
+        InputError: there is no such page, or bamctl did not write it.
     """
     if path.is_dir():
         path /= "report.html"
@@ -93,7 +93,7 @@ def read_pages(path: Path) -> list[Page]:
 
 
 def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
-    """Return the number of reports there are in some pages, and one page of them all.
+    """Join pages into one; return the number of reports, and the page.
 
     Raises:
         InputError: a page cannot be read, or a report in it cannot be shown.
@@ -102,7 +102,7 @@ def join_pages(paths: Iterable[Path]) -> tuple[int, str]:
     try:
         return len(pages), render_pages(pages)
     except Exception as error:
-        # Each value has its type, and yet they need not fit each other, as rows and columns do.
+        # The types are valid, but values may be inconsistent, such as rows that do not fit columns.
         raise blame(error, "a report in these pages is damaged", first_line(error)) from error
 
 
@@ -113,7 +113,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _environment() -> "Environment":
-    # Half of bamctl's commands are never asked for a page.
+    # Most commands do not render a page, so import this on demand.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -137,9 +137,9 @@ def _plotly_script() -> str:
 
 
 def _for_script(value: Any) -> str:
-    """JSON that cannot end the element that it stands in."""
+    """Escape JSON so that it cannot end its `script` element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # A file name that is no UTF-8 has lone surrogates, which JSON readers refuse.
+    # A file name that is not UTF-8 has lone surrogates, which JSON readers reject.
     text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -151,7 +151,7 @@ def _figure(chart: Chart) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A block as a rectangle, and what there is to say of it."""
+    """A block as a rectangle, with its text."""
 
     x: float
     y: float

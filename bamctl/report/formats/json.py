@@ -7,5 +7,5 @@ from bamctl.text import escapes
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The report's data as one JSON document."""
+    """Render the report's data as one JSON document."""
     return escapes.json(json.dumps(report.data, indent=2)) + "\n"

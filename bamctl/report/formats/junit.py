@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 from bamctl.report.document import Finding, Report
 from bamctl.text import escapes
 
-# What XML 1.0 cannot hold, not even escaped.
+# Characters that XML 1.0 cannot contain, even escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENTS = {"failed": "failure", "error": "error", "warning": "system-out"}
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The findings as XML, without times, so that the same findings give the same bytes."""
+    """Render the findings as XML, without times, so that the output is reproducible."""
     root = ElementTree.Element("testsuites", _counts(report.findings), name="bamctl check")
     for subject, findings in groupby(report.findings, key=lambda finding: finding.subject):
         _suite(root, subject, list(findings))

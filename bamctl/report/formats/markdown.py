@@ -5,18 +5,18 @@ from itertools import accumulate
 from bamctl.report.document import Report, Table
 from bamctl.text import escapes
 
-# GitHub takes comments of up to 65,536 characters.
+# GitHub limits comments to 65,536 characters.
 MAX_CHARACTERS = 65_000
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The report with its tables as GitHub writes them."""
+    """Render the report, with tables in GitHub Flavored Markdown."""
     blocks = [_table(b) if isinstance(b, Table) else escapes.markdown(b) for b in report.blocks]
     return _fitted("\n\n".join([f"### {_cell(report.heading)}", *blocks])) + "\n"
 
 
 def _fitted(text: str) -> str:
-    """As many whole lines as a comment may have characters, and how many were left out."""
+    """Truncate text at a line so that it fits a comment; say how many lines were left out."""
     if len(text) <= MAX_CHARACTERS:
         return text
     lines = text.split("\n")
@@ -34,5 +34,5 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    # A table's row is one line.
+    # A row of a table must be one line.
     return escapes.markdown(escapes.line(text))

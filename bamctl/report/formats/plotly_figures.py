@@ -1,7 +1,7 @@
-"""Charts as figures of Plotly, in its own JSON.
+"""Charts as figures of Plotly, in its JSON schema.
 
-Colours are names of the page's custom properties, which its script looks up in the scheme at hand,
-light or dark. Plotly takes some markup in labels; ours are text, and escaped.
+Colours are names of the page's custom properties, which its script resolves in the current scheme,
+light or dark. Plotly interprets some markup in labels, so text is escaped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from bamctl.report.chart import Axis, Bars, Distributions, Plot, Point, Series
 
 _NUM_COLOURS = 8
 _BAR_HEIGHT, _HEIGHT = 34, 380
-# Of a longer name, the beginning has to do; on hover it is there whole.
+# Longer names are truncated; the hover text has the whole name.
 _LONGEST = 28
 
 
@@ -96,7 +96,7 @@ def _band(points: Sequence[Point], colour: str, index: int) -> list[dict[str, An
 
 
 def _bars(bars: Bars) -> dict[str, Any]:
-    # Beside the bar there may be no room, and within it none either.
+    # Labels are part of the names, since there may be no room beside or within a bar.
     names = [f"{_short(bar.name)}<br>{_short(bar.label)}" for bar in bars.bars]
     trace = {
         "type": "bar",
@@ -130,7 +130,7 @@ def _distributions(chart: Distributions) -> dict[str, Any]:
     return {"data": traces, "layout": {**layout, "showlegend": False}}
 
 
-# A network is no figure of Plotly; the page draws it.
+# The page draws networks itself, without Plotly.
 FIGURES: Mapping[type, Callable[[Any], dict[str, Any]]] = {
     Plot: _plot,
     Bars: _bars,
@@ -164,14 +164,14 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _scale(axis: Axis, values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis with a label for each power of ten, if there are powers between."""
+    """Return a logarithmic axis, labelled at powers of ten if the range contains any."""
     positive = [value for value in values if value > 0]
     is_log = axis.is_log and len(positive) == len(values) and max(values) >= 10 * min(values)
     return {"type": "log", "dtick": 1} if is_log else {}
 
 
 def _names(names: Sequence[str]) -> dict[str, Any]:
-    """An axis of names, the first on top."""
+    """Return an axis of categories, the first on top."""
     return {
         "type": "category",
         "categoryorder": "array",

@@ -11,13 +11,13 @@ from rich.text import Text
 from bamctl.report.document import Report, Table
 from bamctl.text import escapes
 
-# A pipe has no width; tables are set as wide as they are, and nothing is cut.
+# A pipe has no width; tables are as wide as needed, and nothing is truncated.
 _PIPE_WIDTH = 400
 _TEXT_WIDTH = 100
 
 
 def render(report: Report, *, to_file: bool) -> str:
-    """The report as text, coloured and fitted to the screen when it goes to one."""
+    """Render the report as text, coloured and fitted to the terminal if it goes to one."""
     console = Console(soft_wrap=False, highlight=False, no_color=True if to_file else None)
     if to_file or not console.is_terminal:
         console = Console(width=_PIPE_WIDTH, force_terminal=False, highlight=False)
@@ -30,7 +30,7 @@ def render(report: Report, *, to_file: bool) -> str:
             else:
                 console.print(_wrapped(block, console))
     lines = capture.get().splitlines()
-    # Where a line is wrapped, what was harmless in its middle may come to its start.
+    # Wrapping may move text that is harmless within a line to its start.
     return "".join(f"{escapes.without_commands(line.rstrip())}\n" for line in lines)
 
 
@@ -42,7 +42,7 @@ def _wrapped(text: str, console: Console) -> Text:
 def _rich(table: Table, width: int) -> RichTable:
     rows = [[escapes.line(cell) for cell in row] for row in table.rows]
     titles = [escapes.line(column.title) for column in table.columns]
-    # A narrow screen rather gets its columns closer together than its words broken.
+    # On a narrow terminal, reduce the padding of columns before breaking words.
     gap = 2 if _natural_width([titles, *rows], 2) <= width else 1
     rich = RichTable(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     for title, column in zip(titles, table.columns, strict=True):

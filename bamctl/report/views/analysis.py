@@ -33,7 +33,7 @@ from bamctl.timing.placed import AddedLatency
 def analysis_report(
     analysis: Analysis, *, explain: bool, latency: AddedLatency | None = None
 ) -> Report:
-    """Stages, then strategies, then the conventions of the numbers."""
+    """Show stages, then strategies, then the conventions of the numbers."""
     network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
     blocks: list[Table | str]
     charts: list[Chart]
@@ -171,7 +171,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 
 
 def _remarks(analysis: Analysis) -> Iterable[str]:
-    """Return what the tables cannot say: why a strategy is empty, and what to do instead."""
+    """Return remarks on the tables: why a strategy is empty, and what to do instead."""
     placed = analysis.strategies.values()
     unavailable = next((each.unavailable for each in placed if each.unavailable), None)
     if unavailable:

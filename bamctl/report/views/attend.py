@@ -17,7 +17,7 @@ Seen = Sequence[tuple[Image, Sequence[SiteMaps]]]
 
 
 def attend_report(insertion: Insertion, seen: Seen) -> Report:
-    """A row for each site of each image, and a picture for each image."""
+    """Show a row for each site of each image, and a picture for each image."""
     records = [_record(image, maps) for image, sites in seen for maps in sites]
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
     text = (

@@ -1,4 +1,4 @@
-"""A calibration as a report: the fit, and how far it is off for networks that it has not seen."""
+"""A calibration as a report: the fit, and its error for networks left out of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from bamctl.timing.profiles import Coefficients
 
 
 def calibration_report(found: Calibration, *, every_network: bool) -> Report:
-    """The coefficients, the errors by family and, if wanted, by network."""
+    """Show the coefficients, and the errors by family and, if requested, by network."""
     blocks: list[Table | str] = [_coefficients(found), _summary(found), _families(found)]
     if every_network:
         blocks.append(_networks(found))
@@ -102,7 +102,7 @@ def _networks(found: Calibration) -> Table:
 
 
 def _paired(found: Calibration) -> list[tuple[Error, Error]]:
-    """Return what each network's time was off by, in the fit and left out of it."""
+    """Return the error of each network's time, in the fit and left out of it."""
     unseen = {(each.model, each.batch_size): each for each in found.held_out}
     return [(each, unseen[each.model, each.batch_size]) for each in found.fitted]
 

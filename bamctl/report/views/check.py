@@ -1,4 +1,4 @@
-"""A check of budgets as a report: the summary, what failed, why, and what would cure it."""
+"""A check of budgets as a report: the summary, failures, their causes, and advice."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ Results = Sequence[Checked | Unchecked]
 
 
 def check_report(results: Results, without_budget: Sequence[str], *, why: bool) -> Report:
-    """Every limit with its value, headroom and verdict; then what is wrong, and where to edit."""
+    """Show every limit with value, headroom and verdict; then the failures, and where to edit."""
     checked = [result for result in results if isinstance(result, Checked)]
     findings = tuple(finding for result in results for finding in _findings(result))
     blocks: list[Table | str] = [_summary(checked)] if checked else []
@@ -104,7 +104,7 @@ def _signed(headroom: Fraction, check: Check) -> str:
 
 
 def _rounded(amount: Fraction, check: Check, *, up: bool = False) -> Amount:
-    """A whole number where the figure is one; an excess of half a byte is none of zero."""
+    """Round to a whole number where the figure is one, and never an excess to zero."""
     if check.figure is not None and isinstance(check.figure.value, float):
         return float(amount)
     return ceil(amount) if up else int(amount)
@@ -146,7 +146,7 @@ def _message(result: Checked, check: Check) -> str:
 
 
 def _exactly(metric: str, value: Amount) -> str:
-    """Every digit of a count or a size; a time with its unit."""
+    """Format every digit of a count or a size; a time with its unit."""
     return f"{value:,}" if isinstance(value, int) else METRICS[metric].text(value)
 
 
@@ -162,7 +162,7 @@ def _sites(result: Checked) -> Table:
 
 
 def _spent(result: Checked, name: str, number: int) -> list[str]:
-    """Return what a site adds to a metric, and its part of what all of them add."""
+    """Format what a site adds to a metric, and its share of what all sites add."""
     every = result.spent[name]
     return [METRICS[name].cell(every[number]), _share(every[number], sum(every))]
 

@@ -138,7 +138,7 @@ def _file_data(exported: Exported) -> dict[str, Any]:
 
 
 def _returned(proof: Proof) -> str:
-    """The shapes of what the network returns, the first few of them."""
+    """Format the shapes of the first few outputs of the network."""
     if len(proof.output_shapes) == 1:
         return units.shape(*proof.output_shapes.values())
     named = [f"{name} {units.shape(shape)}" for name, shape in proof.output_shapes.items()]

@@ -210,7 +210,7 @@ def _data(
         "modules": on.placed.modules,
         "device": device,
         "estimated": is_estimated,
-        # Those of the smallest batch; all are under `batches`.
+        # The values of the smallest batch; all are under `batches`.
         **{
             key: first[key]
             for key in ("batch_size", "base_ms", "modified_ms", "ratio", "ratio_ci95")
@@ -243,7 +243,7 @@ def _estimated_data(found: LatencyEstimate) -> dict[str, Any]:
         "base_ms": 1e3 * found.base_seconds,
         "modified_ms": 1e3 * found.modified_seconds,
         "ratio": found.ratio,
-        # How sure an estimate is, its profile says; a ratio of estimates has no interval.
+        # The error of an estimate is in its profile; a ratio of estimates has no interval.
         "ratio_ci95": None,
         "launch_fraction": found.launch_fraction,
         "base_ms_by_kind": _in_ms(found.base_kinds),

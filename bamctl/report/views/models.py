@@ -10,7 +10,7 @@ from bamctl.report.document import Column, Report, Table
 
 
 def models_report(entries: Sequence[ModelEntry]) -> Report:
-    """One row for each model."""
+    """Show a row for each model."""
     records = [
         {
             "model": entry.name,

@@ -1,4 +1,4 @@
-"""A search as a report: the candidates by cost alone, and the front that training has found."""
+"""A search as a report: the candidates by cost alone, and the front after training."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -62,9 +62,9 @@ def _counted(costs: Costs) -> str:
 
 
 def summary(sites: Sequence[Site]) -> str:
-    """Return what is inserted where, in a line.
+    """Format sites and modules in a line.
 
-    Sites that follow each other with the same module stand together.
+    Groups consecutive sites with the same module.
     """
     if not sites:
         return "none"
@@ -84,7 +84,7 @@ def _figures(added: dict[Goal, Amount], setup: SearchSetup) -> list[str]:
 
 
 def _base(setup: SearchSetup) -> dict[Goal, Amount]:
-    """The figures of the unmodified network."""
+    """Return the figures of the unmodified network."""
     return setup.costs.amounts(setup.costs.base)
 
 
@@ -125,7 +125,7 @@ def _added(candidate: Candidate) -> dict[Goal, Amount]:
 
 
 def search_report(result: SearchResult) -> Report:
-    """The front, what fresh seeds say of it, and what accuracy depended on."""
+    """Show the front, its confirmation on fresh seeds, and the importance of parameters."""
     setup = result.setup
     blocks: list[Table | str] = [
         _what_was_done(result),

@@ -1,4 +1,4 @@
-"""A placement taken apart, as a report: what each site gives alone, and to the others."""
+"""A sensitivity analysis as a report: the gain of each site alone, and added to the others."""
 
 from statistics import mean
 from typing import Any
@@ -16,7 +16,7 @@ from bamctl.training.evidence import Evidence
 
 
 def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
-    """Return which sites carry the gain."""
+    """Show which sites carry the gain."""
     heading = f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
     accuracy = {name: units.share(mean(each)) for name, each in found.accuracy.items()}
     text = (

@@ -13,7 +13,7 @@ from bamctl.trunk.strategies import STRATEGIES
 
 
 def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Report:
-    """One row for each network, and the reasons of those that could not be analysed."""
+    """Show a row for each network, and the reasons of those that could not be analysed."""
     found = [each for each in results if isinstance(each, Swept)]
     failed = [each for each in results if isinstance(each, NotSwept)]
     reasons = "\n".join(f"{each.model}: {each.reason}" for each in failed)
@@ -36,7 +36,7 @@ def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Re
 
 
 def record(result: Swept | NotSwept) -> dict[str, Any]:
-    """A row in plain numbers, with the same keys whether there are numbers or a reason."""
+    """Return a row in plain numbers, with the same keys for numbers and for a failure."""
     base: dict[str, Any] = {"model": result.model, "family": result.family}
     own: dict[str, Any] = dict.fromkeys(("input_shape", "params", "macs", "elementwise_ops"))
     if isinstance(result, Swept):

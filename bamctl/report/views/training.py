@@ -1,4 +1,4 @@
-"""A comparison as a report: accuracies, what they cost, and what may be said of them."""
+"""A comparison as a report: accuracies, costs and verdicts."""
 
 from statistics import mean, stdev
 from typing import Any
@@ -86,7 +86,7 @@ def _arm_row(arm: ArmResult, result: Result, *, tested: bool) -> list[str]:
 
 
 def _range(result: Result) -> tuple[float, float]:
-    """The lowest and the highest accuracy of any curve, so that all are drawn alike."""
+    """Return the lowest and the highest accuracy of all curves, as a shared scale."""
     every = [value for arm in result.arms for value in arm.curve.values()]
     return min(every), max(every)
 
