@@ -61,7 +61,8 @@ def test_everything_ends(
         command.wait_for(moment)
         command.end(number)
     assert command.process.returncode == CODES[number]
-    assert "Traceback" not in command.told()
+    # A worker that is being born when its parent is killed says that it finds nobody.
+    assert "Traceback" not in command.told() or number is SIGKILL
     assert command.told().count("interrupted") == (number is not SIGKILL)
 
 
