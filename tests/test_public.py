@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from bamctl.report.views.check import check_report
 from bamctl.report.views.latency import latency_view
 from bamctl.report.views.search import search_report
 from bamctl.report.views.training import training_report
+from tests.conftest import REPOSITORY
 
 TINY = "tests.networks:Tiny"
+ENV = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 # What hangs on the moment and on the machine.
 OF_THE_MOMENT = {"seconds_per_step", "seconds", "folder", "peak_memory_bytes", "command"}
 
@@ -35,7 +38,7 @@ def comparable(value: object) -> object:
 def test_training(bamctl: object, tmp_path: Path) -> None:
     found = library.train(TINY, where=["bottleneck"], steps=4, seeds=2, out=tmp_path / "library")
     options = ["--where", "bottleneck", "--steps", "4", "--seeds", "2", "--out", "command"]
-    printed = bamctl("train", TINY, *options, "--format", "json")
+    printed = bamctl("train", TINY, *options, "--format", "json", env=ENV)
     assert printed.returncode == 0, printed.stderr
     assert comparable(json.loads(printed.stdout)) == data(training_report(found))
     assert "<iframe" in found._repr_html_()
@@ -50,7 +53,7 @@ def test_search(bamctl: object, tmp_path: Path) -> None:
     )
     quick = ["--trials", "3", "--steps", "2", "--confirm-seeds", "0", "--batch-size", "32"]
     options = ["--budget", "params=+20 %", "--workers", "1", "--out", "command", *quick]
-    printed = bamctl("search", TINY, *options, "--format", "json")
+    printed = bamctl("search", TINY, *options, "--format", "json", env=ENV)
     assert printed.returncode == 0, printed.stderr
     theirs, ours = comparable(json.loads(printed.stdout)), data(search_report(found))
     assert theirs == ours
