@@ -61,7 +61,8 @@ def _drawn() -> Tensor:
 @torch.no_grad()
 def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
     """Fill weights with numbers that are drawn once, since hundreds of millions take long."""
-    scale = (2 * len(tensor) / max(tensor.numel(), 1)) ** 0.5 if tensor.dim() > 1 else 0.01
+    # Small enough for what the blocks of a deep network add up to.
+    scale = (0.5 * len(tensor) / max(tensor.numel(), 1)) ** 0.5 if tensor.dim() > 1 else 0.01
     for part in tensor.view(-1).split(len(_drawn())):
         torch.mul(_drawn()[: len(part)], scale, out=part)
     return tensor
