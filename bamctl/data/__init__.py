@@ -1,5 +1,5 @@
 """Images to train on.
 
 - `sets`: data sets by name, each with a held-out split
-- `images`: labelled images, and how a batch of them is read and augmented
+- `images`: labelled images; reading and augmenting a batch
 """

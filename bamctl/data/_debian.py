@@ -17,12 +17,12 @@ FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
 def is_used(wanted: Wanted) -> bool:
-    """Return whether the package is there, and no copy of one's own comes before it."""
+    """Return whether the package is installed and the data root holds no copy of the set."""
     return FOLDER.is_dir() and not (wanted.root / "FashionMNIST").is_dir()
 
 
 def fashion_mnist(wanted: Wanted) -> Source:
-    """The set with its own test split.
+    """Return Fashion-MNIST with its test split.
 
     Raises:
         InputError: a file of the package cannot be read.
@@ -38,7 +38,7 @@ def fashion_mnist(wanted: Wanted) -> Source:
 
 
 def _idx(name: str, header_bytes: int) -> Tensor:
-    """The bytes of a file in the format of MNIST, behind its header."""
+    """Return the payload of an IDX file (the format of MNIST) as a uint8 tensor."""
     path = FOLDER / name
     try:
         check_can_read(path)

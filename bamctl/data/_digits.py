@@ -6,7 +6,7 @@ from bamctl.data._source import Source, Wanted, in_memory
 
 
 def digits(wanted: Wanted) -> Source:
-    """All of them; they have no split of their own."""
+    """Return all digits as the training split; the set has no other."""
     from sklearn.datasets import load_digits
 
     found = load_digits()

@@ -1,4 +1,4 @@
-"""Images of one's own, in a folder for each class."""
+"""The user's images, in one folder for each class."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from bamctl.files.atomic import check_can_read
 
 
 def read(wanted: Wanted, folder: Path) -> Source:
-    """Class folders, as ImageNet's: `train/CLASS/*`, and `val/` and `test/` if they are there.
+    """Return images in class folders as ImageNet's: `train/CLASS/*`, and `val/` and `test/` if any.
 
     Raises:
-        InputError: there are none, a class has no image, or an image cannot be read and is not to
-            be skipped.
+        InputError: there are no class folders, a class has no image, or an image cannot be read
+            and is not to be skipped.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; --data folder:PATH names one that is there")
@@ -73,14 +73,14 @@ def _class_folders(
 
 
 def _has_image(path: Path) -> bool:
-    """Return whether a file begins like an image; decoding shows whether it is whole."""
+    """Return whether the header of a file is that of an image; a truncated one still passes."""
     from PIL import Image
 
     try:
         check_can_read(path)
         with Image.open(path) as image:
             image.verify()
-    except Exception as error:  # whatever a decoder makes of somebody's bytes
+    except Exception as error:  # a decoder may raise anything for a file that is no image
         check_machine(error, f"cannot read {path}")
         return False
     return True
@@ -88,7 +88,7 @@ def _has_image(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Opened:
-    """Decodes an image file; an object, so that worker processes can be given it."""
+    """Decoder of image files; an object, so that it can be pickled for worker processes."""
 
     paths: list[Path]
 
@@ -103,7 +103,7 @@ class _Opened:
 
 @dataclass(frozen=True)
 class _Named:
-    """The path of an image."""
+    """Names of images in messages: their paths."""
 
     paths: list[Path]
 

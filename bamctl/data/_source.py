@@ -19,8 +19,8 @@ _SMALL = 32
 class Wanted:
     """A request: a name, a folder, and the input of the network.
 
-    `num_channels`, `height` and `width` come from `extents`, or from `usual` where the images are
-    not small and nothing was asked for. `bad_images` is `refuse` or `skip`.
+    Channels, height and width come from `extents`; where that is None, from the images if they are
+    in memory, else from `usual`. `bad_images` is `refuse` or `skip`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Wanted:
     usual: tuple[int, ...]
 
     def shape(self, images: Images) -> tuple[int, ...]:
-        """The input of the network: channels, height and width."""
+        """Return the input of the network: channels, height and width."""
         if self.extents is not None:
             return self.extents
         if isinstance(images, ArrayImages):
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Source:
-    """The splits that a data set has of its own; `test` is read when it is called for."""
+    """The splits that a data set defines; `test` reads its split when it is called."""
 
     train: Images
     held_out: Images | None
@@ -53,13 +53,17 @@ class Source:
 def from_files(
     wanted: Wanted, read: Callable[[int], Any], name: Callable[[int], str], labels: Tensor
 ) -> FileImages:
-    """Images that are decoded when they are needed."""
+    """Return images that are decoded when they are accessed."""
     channels, height, width = wanted.extents or wanted.usual
     return FileImages(read, name, tuple(range(len(labels))), labels, channels, (height, width))
 
 
 def in_memory(wanted: Wanted, pixels: Tensor, labels: Tensor, *, mirrored: bool) -> ArrayImages:
-    """Images in memory, sized once; small ones become 32x32, which most networks can take."""
+    """Return images in memory, resized once; small ones to 32x32, which most networks accept.
+
+    Raises:
+        InputError: the images have another number of channels than the requested input.
+    """
     native = (3, *(max(side, _SMALL) for side in pixels.shape[2:]))
     channels, height, width = wanted.extents or native
     if pixels.shape[1] not in (1, channels):

@@ -14,7 +14,7 @@ from bamctl.data.images import Images
 from bamctl.errors import InputError, first_line
 from bamctl.files.atomic import check_can_write
 
-# The arguments that give the splits for training, for validation and for the test.
+# Constructor arguments of the training, validation and test splits; None for a missing split.
 _Splits = tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | None]
 
 _TRAIN_OR_TEST: _Splits = ({"train": True}, None, {"train": False})
@@ -50,17 +50,17 @@ SPLITS: dict[str, _Splits] = {
     "SVHN": _TWO,
     "USPS": _TRAIN_OR_TEST,
 }
-# Their makers let nobody fetch them without asking, or took them down.
+# Cannot be downloaded: access is on request, or the files were taken down.
 _BY_HAND = {"ImageNet", "StanfordCars"}
-# Handwriting and house numbers read differently in a mirror.
+# Not flipped horizontally: mirrored characters are other characters, or none.
 _NOT_MIRRORED = {"FashionMNIST", "KMNIST", "MNIST", "QMNIST", "SEMEION", "SVHN", "USPS"}
 
 
 def read(wanted: Wanted, name: str) -> Source:
-    """A set by the name of its class.
+    """Read a data set by the name of its class.
 
     Raises:
-        InputError: it is not there and was not downloaded, or cannot be read.
+        InputError: it does not exist and was not downloaded, or cannot be read.
     """
     import torchvision
 
@@ -93,7 +93,7 @@ def read(wanted: Wanted, name: str) -> Source:
 
 
 def _downloads(make: Any) -> bool:
-    # Some take `download` through to the class above them.
+    # QMNIST passes `download` through to its base class.
     return make.__name__ not in _BY_HAND and (
         "download" in inspect.signature(make).parameters or make.__name__ == "QMNIST"
     )
@@ -118,7 +118,7 @@ def _classes(dataset: Any, train: Images) -> tuple[str, ...]:
 
 
 def _of_dataset(wanted: Wanted, dataset: Any, *, mirrored: bool) -> Images:
-    """A split of one of torchvision's data sets, in memory where it is there anyway."""
+    """Return a split of a torchvision data set, in memory if torchvision holds it there."""
     labels = torch.as_tensor(_labels(dataset)).long()
     data = getattr(dataset, "data", None)
     if isinstance(data, np.ndarray | Tensor) and data.ndim in (3, 4):
@@ -133,7 +133,7 @@ def _of_dataset(wanted: Wanted, dataset: Any, *, mirrored: bool) -> Images:
 
 
 def _labels(dataset: Any) -> Sequence[int]:
-    """The labels, without decoding the images where the data set keeps them apart."""
+    """Return the labels, without decoding the images if the data set stores labels separately."""
     for attribute in ("targets", "labels", "_labels", "y"):
         found = getattr(dataset, attribute, None)
         if found is not None and len(found) == len(dataset):
@@ -144,7 +144,7 @@ def _labels(dataset: Any) -> Sequence[int]:
 
 @dataclass(frozen=True)
 class _Image:
-    """Decodes an image; an object, so that worker processes can be given it."""
+    """Decoder of images; an object, so that it can be pickled for worker processes."""
 
     dataset: Any
 
@@ -154,7 +154,7 @@ class _Image:
 
 @dataclass(frozen=True)
 class _Name:
-    """Return the name of an image in messages."""
+    """Names of images in messages."""
 
     dataset: Any
 

@@ -1,4 +1,4 @@
-"""Images with labels, in memory or in files, and how a batch of them is read and augmented."""
+"""Labelled images, in memory or in files; reading and augmenting a batch."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from bamctl.errors import InputError, check_machine
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# An image is moved by up to an eighth of its side, as 4 of 32 pixels in the recipe of ResNet's
-# authors for CIFAR (He et al., CVPR 2016, section 4.2).
+# An image is shifted by up to an eighth of its side, as by 4 of 32 pixels in the ResNet recipe
+# for CIFAR (He et al., CVPR 2016, section 4.2).
 _SHIFT = 8
 
 
@@ -24,7 +24,7 @@ _SHIFT = 8
 class Batch:
     """Images with shape (N, C, H, W), from 0 to 255, and their labels with shape (N,).
 
-    Images that could not be read are not among them; `unreadable` names their files.
+    Unreadable images are left out; `unreadable` names their files.
     """
 
     pixels: Tensor
@@ -41,13 +41,14 @@ class Images(Protocol):
         ...
 
     def fingerprint(self) -> int:
-        """A number by which the images of a comparison are known again."""
+        """Return a number that identifies the images of a comparison."""
         ...
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
-        """Some images; `draws` has a random number for each, by which it is augmented.
+        """Return some images; `draws` has a random number for each, which seeds its augmentation.
 
-        The same index and number give the same image, in any order and in any process.
+        The same index and number give the same image, in any order and any process. None
+        disables augmentation.
         """
         ...
 
@@ -60,7 +61,7 @@ class Images(Protocol):
 class ArrayImages:
     """Images in memory, with shape (N, C, H, W), all at the size that the network takes.
 
-    Augmented, they are moved by a few pixels and, where `flips`, mirrored.
+    Augmentation shifts them by a few pixels and, with `flips`, mirrors half of them.
     """
 
     pixels: Tensor
@@ -68,7 +69,7 @@ class ArrayImages:
     flips: bool = False
 
     def fingerprint(self) -> int:
-        """A checksum of the labels; how pixels are scaled may change with a version of PyTorch."""
+        """Return a checksum of the labels; resized pixels may differ between PyTorch versions."""
         return zlib.crc32(self.labels.numpy().tobytes())
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
@@ -86,17 +87,18 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class FileImages:
-    """Images that are decoded when they are needed, each with its own size.
+    """Images that are decoded when they are accessed, and may differ in size.
 
-    Augmented, they are cut out at random and mirrored, as is usual for ImageNet (Szegedy et al.,
-    CVPR 2015, section 6); otherwise the middle is cut out.
+    Augmentation is a random resized crop and a horizontal flip, as is usual for ImageNet (Szegedy
+    et al., CVPR 2015, section 6); without it, a resized centre crop.
 
     Args:
-        read: gives the image at an index of the source, with shape (C, H, W), from 0 to 255.
-        name: says what to call it in a message.
-        indices: which of the source's images are in this split.
-        labels: theirs.
-        extents: height and width that the network takes.
+        read: returns the image at an index of the source, as Pillow opened it.
+        name: returns the name of that image in messages.
+        indices: the source's images in this split.
+        labels: the labels of this split, with shape (N,).
+        num_channels: channels of the network's input, 1 or 3.
+        extents: height and width of the network's input.
     """
 
     read: Callable[[int], "Image"]
@@ -107,7 +109,7 @@ class FileImages:
     extents: tuple[int, int]
 
     def fingerprint(self) -> int:
-        """A checksum of file names and labels; the images would take too long to read."""
+        """Return a checksum of file names and labels; reading the images would take too long."""
         names = "/".join(Path(self.name(index)).name for index in self.indices)
         labels = zlib.crc32(self.labels.numpy().tobytes())
         return zlib.crc32(names.encode("utf-8", "surrogateescape"), labels)
@@ -149,7 +151,7 @@ class FileImages:
             steps = [v2.Resize(shorter, antialias=True), v2.CenterCrop(self.extents)]
         else:
             steps = [v2.RandomResizedCrop(self.extents, antialias=True), v2.RandomHorizontalFlip()]
-        # Their randomness is torch's own, and must not depend on what else drew from it.
+        # These draw from torch's global generator, whose state must not affect the result.
         with torch.random.fork_rng([]):
             torch.manual_seed(draw or 0)
             sized: Tensor = v2.Compose([*steps, v2.PILToTensor()])(image)
@@ -157,16 +159,16 @@ class FileImages:
 
 
 def eight_bit(image: "Image") -> "Image":
-    """An image with 8 bits per channel, in which black is 0 and white 255.
+    """Convert an image to 8 bits per channel, with black 0 and white 255.
 
-    Pillow's own conversion of grey images with more bits does not scale: it clips them, so that
-    nearly all of a 16-bit image turns white. White is 65,535 in 16 bits and 1.0 in floating point.
+    Pillow's conversion of greyscale images with more bits clips instead of scaling, so that nearly
+    all of a 16-bit image turns white. White is 65,535 in 16 bits and 1.0 in floating point.
 
     Args:
-        image: as Pillow opened it, with its `format`: Pillow reads some 16-bit files as 32-bit.
+        image: as opened by Pillow, with its `format`: Pillow reads some 16-bit files as 32-bit.
 
     Raises:
-        InputError: the image has 32-bit grey values, and nothing says which of them is white.
+        InputError: the image has 32-bit grey values, whose white level is unknown.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _SIXTEEN_BIT):
         return _grey(np.asarray(image) / 65_535)
@@ -180,7 +182,7 @@ def eight_bit(image: "Image") -> "Image":
     return image
 
 
-# Their decoders know no other grey values of more than 8 bits.
+# The only greyscale values of more than 8 bits that Pillow decodes from these are 16-bit.
 _SIXTEEN_BIT = ("PNG", "PPM")
 
 
@@ -195,7 +197,7 @@ def _grey(shares_of_white: "np.ndarray[Any, Any]") -> "Image":
 
 
 def _shifted(pixels: Tensor, draws: Tensor, flips: bool) -> Tensor:
-    """Each image moved by its own few pixels, with black where nothing was."""
+    """Shift each image by a few random pixels, padding with black; with `flips`, mirror half."""
     count, _, height, width = pixels.shape
     rows, draws = _moved(height, draws)
     columns, draws = _moved(width, draws)
@@ -210,23 +212,23 @@ def _shifted(pixels: Tensor, draws: Tensor, flips: bool) -> Tensor:
 
 
 def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
-    """The positions in a padded image that make the moved one, and the draws that are left."""
+    """Return the positions along a padded side, with shape (N, side), and the remaining draws."""
     positions = 2 * max(side // _SHIFT, 1) + 1
     starts = draws % positions
     return starts[:, None] + torch.arange(side), draws // positions
 
 
-# Whatever a decoder raises for a file that is none of its kind, is cut off or is a bomb.
+# Raised by decoders for a file of another format, a truncated one or a decompression bomb.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
 
 
 def cannot_read(files: Sequence[str]) -> str:
-    """Names images that cannot be read, and says what to do."""
+    """Return a message that names unreadable images and says what to do."""
     return f"cannot read the image {_few(files)}; mend or remove it, or give --bad-images skip"
 
 
 def left_out(files: Sequence[str]) -> str:
-    """Names images that are left out."""
+    """Return a message that names skipped images."""
     return f"left out, since it cannot be read: {_few(files)}"
 
 

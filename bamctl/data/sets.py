@@ -1,4 +1,4 @@
-"""Labelled images to train on, by name, with a held-out split in any case."""
+"""Labelled data sets by name, always with a held-out split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,22 +23,21 @@ from bamctl.errors import InputError, did_you_mean
 
 FOLDER = "folder:"
 
-# Of the images to train on, where a set has no validation split of its own.
+# Fraction and maximum of the training images that are held out if there is no validation split.
 _HELD_OUT = 1 / 5
 _MOST_HELD_OUT = 5_000
 
-# Of ImageNet, from 0 to 1, as torchvision's published weights expect.
-# Mean and standard deviation of the channels, in fractions of white, as torchvision's published
-# weights expect them.
+# Channel means and standard deviations of ImageNet, as fractions of white, which torchvision's
+# published weights expect.
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images to train on, held-out ones to judge by, and the test split where it was asked for.
+    """Training images, held-out images, and the test split if requested.
 
-    `mean` and `std` are those of a channel, from 0 to 255. `skipped` names images that could not
-    be read.
+    `mean` and `std` are per channel, with shape (C,), from 0 to 255. `skipped` names unreadable
+    images.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Data:
     skipped: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """A checksum of what is trained on and of what is held out."""
+        """Return checksums of the training and held-out images."""
         return f"{self.train.fingerprint():08x}-{self.held_out.fingerprint():08x}"
 
     def normalized(self, pixels: Tensor) -> Tensor:
@@ -62,7 +61,7 @@ class Data:
 
 
 def names() -> tuple[str, ...]:
-    """The names of data sets, as people type them."""
+    """Return the names of data sets that `load` accepts."""
     known = map(str.lower, torchvision_sets.SPLITS)
     return ("digits", "fashion-mnist", *sorted(known), f"{FOLDER}PATH")
 
@@ -80,23 +79,21 @@ def load(
 ) -> Data:
     """Read a data set.
 
-    Where it has no validation split, a fifth of the images to train on, but no more than 5,000, are
-    held out, the same in every run and as many of each class as its share. The test split is not
-    looked at unless it is asked for.
+    Where it has no validation split, a fifth of the training images, but at most 5,000, are held
+    out: a stratified split, the same in every run. The test split is read only if requested.
 
     Args:
         name: `digits`, `fashion-mnist`, another of torchvision's sets, or `folder:PATH`.
-        usual_shape: channels, height and width that the network is usually given, for images that
-            are larger than that of small sets.
-        input_shape: the same, where it is to be another.
-        root: where torchvision's sets are kept.
-        download: whether to fetch one that is not there.
+        usual_shape: channels, height and width of the network's usual input, for images in files.
+        input_shape: channels, height and width to use instead, for any images.
+        root: the folder of torchvision's sets.
+        download: whether to fetch a missing set.
         bad_images: `refuse` or `skip` images that cannot be read.
-        num_classes: how many classes the network is to tell apart, if not just those of the set.
-        with_test: whether to read the test split, too.
+        num_classes: classes of the network's head, if not those of the set.
+        with_test: whether to read the test split.
 
     Raises:
-        InputError: there is no such set, it cannot be read, or does not fit the network.
+        InputError: the set is unknown, cannot be read, or does not fit the network.
     """
     extents = None if input_shape is None else tuple(input_shape)
     wanted = Wanted(name, root, download, bad_images, extents, tuple(usual_shape))

@@ -1,4 +1,4 @@
 """Files of a modified network that run without bamctl: torch.export, ONNX and Python source.
 
-- `write`: write a file, and prove it in a fresh process
+- `write`: write a file, and verify it in a fresh process
 """

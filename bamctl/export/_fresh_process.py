@@ -1,8 +1,8 @@
-"""Runs an exported network in a process that has never heard of bamctl.
+"""A script that runs an exported network in a process that cannot import bamctl.
 
 Called as `python fresh_process.py FILE FOLDER PARENT`. The folder holds `arguments.pt`, with the
-number of threads to use, and for a Python module `state.pt`, its weights; `outputs.pt` is written
-there. The process ends when its parent does, of which the number is given.
+inputs and the number of threads, and for a Python module `state.pt`, its weights; `outputs.pt` is
+written there. The process exits when its parent, whose process id is PARENT, does.
 """
 
 import importlib.util
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def run_program(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
-    """A file of `torch.export`."""
+    """Run a file of `torch.export`."""
     import torch
 
     return torch.export.load(file).module()(*arguments)
 
 
 def run_onnx(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
-    """An ONNX file, by ONNX Runtime."""
+    """Run an ONNX file by ONNX Runtime, on the CPU."""
     import onnxruntime
     import torch
 
@@ -37,7 +37,7 @@ def run_onnx(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
 
 
 def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
-    """A Python module with a function `build`; gives the refined maps too."""
+    """Run a Python module with a function `build`; return the refined maps too."""
     spec = importlib.util.spec_from_file_location("exported", file)
     assert spec is not None
     assert spec.loader is not None
@@ -47,9 +47,9 @@ def run_source(file: Path, arguments: tuple[Any, ...], folder: Path) -> Any:
 
 
 def with_refined_maps(model: "torch.nn.Module", arguments: tuple[Any, ...]) -> list[Any]:
-    """Return what a network returns, and what each attention module made of its map.
+    """Return the outputs of a network and of each attention module.
 
-    A detector may see nothing, and a head may start at zero; the maps tell all the same.
+    A detector may detect nothing, and a head may start at zero; the maps differ all the same.
     """
     refined: list[Any] = []
     hooks = [
@@ -67,7 +67,7 @@ RUNNERS = {".pt2": run_program, ".onnx": run_onnx, ".py": run_source}
 
 
 def flat(value: Any) -> "Iterator[torch.Tensor]":
-    """The tensors in whatever structure a network returns."""
+    """Yield the tensors in a nested structure of dicts, lists and tuples."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -78,19 +78,19 @@ def flat(value: Any) -> "Iterator[torch.Tensor]":
 
 
 def _end_with(parent: int) -> None:
-    """As `bamctl.processes.pool.end_with`, which is out of reach here."""
+    """Exit when the parent does, as `bamctl.processes.pool.end_with`, which cannot be imported."""
     while os.getppid() == parent:
         time.sleep(0.2)
     os._exit(1)
 
 
 def main() -> None:
-    """Run the file on the arguments, and write down what it returns."""
+    """Run the file on the arguments, and save its outputs."""
     file, folder = map(Path, sys.argv[1:3])
-    # Before the import of torch, which takes long.
+    # Before the import of torch, which is slow.
     threading.Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
-    # Neither our package nor the folder of this script is to help; the current folder may hold the
-    # module of a factory, but nothing that stands in for a library's.
+    # Nothing is to be imported from bamctl or this script's folder. The current folder, which may
+    # hold the module of a factory, goes last, so that nothing in it shadows a library.
     sys.modules["bamctl"] = None  # type: ignore[assignment]
     own = str(Path(__file__).parent)
     sys.path[:] = [*(folder for folder in sys.path if folder != own), os.getcwd()]

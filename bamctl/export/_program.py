@@ -17,10 +17,10 @@ from bamctl.errors import BamctlError, InputError, check_machine, first_line, le
 from bamctl.networks import example
 from bamctl.networks.inputs import Inputs
 
-# A file of protocol buffers, which ONNX is, cannot be larger.
+# The maximum size of a protocol buffer, the format of ONNX files.
 _MAX_ONNX_BYTES = 2_000_000_000
-# With the torch before, onnxscript cannot convert what the exporter makes, and a `.pt2` file of a
-# network that makes tensors in its forward pass, as swin_t does, does not run.
+# With older versions, onnxscript cannot convert the exporter's graphs, and a `.pt2` file of a
+# network that creates tensors in its forward pass, such as swin_t, does not run.
 OLDEST_TORCH = "2.7"
 
 
@@ -30,10 +30,10 @@ def is_too_old() -> bool:
 
 
 def export(model: nn.Module, inputs: Inputs) -> ExportedProgram:
-    """The network in eval mode as a graph of operators, for any size of batch where that can be.
+    """Export a network in eval mode, with a dynamic batch size if possible.
 
     Raises:
-        BamctlError: `torch.export` cannot take the network.
+        BamctlError: `torch.export` fails on the network.
     """
     with _quiet():
         if not example.is_detector(model):
@@ -51,7 +51,7 @@ def export(model: nn.Module, inputs: Inputs) -> ExportedProgram:
 
 
 def _for_any_batch(model: nn.Module, inputs: Inputs) -> ExportedProgram | None:
-    # A batch of one would be taken for a constant.
+    # torch.export specializes dimensions of size 1.
     arguments = example.arguments(model, inputs, batch_size=2)
     batch = tuple({0: Dim.AUTO} for _ in arguments)
     try:
@@ -63,7 +63,7 @@ def _for_any_batch(model: nn.Module, inputs: Inputs) -> ExportedProgram | None:
 
 
 def takes_any_batch(program: ExportedProgram) -> bool:
-    """Return whether the first axis of every input is free."""
+    """Return whether the first axis of every input is dynamic."""
     names = program.graph_signature.user_inputs
     shapes = [
         node.meta["val"].shape
@@ -75,7 +75,7 @@ def takes_any_batch(program: ExportedProgram) -> bool:
 
 def write_program(program: ExportedProgram, path: Path) -> None:
     """Write a `.pt2` file."""
-    # In memory first: PyTorch's own writer aborts the process where the disk is full.
+    # In memory first: PyTorch's file writer aborts the process if the disk is full.
     content = io.BytesIO()
     with _quiet():
         torch.export.save(program, content)
@@ -83,11 +83,11 @@ def write_program(program: ExportedProgram, path: Path) -> None:
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write an `.onnx` file with its weights in it.
+    """Write an `.onnx` file that includes its weights.
 
     Raises:
         InputError: the extra `onnx` is missing, torch is too old, or the network too large.
-        BamctlError: the network has an operator that ONNX has none for.
+        BamctlError: ONNX lacks an operator of the network.
     """
     if is_too_old():
         raise InputError(
@@ -113,7 +113,7 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters tell of their progress and their plans; only their errors matter here."""
+    """Silence the exporters' logs, warnings and progress; their errors still propagate."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

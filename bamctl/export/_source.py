@@ -1,7 +1,7 @@
-"""A network with its attention modules as one readable Python module.
+"""Code generation: a network with its attention modules as one readable Python module.
 
-It builds the same network with torch and torchvision alone. The classes in it are cut out of this
-package's own source, so that there is no second account of what they compute.
+The module builds the same network without bamctl. Its classes are copied from this package's
+source, so that there is no second implementation.
 """
 
 import ast
@@ -26,7 +26,7 @@ from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site
 from bamctl.trunk import layouts
 
-# Where definitions are cut from, before the modules that the inserted kinds name.
+# The modules that definitions are copied from, before those of the inserted kinds.
 _SOURCES: tuple[ModuleType, ...] = (structures, layouts, inserted, observed)
 
 _BUILD = '''
@@ -54,12 +54,15 @@ def build(weights: str | None = None) -> nn.Module:
 
 
 def source(model: nn.Module, placement: Placement, sites: Sequence[Site]) -> str:
-    """The text of the module, whose function `build` makes the network.
+    """Return the source of the module, whose function `build` makes the network.
 
     Args:
         model: the network, with its attention modules.
-        placement: what the network is and what is inserted in it.
-        sites: where, and with what hyperparameters.
+        placement: the network's builder and options, for the text.
+        sites: the cut points with attention, and the hyperparameters there.
+
+    Raises:
+        InputError: the name of a builder argument is not a Python identifier.
     """
     layout_names = {type(site.point.map.layout).__name__ for site in sites} | {"Nchw"}
     build = _BUILD.format(
@@ -68,7 +71,7 @@ def source(model: nn.Module, placement: Placement, sites: Sequence[Site]) -> str
         insertions=_indented(_insertions(model, sites)),
     )
     sources = (*_SOURCES, *_modules_of_kinds(sites))
-    # A network of one layout has no need of the others.
+    # Leave out the layouts that the network does not use.
     alias = f"Layout = {' | '.join(sorted(layout_names))}"
     body = "\n\n\n".join([*_definitions(alias, build, sources), build.strip()])
     imports = _imports(body, _builder_package(placement), sources)
@@ -89,10 +92,10 @@ def _indented(lines: Iterator[str]) -> str:
 
 
 def _network(model: nn.Module, placement: Placement) -> Iterator[str]:
-    """The lines that build the network without its attention modules."""
+    """Yield the lines that build the network without its attention modules."""
     name, classes = str(placement.model), placement.num_classes
     for argument in placement.args:
-        # A factory may take any keyword; as code, another text would be more than its name.
+        # A factory may accept any keyword, but a text that is no identifier would inject code.
         if not argument.isidentifier() or iskeyword(argument):
             raise InputError(f"args: {argument!r} is no name of an argument in Python")
     options = {**({} if classes is None else {"num_classes": classes}), **placement.args}
@@ -120,7 +123,7 @@ def _small_stem(name: str, model: nn.Module) -> Iterator[str]:
 
 
 def _insertions(model: nn.Module, sites: Sequence[Site]) -> Iterator[str]:
-    """The lines that insert the attention modules."""
+    """Yield the lines that insert the attention modules."""
     held = {id(module): name for name, module in model.get_submodule(HOLDER).named_children()}
     for site in sites:
         host = model.get_submodule(site.point.module)
@@ -132,14 +135,14 @@ def _insertions(model: nn.Module, sites: Sequence[Site]) -> Iterator[str]:
 
 
 def _modules_of_kinds(sites: Sequence[Site]) -> list[ModuleType]:
-    """The modules that hold the definitions of what is inserted, in their order."""
+    """Return the modules that define the inserted kinds, in order."""
     kinds = dict.fromkeys(kind_of(site.attention) for site in sites)
     names = dict.fromkeys(name for kind in kinds for name in kind.source_modules())
     return [import_module(name) for name in names]
 
 
 def _definitions(alias: str, build: str, sources: Sequence[ModuleType]) -> Iterator[str]:
-    """The source of all that the function `build` needs, and of what that needs in its turn."""
+    """Yield the source of the definitions that `build` needs, directly or indirectly."""
     found: dict[str, str] = {}
     for module in sources:
         text = inspect.getsource(module)
@@ -156,7 +159,7 @@ def _definitions(alias: str, build: str, sources: Sequence[ModuleType]) -> Itera
 
 
 def _defined(node: ast.stmt) -> str | None:
-    """The name that a statement at the top of a module defines."""
+    """Return the name that a top-level statement defines, if any."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return node.name
     target = node.targets[0] if isinstance(node, ast.Assign) else None
@@ -166,7 +169,7 @@ def _defined(node: ast.stmt) -> str | None:
 
 
 def _segment(text: str, node: ast.stmt) -> str:
-    """The lines of a statement, with its decorators and the comment above it."""
+    """Return the lines of a statement, with its decorators and the comment above it."""
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
     lines = text.splitlines()
@@ -187,7 +190,7 @@ def _builder_package(placement: Placement) -> str:
 
 
 def _imports(body: str, package: str, sources: Sequence[ModuleType]) -> str:
-    """The import statements that the text needs: Python's own, then the others."""
+    """Return the import statements that the text needs: the standard library's, then the others."""
     used = _names_in(body)
     whole, parts = {"torch", package}, {("torch", "nn")}
     for module in sources:
@@ -214,5 +217,5 @@ def _as(alias: ast.alias) -> str:
 
 
 def _bound(alias: ast.alias) -> str:
-    """The name that an import binds; of `import torch.fx`, the first part."""
+    """Return the name that an import binds; for `import torch.fx`, the first part."""
     return alias.asname or alias.name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Files that run without bamctl, each proved in a process that has never heard of it."""
+"""Export to files that run without bamctl, each verified in a process that cannot import it."""
 
 import os
 import subprocess
@@ -30,19 +30,18 @@ from bamctl.networks.structures import tensors
 from bamctl.surgery.insertion import Insertion
 from bamctl.weights import checkpoints
 
-# The largest change of the outputs, relative to their norm, that a file may make.
+# The largest accepted difference of the outputs, relative to their norm, by file format.
 TOLERANCES = {".pt2": 1e-5, ".onnx": 1e-5, ".py": 0.0}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, and what it gave in a fresh process.
+    """An exported file, and its verification in a fresh process.
 
     `output_change` is the norm of the difference from the outputs of the network in memory,
-    relative to the norm of these: 0 exactly if every bit is the same, None if all are zero, as
-    those of a head that starts at zero. Of a Python module the refined maps count as outputs, too.
-    `any_batch` tells whether the file takes batches of any
-    size.
+    relative to their norm: exactly 0 if they are bitwise equal, None if all are zero, as those of
+    a head that starts at zero. For a Python module the refined maps count as outputs, too.
+    `any_batch` is whether the file accepts batches of any size.
     """
 
     path: Path
@@ -51,18 +50,17 @@ class Exported:
 
 
 def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
-    """Write a network with its attention modules as `.pt2`, `.onnx` or `.py`, and prove the file.
+    """Export a network with its attention modules as `.pt2`, `.onnx` or `.py`, and verify the file.
 
     Args:
-        path: its ending says what is written.
+        path: the file; its suffix selects the format.
         model: the network of the insertion.
-        insertion: what was inserted in it.
+        insertion: the insertion that the network results from.
 
     Raises:
-        InputError: nothing is inserted, the file cannot be written, or what writes it is not
+        InputError: nothing is inserted, the file cannot be written, or the exporter is not
             installed.
-        BamctlError: the network cannot be exported so, or the file gives other outputs; nothing is
-            left behind then.
+        BamctlError: the export fails, or the file gives other outputs; no file is left behind then.
     """
     if not insertion.placed.sites:
         raise InputError(f"nothing is inserted, so that {path} would be the plain network")
@@ -70,7 +68,7 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
     model.eval()
     try:
         with tempfile.TemporaryDirectory() as name, atomic_path(path) as temporary:
-            # The ending says how a file is run.
+            # The suffix selects how the fresh process runs the file.
             draft = Path(name) / f"network{path.suffix}"
             any_batch = WRITERS[path.suffix](draft, model, insertion)
             change = _prove(draft, model, insertion, 3 if any_batch else 1)
@@ -95,7 +93,7 @@ def _write_source(path: Path, model: nn.Module, insertion: Insertion) -> bool:
     return True
 
 
-# Writes a file and tells whether it takes batches of any size.
+# Writes a file, and returns whether it accepts batches of any size.
 Writer = Callable[[Path, nn.Module, Insertion], bool]
 
 WRITERS: dict[str, Writer] = {
@@ -106,11 +104,15 @@ WRITERS: dict[str, Writer] = {
 
 
 def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) -> float | None:
-    """Run a file in a fresh process, and return by how much its outputs differ."""
+    """Run a file in a fresh process, and return the relative change of its outputs.
+
+    Raises:
+        BamctlError: it does not run, or the change exceeds the tolerance.
+    """
     drawn = torch.Generator().manual_seed(0)
     arguments = example.arguments(model, insertion.trace.given, batch_size, drawn)
     folder = file.parent
-    # Bits hang on how many threads there are.
+    # The number of threads affects the last bits of the outputs.
     threads = torch.get_num_threads()
     checkpoints.save({"arguments": arguments, "threads": threads}, folder / "arguments.pt")
     is_source = file.suffix == ".py"

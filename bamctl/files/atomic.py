@@ -1,4 +1,4 @@
-"""Reading regular files, and writing files so that a reader never sees half of one."""
+"""Checked reads of regular files, and atomic writes."""
 
 import os
 import stat
@@ -14,10 +14,10 @@ _LONGEST = 150
 
 
 def check_can_read(path: Path) -> None:
-    """Refuse what is no regular file: opening a pipe waits for a writer that may never come.
+    """Raise unless a path is a regular file; opening a pipe could block forever.
 
     Raises:
-        InputError: there is no such file, or it is a folder, a pipe or a device.
+        InputError: the path does not exist, or is a folder, a pipe or a device.
     """
     try:
         mode = path.stat().st_mode
@@ -29,7 +29,7 @@ def check_can_read(path: Path) -> None:
 
 
 def check_can_write(path: Path) -> None:
-    """Refuse a path that cannot be written, before the work that would be lost.
+    """Raise if a path cannot be written, before work is done that would be lost.
 
     Raises:
         InputError: the folder does not exist or is read-only, the path is a folder, or the name
@@ -56,16 +56,19 @@ def _check_can_write(path: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path, *, mode: int | None = None, is_new: bool = False) -> Iterator[Path]:
-    """A temporary file in the same folder, renamed to `path` when the block ends well.
+    """Yield a temporary file in the same folder, renamed to `path` when the block succeeds.
 
-    A link stays one, and its target is replaced. What is no regular file, such as a pipe or
-    `/dev/stdout`, is written to and not replaced. `mode` are its permissions, instead of those
-    that it has or `open` would give it. With `is_new`, what is there already is not replaced, also
-    if it came there meanwhile.
+    A symbolic link is kept, and its target replaced. A path that is no regular file, such as a pipe
+    or `/dev/stdout`, is written to and not replaced.
+
+    Args:
+        path: the file to write.
+        mode: its permissions; those of the existing file, or the umask's default, if left out.
+        is_new: raise if the file exists, even if it was created meanwhile.
 
     Raises:
         InputError: the file cannot be written.
-        BamctlError: the disk is full or failing, or there is too little memory; what was at `path`
+        BamctlError: the disk is full or failing, or there is too little memory; an existing file
             is kept.
     """
     check_can_write(path)
@@ -73,7 +76,7 @@ def atomic_path(path: Path, *, mode: int | None = None, is_new: bool = False) ->
     try:
         target = path if _is_special(path) else path.resolve()
         folder = None if _is_special(target) else target.parent
-        # Not named after the path, whose name may be as long as the file system allows.
+        # Not named after the path, whose name may already be as long as the file system allows.
         handle, name = tempfile.mkstemp(prefix=".bamctl-", dir=folder)
         os.close(handle)
         temporary = Path(name)
@@ -86,10 +89,10 @@ def atomic_path(path: Path, *, mode: int | None = None, is_new: bool = False) ->
             target.touch(exist_ok=False)
         temporary.replace(target)
     except (BamctlError, BrokenPipeError):
-        # Nobody reads what is written to /dev/stdout any more.
+        # BrokenPipeError: the reader of /dev/stdout has gone.
         raise
     except Exception as error:
-        # Libraries that write files report a full disk by errors of their own.
+        # Libraries that write files report a full disk by custom exceptions.
         kept = f"; {path} is as it was" if path.is_file() else ""
         check_machine(error, f"cannot write {path}", kept)
         if isinstance(error, OSError):
@@ -105,7 +108,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _mode(path: Path) -> int:
-    """The permissions that the file has, or that `open` would give it; mkstemp gives fewer."""
+    """Return the file's permissions, or those that `open` would give it; mkstemp's are narrower."""
     if path.exists():
         return path.stat().st_mode & 0o777
     umask = os.umask(0)
@@ -114,21 +117,21 @@ def _mode(path: Path) -> int:
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None, is_new: bool = False) -> None:
-    """Write a text file in one step, as UTF-8.
+    """Write a text file atomically, as UTF-8; `atomic_path` describes the arguments.
 
     Raises:
         InputError: the file cannot be written.
     """
     with atomic_path(path, mode=mode, is_new=is_new) as temporary:
-        # A file name that is no UTF-8 may be part of the text.
+        # The text may include file names that are not valid UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those around it, where they are not there yet.
+    """Create a folder and its parents, unless they exist.
 
     Raises:
-        InputError: it cannot be made.
+        InputError: it cannot be created.
         BamctlError: the disk is full or failing.
     """
     try:
@@ -138,7 +141,7 @@ def make_folder(path: Path) -> None:
 
 
 def short_name(name: str) -> str:
-    """A name that leaves room for an ending in a file name, which may have 255 bytes.
+    """Shorten a name so that a suffix still fits in a file name of at most 255 bytes.
 
     >>> short_name("layer1"), len(short_name("a" * 300))
     ('layer1', 159)

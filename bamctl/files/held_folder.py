@@ -1,4 +1,4 @@
-"""Folders of long runs, each held by one program at a time, before anything is in it."""
+"""Folders of long runs, each locked by one program at a time."""
 
 from pathlib import Path
 
@@ -11,23 +11,23 @@ _LOCK = ".lock"
 
 
 def make(path: Path) -> FileLock:
-    """Make a folder for what can be gone on with later, and hold it.
+    """Create the folder of a resumable run, and lock it.
 
-    Of several programs that begin at the same time, one holds it and the others are refused: it is
-    locked before it is known to be empty.
+    Of several programs that start at the same time, one gets the lock and the others fail: the
+    folder is locked before it is known to be empty.
 
     Returns:
-        The lock, to be released at the end.
+        The lock, which the caller releases.
 
     Raises:
-        InputError: there is something already, it is in use, or it cannot be made.
+        InputError: the folder exists and is not empty, is in use, or cannot be created.
         BamctlError: the disk is full or failing.
     """
     _check_free(path)
     make_folder(path)
     lock = hold(path)
     try:
-        # What another program has made since the first look.
+        # Another program may have filled it since the first check.
         _check_free(path)
     except InputError:
         lock.release()
@@ -36,7 +36,7 @@ def make(path: Path) -> FileLock:
 
 
 def hold(path: Path) -> FileLock:
-    """Hold a folder that is there.
+    """Lock an existing folder.
 
     Raises:
         InputError: it is in use, or cannot be written.
@@ -52,7 +52,7 @@ def hold(path: Path) -> FileLock:
 
 
 def _check_free(path: Path) -> None:
-    """Refuse what holds more than a lock, which an interrupted start may have left."""
+    """Raise if the folder contains more than a lock file, which an interrupted start may leave."""
     if path.exists() and (not path.is_dir() or any(each.name != _LOCK for each in path.iterdir())):
         raise InputError(
             f"{path} is there already; `--resume {path}` goes on with it, or name another"

@@ -1,4 +1,4 @@
-"""Data against a schema, with one line that says what is wrong and what would be right."""
+"""Validation of data against a schema, with one-line errors that say what would be right."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,13 +30,13 @@ def _version(value: Any) -> Any:
 Version = Annotated[Literal[1], BeforeValidator(_version)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
-# Pydantic's name of the error about a key that a schema does not have. That of `unknown` has the
-# right ones under `keys` in its context.
+# Pydantic's type of the error about an unknown key. Errors made by `unknown` list the known keys
+# under `keys` in their context.
 _UNKNOWN = "extra_forbidden"
 
 
 class Versioned(BaseModel):
-    """The outermost mapping of a file, which says in which version of its format it is."""
+    """The outermost mapping of a file, with the version of its format."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -44,7 +44,7 @@ class Versioned(BaseModel):
 
 
 def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
-    """Return what a YAML file holds, as its schema has it.
+    """Validate the data of a YAML file.
 
     Raises:
         InputError: it does not fit the schema; names file and line.
@@ -62,7 +62,7 @@ def from_yaml(schema: type[Schema], file: yaml_files.YamlFile) -> Schema:
 
 
 def from_options(schema: type[Schema], options: Mapping[str, Any]) -> Schema:
-    """Values that did not come from a file, as their schema has them.
+    """Validate values that did not come from a file.
 
     Raises:
         InputError: a value does not fit the schema.
@@ -74,9 +74,9 @@ def from_options(schema: type[Schema], options: Mapping[str, Any]) -> Schema:
 
 
 def explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_files.KeyPath, str]:
-    """The key path of the first thing wrong, and one line that says what would be right."""
+    """Return the key path of the first error, and one line that says what would be right."""
     errors = error.errors()
-    # A misspelt key is often also a missing one; the spelling is what helps.
+    # A misspelt key is often also reported as missing; the misspelling is the more helpful error.
     first = next((e for e in errors if e["type"] == _UNKNOWN), errors[0])
     key_path, given = tuple(first["loc"]), first["input"]
     where = ".".join(map(str, key_path))
@@ -88,17 +88,17 @@ def explain(schema: type[BaseModel], error: ValidationError) -> tuple[yaml_files
         options = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         near = did_you_mean(str(given), options)
         return key_path, f"{where}: {shown(given)} is not one of {', '.join(options)}{near}"
-    # Of "Input should be less than 1", "String should have at least 1 character", and such.
+    # Strip the subject of "Input should be less than 1", "String should have at least 1 character".
     message = _PLAIN.get(first["type"]) or _SUBJECT.sub("", first["msg"])
     if first["type"] == "missing":
         return key_path, f"{where} {message}"
-    # Our own validators say what they were given; pydantic's do not.
+    # Messages of our validators include the value; pydantic's do not.
     told = "" if first["type"] == "value_error" else f", not {shown(given)}"
     return key_path, f"{where}: {message}{told}" if where else message
 
 
 def unknown(key: str, value: Any, keys: Iterable[str]) -> ValidationError:
-    """The error about a key that is not one of some."""
+    """Return the error about an unknown key."""
     error = PydanticCustomError(_UNKNOWN, "unknown key", {"keys": list(keys)})
     return invalid(error, value, key)
 
@@ -106,20 +106,20 @@ def unknown(key: str, value: Any, keys: Iterable[str]) -> ValidationError:
 def invalid(
     error: str | PydanticCustomError, given: Any, *loc: str, **context: Any
 ) -> ValidationError:
-    """The error of a validator of ours, in the form of pydantic's own.
+    """Return the error of a user-defined validator, in the form of pydantic's.
 
     Args:
-        error: pydantic's name of it, or a custom one.
-        given: the value that is wrong.
-        loc: the keys that lead to it.
-        context: what the message of that error names.
+        error: pydantic's type of the error, or a custom error.
+        given: the invalid value.
+        loc: its key path.
+        context: the values that the error's message names.
     """
     details = InitErrorDetails(type=error, loc=loc, input=given, ctx=context)
     return ValidationError.from_exception_data("data", [details])
 
 
 def within(error: ValidationError, *loc: str) -> ValidationError:
-    """The same error about data that is part of other data, at some keys."""
+    """Return the same errors for data nested in other data, at a key path."""
     details = [
         InitErrorDetails(
             type=each["type"],
@@ -133,7 +133,7 @@ def within(error: ValidationError, *loc: str) -> ValidationError:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The schemas that an annotation is made of, such as that of the values of a dictionary."""
+    """Yield the schemas in an annotation, such as that of a dictionary's values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
@@ -141,7 +141,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _fields_at(schema: type[BaseModel], key_path: yaml_files.KeyPath) -> list[str]:
-    """The keys that the schema knows at a place in a placement."""
+    """Return the known keys of a schema at a key path."""
     for part in key_path:
         field = schema.model_fields.get(str(part))
         schema = next(_models_in(field.annotation if field else None), schema)

@@ -1,4 +1,4 @@
-"""YAML in and out: safe, with the line of every value, and with nothing surprising let through."""
+"""Reading and writing YAML: plain data only, with the line of every value."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,14 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class YamlFile:
-    """The data of a YAML file, and the line, counted from 1, of each key in it."""
+    """The data of a YAML file, and the line of each key, counted from 1."""
 
     path: Path
     data: Any
     lines: dict[KeyPath, int]
 
     def line(self, key_path: KeyPath) -> int:
-        """The line of a key, or of the nearest key around it."""
+        """Return the line of a key, or of the nearest enclosing key."""
         while key_path and key_path not in self.lines:
             key_path = key_path[:-1]
         return self.lines.get(key_path, 1)
@@ -37,11 +37,11 @@ class YamlFile:
 def load(path: Path) -> YamlFile:
     """Read one YAML document.
 
-    Only plain scalars, lists and mappings are taken: no tags that build objects, no aliases (a
-    few nested ones expand to gigabytes), no duplicate keys, at most 100 kB and 20 levels.
+    Only plain scalars, lists and mappings are accepted: no tags that construct objects, no aliases
+    (a few nested ones expand to gigabytes), no duplicate keys, at most 100 kB and 20 levels.
 
     Raises:
-        InputError: the file cannot be read, or is not such a document; names file and line.
+        InputError: the file cannot be read, or is no such document; names file and line.
     """
     root = _compose(path, _read(path))
     lines: dict[KeyPath, int] = {(): 1}
@@ -49,7 +49,7 @@ def load(path: Path) -> YamlFile:
 
 
 def dump(path: Path, data: dict[str, Any]) -> None:
-    """Write a mapping as YAML, in one step, in the order of its keys.
+    """Write a mapping as YAML, atomically, in the order of its keys.
 
     Raises:
         InputError: the file cannot be written.
@@ -58,18 +58,18 @@ def dump(path: Path, data: dict[str, Any]) -> None:
 
 
 def text(data: dict[str, Any]) -> str:
-    """A mapping as YAML, in the order of its keys."""
+    """Return a mapping as YAML, in the order of its keys."""
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
 def value(text: str) -> Any:
-    """One plain value as YAML reads it.
+    """Parse one plain value as YAML.
 
     >>> value("3"), value("[2, 2]"), value("null"), value("relu")
     (3, [2, 2], None, 'relu')
 
     Raises:
-        InputError: it is not such a value.
+        InputError: the text is no such value.
     """
     path = Path(text)
     root = _compose(path, text)
@@ -94,7 +94,7 @@ def _read(path: Path) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses aliases and deep nesting while the document is composed, before it can grow."""
+    """A loader that rejects aliases and deep nesting while composing, before they can expand."""
 
     depth = 0
 
@@ -141,7 +141,7 @@ def _plain(path: Path, node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, 
         return _mapping(path, node, key_path, lines)
     try:
         return yaml.SafeLoader("").construct_object(node)
-    except Exception as error:  # a tag such as !!int meets a text that its reader did not expect
+    except Exception as error:  # the constructor of a tag such as !!int fails on other text
         raise InputError(
             f"{shown(node.value)} cannot be read as a value",
             path=path,

@@ -1,6 +1,6 @@
-"""Processes: how the program and its workers start, and how they end.
+"""Processes: start and end of the program and its workers.
 
 - `children`: child processes that import nothing from the current folder
-- `pool`: workers that end with their parent
+- `pool`: worker processes that exit with their parent
 - `signals`: exit within seconds of SIGINT or SIGTERM
 """

@@ -1,7 +1,7 @@
-"""Child processes that take no module from the current folder in place of a library's.
+"""Child processes whose imports the current folder cannot shadow.
 
-Python looks for the modules of `python -c` in the current folder first, and that is how
-`multiprocessing` starts a process: a file there that is called random.py or socket.py would run.
+`multiprocessing` starts processes by `python -c`, which puts the current folder first on the path:
+a file there named random.py or socket.py would be imported.
 """
 
 import os
@@ -16,12 +16,12 @@ _OPTION = "PYTHONSAFEPATH"
 
 
 def spawn_context() -> SpawnContext:
-    """A context of `multiprocessing` that starts new interpreters with a safe path.
+    """Return a `multiprocessing` context that spawns interpreters with a safe path.
 
-    They are then given the path of this process, on which the current folder may stand at the end.
+    They inherit `sys.path` of this process, where the current folder may come last.
     """
     if os.name == "posix":
-        # A process of its own, which is started with the first lock or queue.
+        # A separate process, otherwise started with the first lock or queue.
         with safe_path():
             resource_tracker.ensure_running()
     return _Context()
@@ -29,7 +29,7 @@ def spawn_context() -> SpawnContext:
 
 @contextmanager
 def safe_path() -> Iterator[None]:
-    """Start Python within this, and it does not look for modules in the current folder."""
+    """Keep the current folder off the path of interpreters that are started in this block."""
     with _option_set() if sys.version_info >= (3, 11) else isolated():
         yield
 
@@ -49,9 +49,9 @@ def _option_set() -> Iterator[None]:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """The same for Python 3.10, which has no such option, by `python -I`.
+    """Do the same on Python 3.10, which lacks that variable, by `python -I`.
 
-    That leaves out the variables of Python, too; the path is this process's all the same.
+    That also ignores the PYTHON* environment variables; `sys.path` is inherited all the same.
     """
     known: Any = util
     flags = known._args_from_interpreter_flags

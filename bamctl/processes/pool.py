@@ -1,4 +1,4 @@
-"""Processes that work for this one, and end when it ends, however it does."""
+"""Worker processes that exit when their parent does, even if it is killed."""
 
 import os
 import threading
@@ -18,14 +18,14 @@ _LOOK_SECONDS = 0.2
 
 
 class Pool(ProcessPoolExecutor):
-    """A pool of fresh interpreters, since threads of torch do not survive a fork.
+    """A process pool of spawned interpreters, since torch's threads do not survive a fork.
 
-    They leave SIGINT to this process. An exception that leaves a `with` block kills them.
+    The workers ignore SIGINT. An exception that leaves a `with` block kills them.
 
     Args:
-        workers: how many.
-        begin: called in each process before its first task.
-        arguments: of `begin`.
+        workers: number of processes.
+        begin: initializer, called in each process before its first task.
+        arguments: arguments of `begin`.
     """
 
     def __init__(self, workers: int, begin: Callable[..., None], *arguments: Any) -> None:
@@ -35,12 +35,12 @@ class Pool(ProcessPoolExecutor):
     def submit(
         self, function: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs
     ) -> "Future[_T]":
-        """Begin a task, in a new process where all others are busy."""
+        """Submit a task; start a new process if all others are busy."""
         with signals.held():
             return super().submit(function, *arguments, **named)
 
     def kill(self) -> None:
-        """End the processes, whatever they are doing; `kill_workers` in Python 3.14."""
+        """Kill the processes at once; `kill_workers` in Python 3.14."""
         processes = list((self._processes or {}).values())
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
@@ -52,19 +52,19 @@ class Pool(ProcessPoolExecutor):
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Wait for the tasks; without them where the block has failed."""
+        """Wait for the tasks, or kill the processes if the block raised."""
         if kind is not None:
             self.kill()
         self.shutdown()
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent is gone.
+    """Exit this process when its parent is gone.
 
-    A killed parent cannot end its children. They look for themselves, as data loaders of torch do.
+    A killed parent cannot end its children, so they poll, as workers of torch's data loaders do.
 
     Args:
-        parent: the process that started this one.
+        parent: process id of the parent.
     """
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
@@ -76,7 +76,7 @@ def _watch(parent: int) -> None:
 
 
 class _EndWithParent:
-    """Begins to watch when it is unpickled: before what follows it, for which torch is imported."""
+    """Object that starts `end_with` when unpickled: before what follows it, which imports torch."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return end_with, (os.getpid(),)
