@@ -1,7 +1,7 @@
-"""Analysis: where attention can go in a network, and what it costs there.
+"""Analysis: possible sites of attention in a network, and the costs there.
 
-- `analyze`: `analyze`, of one network
+- `analyze`: `analyze`, for one network
 - `sweep`: many networks, in several processes
-- `catalog`: the networks that have a name
-- `attend`: what inserted modules look at in an image
+- `catalog`: the named networks
+- `attend`: gates of inserted modules for an image
 """

@@ -1,4 +1,4 @@
-"""The analysis of a network: its stages, and what attention costs at each point and strategy."""
+"""Analysis of a network: its stages, and the cost of attention by cut point and strategy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from bamctl.trunk.traced import TracedNetwork
 class Analysis(Displayed):
     """The result of `analyze`, for one image of `trace.input_shape`.
 
-    `point_costs` has what the attention module adds at each point of the trunk, or why it cannot
-    be there; `strategies` has what placing it by each of `STRATEGIES` adds.
+    `point_costs` has the cost of the attention module at each cut point, or why it cannot be
+    inserted there; `strategies` has the cost of its placement by each of `STRATEGIES`.
     """
 
     model: str
@@ -81,7 +81,7 @@ def analyze(
     )
     if isinstance(model, str):
         trust(model)
-        # Unlike in a file, an argument may be anything here, such as a class of layers.
+        # Unlike in a file, an argument may be any object here, such as a layer class.
         placement = placement.model_copy(update={"model": model, "args": dict(args or {})})
         return analyze_network(model, TracedNetwork.load(placement), placement)
     if num_classes is not None or stem is not None or args:
@@ -91,7 +91,7 @@ def analyze(
 
 
 def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
-    """Analyse a network that is traced already; `analyze` says what comes back."""
+    """Analyse a traced network; `analyze` describes the result."""
     return Analysis(
         model=name,
         trace=traced.trace,
@@ -106,7 +106,7 @@ def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> A
 
 
 def shown_sites(analysis: Analysis) -> tuple[Site, ...]:
-    """A site at the end of each stage, and those of the strategies, where a module can be."""
+    """Return the possible sites among the ends of stages and the placements of the strategies."""
     ends = [stage.end.module for stage in analysis.trunk.stages]
     placed = [name for each in analysis.strategies.values() for name in each.modules]
     possible = [n for n in {*ends, *placed} if isinstance(analysis.point_costs.get(n), Cost)]

@@ -24,9 +24,9 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 @dataclass(frozen=True)
 class Image:
-    """An image as the network sees it, squeezed to its input and not cropped, and as it was.
+    """An image as the network's input, resized without cropping, and the original.
 
-    `pixels` has shape (1, C, H, W), normalised; `original` shape (H, W, 3), from 0 to 255.
+    `pixels` has shape (1, C, H, W), normalised; `original` has shape (H, W, 3), from 0 to 255.
     """
 
     name: str
@@ -39,9 +39,9 @@ class SiteMaps:
     """The gate of one module for one image, at the resolution of its feature map.
 
     `spatial` is the spatial branch's Ms, with shape (H, W), and `channel` the channel branch's Mc,
-    with shape (C,), before they are combined; None of a branch that is not there. `gate` is what
-    the map is multiplied with beside one, the mean over the channels with shape (H, W); so are
-    `before` and `after` of the map's absolute values.
+    with shape (C,), before they are combined; None for a missing branch. `gate` is g in x + g * x,
+    averaged over the channels, with shape (H, W); `before` and `after` are the means of the map's
+    absolute values, likewise.
     """
 
     module: str
@@ -60,17 +60,17 @@ def open_image(
 ) -> Image:
     """Read an image of any size for a network.
 
-    The whole of it is squeezed to the input, so that every place in a map is a place in the image.
+    It is resized without cropping, so that positions in a map correspond to positions in the image.
 
     Args:
-        path: whatever Pillow opens.
+        path: an image file in any format that Pillow opens.
         shape: channels (1 or 3), height and width of the network's input.
-        mean: of each channel, in fractions of white.
-        std: standard deviation of each channel, likewise.
+        mean: the mean of each channel, as a fraction of white.
+        std: the standard deviation of each channel, likewise.
 
     Raises:
-        InputError: the file is no image, the input is none of an image, or the statistics are not
-            of its channels.
+        InputError: the file is no image, the input is not that of an image, or the statistics do
+            not match its channels.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps
@@ -81,12 +81,12 @@ def open_image(
     check_can_read(path)
     try:
         with Pillow.open(path) as opened:
-            # As a camera was held, not as it wrote.
+            # Apply the orientation in the EXIF data.
             turned = ImageOps.exif_transpose(opened)
-            # A copy does not know which file it is of.
+            # The copy has lost its format, which `eight_bit` needs.
             turned.format = opened.format
             whole = eight_bit(turned).convert("RGB")
-    except Exception as error:  # whatever a decoder makes of somebody's bytes
+    except Exception as error:  # a decoder may raise anything for a file that is no image
         raise blame(error, f"cannot read {path} as an image", first_line(error)) from error
     sized = whole.convert("L" if channels == 1 else "RGB").resize((width, height))
     values = torch.from_numpy(np.array(sized, dtype=np.float32) / 255)
@@ -104,17 +104,17 @@ def _of_channels(numbers: Sequence[float], channels: int) -> Tensor:
 
 
 def attend(network: nn.Module, sites: Sequence[Site], pixels: Tensor) -> list[SiteMaps]:
-    """The maps of each inserted module for one image, in the order of the sites.
+    """Return the maps of each inserted module for one image, in the order of the sites.
 
-    The network is run in eval mode, and left as it was found.
+    The network is run in eval mode, and unchanged afterwards.
 
     Args:
-        network: with modules inserted at the sites.
-        sites: where they are.
-        pixels: the image, normalised, with shape (1, C, H, W).
+        network: the network, with modules inserted at the sites.
+        sites: their sites.
+        pixels: the normalised image, with shape (1, C, H, W).
 
     Raises:
-        InputError: a module is none of ours with a gate, or works on the frames of a video.
+        InputError: a module has no gate, or its map is of a video.
     """
     modules = {site: _gated(network, site) for site in sites}
     given: dict[Site, Tensor] = {}
@@ -130,7 +130,7 @@ def attend(network: nn.Module, sites: Sequence[Site], pixels: Tensor) -> list[Si
 
 
 def upsampled(values: Array, height: int, width: int) -> Array:
-    """A map laid over an image of a height and width, bilinearly.
+    """Upsample a map to the size of an image, bilinearly.
 
     >>> upsampled(np.array([[0.0, 1.0]], dtype=np.float32), 1, 4).tolist()
     [[0.0, 0.25, 0.75, 1.0]]
@@ -141,7 +141,11 @@ def upsampled(values: Array, height: int, width: int) -> Array:
 
 
 def _gated(network: nn.Module, site: Site) -> nn.Module:
-    """The module that is inserted at a site, if it has a gate for images."""
+    """Return the module inserted at a site.
+
+    Raises:
+        InputError: it has no gate, or its map is of a video.
+    """
     name = site.point.module
     if not kind_of(site.attention).has_gate:
         with_gate = " or ".join(kind.noun for kind in KINDS.values() if kind.has_gate)

@@ -1,4 +1,4 @@
-"""The networks that can be analysed, with what is known of each."""
+"""Catalog of torchvision's networks, with their published figures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from bamctl.trunk.traced import TracedNetwork
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A builder with the published figures of its default weights.
+    """A builder, with the published figures of its default weights.
 
-    `num_bottlenecks`, counting every stage, and `num_blocks` are None until they are counted.
+    `num_bottlenecks`, over all stages, and `num_blocks` are None unless they are counted.
     """
 
     name: str
@@ -28,11 +28,11 @@ class ModelEntry:
 
 
 def matching(pattern: str, family: str | None = None) -> tuple[str, ...]:
-    """The names of the models that a glob matches.
+    """Return the names of the models that match a glob.
 
     Args:
         pattern: a glob, such as `resnet*`.
-        family: `classification`, `detection`, ...; all where left out.
+        family: `classification`, `detection`, ...; all if left out.
 
     Raises:
         InputError: it matches none.
@@ -48,7 +48,7 @@ def matching(pattern: str, family: str | None = None) -> tuple[str, ...]:
 
 
 def entries(names: tuple[str, ...], *, count: bool) -> Iterator[ModelEntry]:
-    """Return what is known of each model; `count` traces it to count its bottlenecks and blocks."""
+    """Yield the entry of each model; `count` traces it to count its bottlenecks and blocks."""
     for name in names:
         published = torchvision_models.published(name)
         inputs = torchvision_models.default_inputs(name)

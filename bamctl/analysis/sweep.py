@@ -1,4 +1,4 @@
-"""The analysis of many networks, one after the other or in several processes."""
+"""Analysis of many networks, sequentially or in several processes."""
 
 import gc
 import os
@@ -23,9 +23,9 @@ from bamctl.trunk.traced import TracedNetwork
 
 @dataclass(frozen=True)
 class Swept:
-    """The figures of one network, and what each strategy adds to it.
+    """The figures of one network, and the cost of each strategy on it.
 
-    `sites` and `added` are by strategy; a strategy that cannot be is not in `added`.
+    `sites` and `added` are by strategy; an impossible strategy is not in `added`.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Swept:
 
 @dataclass(frozen=True)
 class NotSwept:
-    """A network that could not be analysed, and why, in one line."""
+    """A network that could not be analysed, with the reason in one line."""
 
     model: str
     family: str
@@ -48,23 +48,23 @@ class NotSwept:
 
 
 def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Swept | NotSwept]:
-    """Analyse torchvision's builders in turn; one that fails does not stop the others.
+    """Analyse torchvision's builders; a failure of one does not stop the others.
 
     Args:
         names: the builders.
-        wanted: the attention module, and which network exactly; its model is left out of account.
-        jobs: processes at a time. The order of the results is that of the names.
+        wanted: the attention module, and the options of the network; its model is ignored.
+        jobs: number of processes. The results are in the order of the names.
     """
     one = partial(_analyzed, wanted=wanted)
     if jobs == 1:
-        # A trace writes down for each operator by which calls it was reached, and a thread of its
-        # own has the fewest.
+        # The tracer records the Python stack of every operator; a fresh thread has the
+        # shallowest one.
         with ThreadPoolExecutor(1) as thread:
             for name in names:
-                # All that is there now stays; looking through it again and again would take long.
+                # Exclude existing objects from collection, which would scan them every time.
                 gc.freeze()
                 yield thread.submit(one, name).result()
-                # Modules refer to each other, and a command collects no garbage while it works.
+                # Modules form reference cycles, and commands disable automatic collection.
                 gc.collect()
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -74,7 +74,7 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
             try:
                 yield found.result()
             except BrokenProcessPool:
-                # Another network may have ended the process; so each is tried by itself.
+                # Another network may have ended the process, so retry each alone.
                 yield _alone(name, wanted, threads)
 
 
@@ -99,7 +99,7 @@ def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
         found = analyze_network(name, TracedNetwork.load(own), own)
     except BamctlError as error:
         return NotSwept(name, family, " ".join(str(error).split()))
-    except Exception as error:  # a bug with one network, which is no reason to lose the others
+    except Exception as error:  # a bug with one network must not lose the results of others
         return NotSwept(name, family, described(error))
     return Swept(
         model=name,

@@ -106,7 +106,7 @@ def unknown(key: str, value: Any, keys: Iterable[str]) -> ValidationError:
 def invalid(
     error: str | PydanticCustomError, given: Any, *loc: str, **context: Any
 ) -> ValidationError:
-    """Return the error of a user-defined validator, in the form of pydantic's.
+    """Return the error of one of our validators, in the form of pydantic's.
 
     Args:
         error: pydantic's type of the error, or a custom error.

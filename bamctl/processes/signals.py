@@ -1,13 +1,12 @@
-"""Ends the program within seconds of SIGINT or SIGTERM, whatever it is doing.
+"""Signal handling: exit within seconds of SIGINT or SIGTERM, whatever the program is doing.
 
-Before and after a command nothing is open, and a signal ends the process at once. While a command
-runs, the first signal raises `KeyboardInterrupt` in the main thread, so that files are closed,
-child processes ended, and the way to resume is printed. That may take long, in a call of C, in an
-import, or in a library that swallows the exception: so a thread ends the process by force after
-some seconds, or at a second signal. It is woken by Python's handler in C, which does not wait for
-the main thread.
+Before and after a command nothing is open, and a signal exits at once. While a command runs, the
+first signal raises `KeyboardInterrupt` in the main thread, so that files are closed, child
+processes ended, and the command to resume is printed. A C call, an import or a library that
+swallows the exception may delay that, so a thread forces the exit after `GRACE_SECONDS`, or at a
+second signal. Python's C handler wakes it by the wakeup fd, without waiting for the main thread.
 
-Nothing is imported here that the interpreter has not loaded anyway, or that is large.
+Only small modules of the standard library are imported here.
 """
 
 import os
@@ -37,8 +36,8 @@ class _State:
 
 
 def catch() -> None:
-    """Handle SIGINT and SIGTERM from now on. Call it once, in the main thread."""
-    # What a script starts in the background ignores SIGINT, and that stays.
+    """Install handlers of SIGINT and SIGTERM. Call it once, in the main thread."""
+    # A shell script's background jobs ignore SIGINT; keep that.
     caught = {number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
     _State.caught = caught
     catch_again()
@@ -52,22 +51,22 @@ def catch() -> None:
 
 
 def catch_again() -> None:
-    """Handle the signals that `catch` took, after a library has put its own handlers in place."""
+    """Reinstall the handlers of `catch`, after a library has replaced them."""
     for number in _State.caught:
         signal.signal(number, _handle)
 
 
 def exit_code() -> int | None:
-    """The exit code of a program that a signal ends, 130 or 143; None where none has come."""
+    """Return the exit code after a signal, 130 or 143, or None if none was received."""
     return None if _State.received is None else 128 + _State.received
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` in this block when a signal comes.
+    """Raise `KeyboardInterrupt` in this block when a signal is received.
 
     Raises:
-        KeyboardInterrupt: a signal has come, whatever became of the exception on its way.
+        KeyboardInterrupt: a signal was received, even if a library swallowed the exception.
     """
     _State.is_interruptible = True
     try:
@@ -80,10 +79,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Keep a signal back until the end of this block; processes that begin in it ignore SIGINT.
+    """Defer signals to the end of this block, and block SIGINT in processes started in it.
 
-    A terminal sends SIGINT to children too, before they could say that they leave it to the parent.
-    A blocked signal stays blocked in a new program, and in whatever that starts.
+    A terminal sends SIGINT to children too, before they could set a handler. A child inherits the
+    signal mask, and so do its own children.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     _State.is_held = True
@@ -108,10 +107,10 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _watch(reader: int, caught: set[signal.Signals]) -> None:
-    """Wait for a signal, and then for the end of the process; the pipe has a byte for each."""
+    """Wait for a signal, then for a second one or the timeout; the pipe has a byte for each."""
     while (number := os.read(reader, 1)[0]) not in caught:
         pass
-    # The main thread may have dealt with it before this one came to look.
+    # The main thread may have handled it before this thread woke.
     if _State.is_interruptible or _State.received is not None:
         select.select([reader], [], [], GRACE_SECONDS)
     _end(number)
@@ -125,14 +124,14 @@ def _end(number: int) -> None:
 
 
 def _let_go() -> None:
-    """In a forked process: leave SIGINT to the parent, and its pipe alone."""
+    """Reset the handlers of a forked process: ignore SIGINT, and detach from the parent's pipe."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _until_received(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A hook that prints tracebacks, but none of what a signal has torn."""
+    """Wrap an exception hook so that it prints nothing once a signal was received."""
 
     def quiet(error: Any) -> None:
         if _State.received is None:

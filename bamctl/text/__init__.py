@@ -1,5 +1,5 @@
-"""Text that is shown: made safe for each format, and without passwords.
+"""Displayed text: escaped for each output format, and with passwords masked.
 
-- `escapes`: text from outside, such as file names and keys, for each output format
+- `escapes`: escaping of untrusted text, such as file names and keys, for each output format
 - `masking`: passwords in database URLs
 """

@@ -1,17 +1,17 @@
-"""Passwords in the URLs of databases, and what is shown in their place."""
+"""Masking of passwords in database URLs."""
 
 import re
 from collections.abc import Iterator
 
 HIDDEN = "***"
 
-# Where no URL can be read, but something like USER:PASSWORD@ stands. The length of a scheme is
-# bounded, or a long word would take time quadratic in its length.
+# USER:PASSWORD@ in text that is not parsed as a URL. The length of a scheme is bounded, or a long
+# word would take time quadratic in its length.
 _CREDENTIALS = re.compile(r"([A-Za-z][\w+.-]{0,40}:/+[^\s:@/]*:)\S*@")
 
 
 def url(text: str) -> str:
-    """A database's URL without its password; nothing of it where it is not certain what that is.
+    """Mask the password in a database URL, or all of the URL if it cannot be parsed reliably.
 
     >>> url("mysql://me:secret@host/db?ssl_key=other")
     'mysql://me:***@host/db?ssl_key=***'
@@ -25,18 +25,18 @@ def url(text: str) -> str:
         found = make_url(text)
     except (ArgumentError, ValueError):
         return HIDDEN
-    # A password with @ or / in it that is not percent-encoded is taken for the host or more.
+    # A password with an unencoded @ or / would be parsed as part of the host or database.
     if "@" in (found.host or "") or (found.host and "@" in (found.database or "")):
         return HIDDEN
     if not found.password and not found.query:
         return text
     found = found.set(query=dict.fromkeys(found.query, HIDDEN))
-    # SQLAlchemy percent-encodes what is in a query.
+    # SQLAlchemy percent-encodes query values.
     return found.render_as_string(hide_password=True).replace("%2A%2A%2A", HIDDEN)
 
 
 def free_text(text: str) -> str:
-    """Text without the passwords of URLs in it.
+    """Mask the passwords of URLs in a text.
 
     >>> free_text("unknown model 'mysql://me:secret@host/db'")
     "unknown model 'mysql://me:***@host/db'"
@@ -45,7 +45,7 @@ def free_text(text: str) -> str:
 
 
 def without(text: str, secret_url: str) -> str:
-    """Text without the URL and without the passwords in it, however a driver quotes them."""
+    """Mask a URL and its passwords in a text, however a driver quotes them."""
     text = text.replace(secret_url, url(secret_url))
     for secret in _secrets(secret_url):
         text = text.replace(secret, HIDDEN)

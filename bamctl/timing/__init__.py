@@ -2,7 +2,7 @@
 
 - `placed`: what attention modules add to the latency of a network
 - `measure`: two networks timed in turn
-- `profiles`: device profiles; those that are shipped are in `devices/`
-- `calibration`, `fitting`: how a profile is made, and how far its estimates are off
+- `profiles`: device profiles; the shipped ones are in `devices/`
+- `calibration`, `fitting`: making a device profile, and the errors of its estimates
 - `setup`: device, precision, memory format and compilation of a measurement
 """

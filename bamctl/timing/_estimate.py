@@ -1,4 +1,4 @@
-"""Estimated latency on a device that is not here, from a trace."""
+"""Estimated latency on the device of a profile, from a trace."""
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -10,15 +10,17 @@ from bamctl.timing.profiles import Coefficients, Hardware
 
 Numbers = np.ndarray
 
-# Products run in tiles so many channels wide; of one that is not filled, half the loss is felt.
+# Matrix products run in tiles of this many channels; the exponent damps the loss of a partly
+# filled one.
 _TILE, _TILE_LOSS = 128, 0.5
 
-# Computing and moving data overlap, though not wholly: 1 would add them, infinity take the larger.
+# Exponent of the norm that combines compute and memory time, which overlap in part: 1 would add
+# them, infinity would take the maximum.
 _OVERLAP = 3
 
 
 class KernelTable:
-    """Kernels as columns of numbers, so that many are estimated at once."""
+    """Kernels as columns of numbers, for vectorized estimates."""
 
     def __init__(self, kernels: Iterable[Kernel]) -> None:
         self.kernels = tuple(kernels)
@@ -36,11 +38,11 @@ class KernelTable:
     def seconds(
         self, hardware: Hardware, coefficients: Coefficients, batch_size: int | Numbers
     ) -> Numbers:
-        """Return how long each kernel takes for a batch.
+        """Estimate the seconds of each kernel for a batch.
 
-        The larger of what computing, moving data and launching take, rounded off where two of them
-        are close (Williams et al., "Roofline", CACM 2009). Launches are not hidden behind the
-        kernel before, as they partly are on a device, so that small batches are not underestimated.
+        A smooth maximum of compute, memory and launch time (Williams et al., "Roofline", CACM
+        2009). Launches do not overlap with the previous kernel, as they partly do on a device,
+        so that small batches are not underestimated.
         """
         launch = coefficients.launch_us * 1e-6
         times = (
@@ -51,7 +53,7 @@ class KernelTable:
         return np.asarray(sum(each**_OVERLAP for each in times) ** (1 / _OVERLAP))
 
     def by_kind(self, times: Numbers) -> dict[str, float]:
-        """The sum of one number for each kernel, by kind of kernel."""
+        """Sum a column of one number for each kernel, by kind of kernel."""
         kinds = dict.fromkeys(kernel.kind for kernel in self.kernels)
         return {kind: float(times[self.kinds == kind].sum()) for kind in kinds}
 
@@ -66,7 +68,7 @@ class KernelTable:
         return np.asarray(self.macs * batch_size / rate)
 
     def _used(self, kind: Kind, rows: Numbers, coefficients: Coefficients) -> Numbers | float:
-        """Return what part of the device a product keeps busy, by how wide it is."""
+        """Return the utilization of the device by products, from their widths."""
         if kind == "depthwise":
             return 1.0
         depth, out = self.taps[rows] * self.channels_in[rows], self.channels_out[rows]
@@ -95,5 +97,5 @@ class KernelTable:
         return {kind: np.flatnonzero(self.kinds == kind) for kind in kinds}
 
 
-# An attention's products are of matrices, too.
+# The products of attention are matrix products, too.
 _WIDTHS: Mapping[str, str] = {"attention": "matmul"}

@@ -1,4 +1,4 @@
-"""The kernels that a traced network launches on a device: their multiply-adds and their traffic."""
+"""Kernels that a traced network launches on a device: MACs and memory traffic of each."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from bamctl.tracing.trace import Operator, Shape, Trace
 Kind = Literal["matmul", "spatial", "grouped", "depthwise", "attention", "memory"]
 Precision = Literal["fp32", "amp_fp16", "amp_bf16", "fp16", "bf16"]
 
-# What autocast runs in single precision; products run in half, the rest follows its arguments.
+# Autocast runs these in fp32, products in half precision, and others in that of their inputs.
 # https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
 _IN_SINGLE = frozenset(
     "cumprod cumsum exp group_norm layer_norm log log2 log_softmax norm pow prod reciprocal rsqrt "
     "softmax softplus sum".split()
 )
-# These widen their result to a parameter of single precision among their arguments.
+# Operators that promote their result to fp32 if one of their inputs is an fp32 parameter.
 _PROMOTING = frozenset("add addcmul cat div maximum minimum mul sub where".split())
 
 _SINGLE, _HALF = 4, 2
@@ -25,11 +25,11 @@ _SINGLE, _HALF = 4, 2
 
 @dataclass(frozen=True)
 class Kernel:
-    """One launch on the device, for one image.
+    """One kernel launch, for one image.
 
-    `macs` and `activation_bytes`, which it reads and writes, grow with the batch; `weight_bytes`
-    do not. `channels_in` and `channels_out` are those of one group, and `taps` the positions of a
-    convolution's kernel.
+    `macs` and `activation_bytes` (read and written) scale with the batch; `weight_bytes` do not.
+    `channels_in` and `channels_out` are those of one group, and `taps` is the number of positions
+    of a convolution's kernel.
     """
 
     kind: Kind
@@ -42,29 +42,29 @@ class Kernel:
     taps: int = 1
 
     def times(self, count: int) -> "Kernel":
-        """The same kernel for so many images at once."""
+        """Return the kernel for `count` images at once."""
         return replace(self, macs=count * self.macs, activation_bytes=count * self.activation_bytes)
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """The kernels of a network in order, and the bytes of an element of each value of its trace."""
+    """The kernels of a network in order, and the bytes per element of each value of its trace."""
 
     kernels: tuple[Kernel, ...]
     widths: dict[int, int]
 
 
 def lower(trace: Trace, precision: Precision, *, input_width: int | None = None) -> Lowered:
-    """The kernels that eager PyTorch launches for a traced network.
+    """List the kernels that eager PyTorch launches for a traced network.
 
     One for each operator that computes or copies, without any fusion; a convolution adds its bias
-    by a kernel of its own. With automatic mixed precision, the casts of activations and of weights
+    by a separate kernel. With automatic mixed precision, the casts of activations and of weights
     are kernels, too.
 
     Args:
-        trace: of a batch of one.
-        precision: of the network, or of autocast, which leaves the weights in single precision.
-        input_width: bytes of an element of the input; that of the precision where left out.
+        trace: the trace of a batch of one.
+        precision: that of the network, or of autocast, which keeps the weights in fp32.
+        input_width: bytes per element of the input; that of the precision if left out.
     """
     lowering = _Lowering(trace, precision, input_width)
     for operator in trace.operators:
@@ -79,7 +79,7 @@ class _Lowering:
         self._is_autocast = precision.startswith("amp")
         self._compute = _SINGLE if precision == "fp32" else _HALF
         width = input_width or (_SINGLE if self._is_autocast else self._compute)
-        # What does not follow from the input, such as a table of positions, is made once.
+        # Values that do not depend on the input, such as position tables, are computed once.
         self.widths = dict.fromkeys(trace.inputs, width)
         self._reordered: set[int] = set()
 
@@ -124,7 +124,7 @@ class _Lowering:
             self._reordered.update(operator.outputs)
 
     def _width(self, kind: str, operator: Operator, live: list[int]) -> int:
-        """Bytes of an element of the result."""
+        """Return the bytes per element of the result."""
         widest = max(self.widths[value] for value in live)
         if not self._is_autocast:
             return widest
@@ -138,7 +138,7 @@ class _Lowering:
         return _SINGLE if kind in _PROMOTING and with_parameter else widest
 
     def _cast(self, kind: str, live: list[int]) -> None:
-        """Return what autocast converts before it runs an operator of its lists."""
+        """Add the casts of activations that autocast runs before an operator on its lists."""
         if kind not in _PRODUCTS and kind not in _IN_SINGLE:
             return
         width = self._compute if kind in _PRODUCTS else _SINGLE
@@ -148,7 +148,7 @@ class _Lowering:
                 self.kernels.append(Kernel("memory", "cast", activation_bytes=traffic))
 
     def _traffic(self, operator: Operator) -> int:
-        """Bytes that an operator reads and writes, with its arguments cast already."""
+        """Return the bytes that an operator reads and writes, once its inputs are cast."""
         width = self.widths[operator.outputs[0]]
         is_cast = self._is_autocast and operator.kind.split("::")[-1] in _IN_SINGLE
         values = [v for v in dict.fromkeys(operator.inputs) if v in self.widths]
@@ -161,7 +161,7 @@ class _Lowering:
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of an operator that multiplies: shapes, constants, and bytes of an element."""
+    """A call of an operator that computes products: shapes, constants, and bytes per element."""
 
     kind: str
     ints: tuple[int | tuple[int, ...], ...]
@@ -172,7 +172,7 @@ class _Call:
 
     @property
     def matrices(self) -> list[Shape]:
-        """The weights that are multiplied with; the others are biases."""
+        """The shapes of the weight matrices; the others are biases."""
         return [shape for shape in self.weights if len(shape) > 1]
 
 
@@ -185,7 +185,7 @@ def _convolution(call: _Call) -> Iterator[Kernel]:
     groups = call.ints[-1]
     assert isinstance(groups, int)
     taps, channels_in = prod(weights[2:]), call.given[0][1] // groups
-    # A transposed convolution multiplies each element that it is given by each of its weights.
+    # A transposed convolution multiplies each input element by each weight of its channel.
     is_transposed = weights[0] != call.result[1]
     positions = prod(call.given[0] if is_transposed else call.result)
     kind: Kind = "matmul" if taps == 1 else "spatial"
@@ -219,7 +219,7 @@ def _matrix_product(call: _Call) -> Iterator[Kernel]:
 
 
 def _attention(call: _Call) -> Iterator[Kernel]:
-    """Scores of every query with every key, and their weighted sum of the values."""
+    """Yield the kernel of attention: scores of all queries and keys, and the sum of the values."""
     queries, keys = call.given[0], call.given[min(1, len(call.given) - 1)]
     yield Kernel(
         "attention",
@@ -232,7 +232,7 @@ def _attention(call: _Call) -> Iterator[Kernel]:
 
 
 def _fused_layer(call: _Call) -> Iterator[Kernel]:
-    """A transformer's layer that PyTorch calls as one: its products, and its attention."""
+    """Yield the kernels of a fused transformer layer: its products, and its attention."""
     batch, length, width = call.given[0]
     for matrix in call.matrices:
         rows, columns = matrix
@@ -254,7 +254,7 @@ def _fused_layer(call: _Call) -> Iterator[Kernel]:
     )
 
 
-# What multiplies matrices, which autocast runs in half precision.
+# Operators that compute matrix products, which autocast runs in half precision.
 _PRODUCTS: dict[str, Callable[[_Call], Iterator[Kernel]]] = {
     **dict.fromkeys("addmm baddbmm bmm einsum linear matmul mm".split(), _matrix_product),
     "_convolution": _convolution,

@@ -1,4 +1,4 @@
-"""Published throughput: a table of how many images a second a device got through."""
+"""Published throughput: a CSV table of images per second by device and network."""
 
 import csv
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _MAX_BYTES = 10_000_000
 
 
 class Observation(BaseModel):
-    """One row: a network on a device, at one size of image and of batch."""
+    """One row: a network on a device, at one image size and batch size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,15 +31,15 @@ class Observation(BaseModel):
 
     @property
     def batch_seconds(self) -> float:
-        """Seconds for one batch."""
+        """The latency of one batch, in seconds."""
         return self.batch_size / self.images_per_second
 
 
 def read(path: Path, device: str) -> list[Observation]:
-    """The rows of a CSV file that are of one device.
+    """Read the rows of one device from a CSV file.
 
     Raises:
-        InputError: the file cannot be read, a row of it is none, or none is of the device.
+        InputError: the file cannot be read, a row is invalid, or no row is of the device.
     """
     check_can_read(path)
     try:

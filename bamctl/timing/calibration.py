@@ -1,4 +1,4 @@
-"""Making a device profile: from published throughput, or from what is measured on the device."""
+"""Calibration of a device profile, from published throughput or measurements on the device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ from bamctl.tracing.trace import trace
 
 Progress = Callable[[str], None]
 
-# Two or more of a family where it has small and large members, and every kind of kernel.
+# Two or more networks of a family with small and large members, and every kind of kernel.
 NETWORKS = (
     "resnet18",
     "resnet50",
@@ -48,7 +48,7 @@ _SECONDS_FOR_EACH = 1.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """A profile, and how far its estimates are off for every network, in and out of the fit."""
+    """A profile, and the errors of its estimates for every network, in-sample and held out."""
 
     profile: Profile
     fitted: tuple[Error, ...]
@@ -58,16 +58,16 @@ class Calibration:
 def from_table(
     path: Path, name: str, hardware: Hardware | None = None, told: Progress = lambda text: None
 ) -> Calibration:
-    """A profile from published throughput.
+    """Fit a profile to published throughput.
 
     Args:
         path: a CSV file with the columns of an `Observation`; models by torchvision's names.
-        name: which of its devices.
-        hardware: the device's data sheet; that of the shipped profile of the name where left out.
-        told: what is being done, for somebody who waits.
+        name: the device in that file.
+        hardware: the device's data sheet; that of the shipped profile of that name if left out.
+        told: called with a line of progress.
 
     Raises:
-        InputError: the file is none, has no such device or a model that cannot be built.
+        InputError: the file is invalid, lacks the device, or names a model that cannot be built.
         BamctlError: the networks are all of one family.
     """
     rows = observations.read(path, name)
@@ -99,21 +99,21 @@ def from_device(
     seconds: float = _SECONDS_FOR_EACH,
     told: Progress = lambda text: None,
 ) -> Calibration:
-    """A profile from kernels and networks that are timed on a device.
+    """Fit a profile to kernels and networks that are timed on a device.
 
     Args:
         device: `cpu`, `cuda`, `cuda:1`.
-        name: what to call it.
-        precision: of the networks; by default single on a CPU, and autocast to half elsewhere.
-        memory_format: of images and weights.
-        networks: torchvision's names of at least two families.
-        batch_sizes: of each network; by default 1 and 4 on a CPU, 1 and 64 elsewhere.
-        seconds: how long to time each.
-        told: what is being done, for somebody who waits.
+        name: the name of the profile.
+        precision: that of the networks; fp32 on a CPU, autocast to fp16 elsewhere if left out.
+        memory_format: that of images and weights.
+        networks: torchvision's names, of at least two families.
+        batch_sizes: for each network; 1 and 4 on a CPU, 1 and 64 elsewhere if left out.
+        seconds: minimum time of each measurement.
+        told: called with a line of progress.
 
     Raises:
         InputError: a network is unknown.
-        BamctlError: the device is not there, a batch does not fit, or all are of one family.
+        BamctlError: the device is unavailable, a batch does not fit, or all are of one family.
     """
     on = setups.check_device(device)
     is_cpu = on.type == "cpu"
@@ -186,7 +186,7 @@ def _kernels(model: str, precision: Precision, size: int | None = None) -> Kerne
 
 
 def _family(model: str) -> str:
-    """The architecture that a network is one of, as torchvision groups them in its files."""
+    """Return the architecture family of a network: the torchvision module that defines it."""
     import torchvision
 
     return str(torchvision.models.get_model_builder(model).__module__.rpartition(".")[2])
@@ -233,9 +233,9 @@ def _seconds(call: Callable[[], object], at_least: float) -> float:
 
 
 def measured_hardware(device: torch.device, precision: Precision, seconds: float) -> Hardware:
-    """The peaks of a device, from large products of matrices and large copies.
+    """Measure the peaks of a device by large matrix products and large copies.
 
-    The size of the last cache is asked for, and taken for 32 MB where nothing tells it.
+    The size of the last-level cache is queried; 32 MB is assumed if it is not reported.
     """
     half = DTYPES.get(precision.removeprefix("amp_"), torch.float32)
     return Hardware(
@@ -258,7 +258,7 @@ def _tflops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
 
 
 def _bandwidth_gbps(device: torch.device, seconds: float) -> float:
-    # Larger than any last cache.
+    # Larger than any last-level cache.
     source = torch.ones(2**28 if device.type != "cpu" else 2**26, device=device)
     target = torch.empty_like(source)
     taken = _seconds(partial(target.copy_, source), seconds)

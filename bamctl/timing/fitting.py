@@ -1,4 +1,4 @@
-"""Fitting a device profile to measured times, and how far its estimates are off."""
+"""Fitting of a device profile to measured times, and the errors of its estimates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from bamctl.errors import BamctlError, InputError, first_line
 from bamctl.timing._estimate import KernelTable
 from bamctl.timing.profiles import Coefficients, Hardware, HeldOut
 
-# What is expected of any device before anything is known of it, and how far from it, as the
-# standard deviation of the logarithm. The data move a coefficient where they say something of it.
+# Priors of the coefficients: median, and standard deviation of the logarithm. The posterior moves
+# away from them only where the data are informative.
 _PRIORS: dict[str, tuple[float, float]] = {
     "matmul": (1.1, 0.25),
     "spatial": (1.0, 0.25),
@@ -27,20 +27,20 @@ _PRIORS: dict[str, tuple[float, float]] = {
     "cache_speedup": (3.0, 0.4),
     "launch_us": (20.0, 0.5),
 }
-# Where a device stays below its peak, as under a limit of power, all products do: one factor for
-# all of these, and what is left to each of them.
+# A device below its peak, as under a power limit, slows down all products: these coefficients
+# share one factor, with this prior, in addition to their own deviations.
 _SHARING = ("matmul", "spatial", "grouped", "attention")
 _SHARED = (0.9, 0.4)
 
-# The error that is expected of a good estimate, as the standard deviation of the logarithm.
+# The expected error of a good estimate, as the standard deviation of the logarithm.
 _NOISE = 0.06
-# Of a coefficient that is still about as uncertain as before, the data have said nothing.
+# A coefficient whose posterior deviation exceeds this part of its prior's is reported as assumed.
 _UNMOVED = 0.8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The time that a network was seen to take, in seconds for one batch."""
+    """The measured time of a network, in seconds for one batch."""
 
     model: str
     family: str
@@ -61,23 +61,23 @@ class Error:
 
     @property
     def error(self) -> float:
-        """Above zero where the estimate was too long."""
+        """The relative error, positive for an overestimate."""
         return self.estimated_seconds / self.measured_seconds - 1
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients for a device; of those in `assumed` the samples say next to nothing."""
+    """Coefficients of a device; the samples hardly determine those in `assumed`."""
 
     coefficients: Coefficients
     assumed: tuple[str, ...]
 
 
 def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
-    """The coefficients that explain the samples best, each error counted by its ratio.
+    """Fit the coefficients to samples, by relative errors.
 
     Least squares on the logarithms of times, with a normal prior on the logarithm of every
-    coefficient, so that few networks are enough.
+    coefficient, so that few networks suffice.
 
     Raises:
         BamctlError: there is no solution.
@@ -107,7 +107,7 @@ def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
 
 
 def errors(samples: Sequence[Sample], hardware: Hardware, found: Fit) -> list[Error]:
-    """Return how far the estimates are off for these samples."""
+    """Return the error of the estimate of each sample."""
     return [
         Error(
             sample.model,
@@ -125,12 +125,12 @@ def held_out_errors(
     hardware: Hardware,
     done: Callable[[str], None] = lambda family: None,
 ) -> list[Error]:
-    """Return how far the estimates are off for each family, by a fit that saw none of its networks.
+    """Return the errors of leave-one-family-out cross-validation.
 
     Args:
-        samples: of two families or more.
-        hardware: of the device that they are of.
-        done: told each family when it was left out.
+        samples: measured times, of two families or more.
+        hardware: the data sheet of their device.
+        done: called with each family after its fold.
 
     Raises:
         InputError: all samples are of one family.
@@ -148,13 +148,13 @@ def held_out_errors(
 
 
 def summarize(found: Sequence[Error]) -> HeldOut:
-    """The errors of networks that were held out, in numbers."""
+    """Summarize the errors of held-out networks."""
     sizes = [abs(each.error) for each in found]
     families = {
         family: float(np.mean([abs(each.error) for each in found if each.family == family]))
         for family in sorted({each.family for each in found})
     }
-    # For each image, since batches differ.
+    # Per image, since batch sizes differ.
     rank = spearmanr(
         [each.estimated_seconds / each.batch_size for each in found],
         [each.measured_seconds / each.batch_size for each in found],

@@ -1,4 +1,4 @@
-"""`latency`: what attention does to the latency of a network, measured here or estimated."""
+"""`latency`: the effect of attention on the latency of a network, measured or estimated."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -25,8 +25,8 @@ _SECONDS = 10.0
 class LatencyResult(Displayed):
     """Latency of a network without and with the modules of a placement, for each batch size.
 
-    `batches` is measured or estimated, throughout. `failure` is why a larger batch could not be
-    timed, if one could not. `per_site` says whether each module was timed alone.
+    `batches` are either all measured or all estimated. `failure` is why a larger batch could not
+    be timed, if so. `per_site` is whether each module was also timed alone.
     """
 
     subject: TracedNetwork
@@ -141,9 +141,9 @@ def _measure(
     per_site: bool,
     progress: Callable[[str], None],
 ) -> LatencyResult:
-    """Measure each batch size, up to the first that cannot be."""
+    """Measure each batch size, up to the first that fails."""
     setup.check()
-    # Of weights that are all zero, a device might make short work.
+    # A device might be faster with weights that are all zero.
     traced = TracedNetwork.load(wanted, initialize=True)
     placed = place(wanted, traced)
     found: list[Latency] = []

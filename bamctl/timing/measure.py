@@ -1,4 +1,4 @@
-"""Latency on the device at hand: two networks in turn, and what one costs relative to the other."""
+"""Measured latency: two networks timed in turn, and the ratio of their times."""
 
 import importlib
 import logging
@@ -24,14 +24,14 @@ from bamctl.networks.structures import tensors
 from bamctl.timing import setup as setups
 from bamctl.timing.setup import Setup
 
-# A block of calls is timed as one; what the clock takes vanishes in a block of this length.
+# A block of calls is timed as one; the overhead of the clock is negligible in one of this length.
 _BLOCK_SECONDS = 0.02
 _WARM_UP = 3
 _MIN_ROUNDS = 20
 _TRIMMED = 0.2
 _GROUPS = 20
 
-# An interval that holds 1 and is wider than this tells nothing.
+# An interval that contains 1 and is wider than this is inconclusive.
 WIDE = 0.04
 
 Verdict = Literal["slower", "faster", "no difference", "inconclusive"]
@@ -52,12 +52,11 @@ class Spread:
 class Latency:
     """The latency of two networks for one batch, measured in turn in one process.
 
-    `base_seconds` and `modified_seconds` have one time for each round, and what is done with them
-    is done round by round, so that a change of the machine's speed meets both. Peaks of memory are
-    with weights; those of a CPU are counted, those of a GPU told by its allocator, and None
-    elsewhere.
-    `seconds` is how long both were timed.
-    `sites` has the seconds of each inserted module alone, where they were asked for.
+    `base_seconds` and `modified_seconds` have one time for each round and are compared round by
+    round, so that a change of the machine's speed affects both. Peaks of memory include the
+    weights; those of a CPU are counted, those of a GPU reported by its allocator, and None
+    elsewhere. `seconds` is the duration of the measurement. `sites` has the seconds of each
+    inserted module alone, if requested.
     """
 
     setup: Setup
@@ -75,31 +74,30 @@ class Latency:
 
     @property
     def base(self) -> Spread:
-        """The times of the first network."""
+        """The distribution of the first network's times."""
         return _spread(self.base_seconds)
 
     @property
     def modified(self) -> Spread:
-        """The times of the second network."""
+        """The distribution of the second network's times."""
         return _spread(self.modified_seconds)
 
     @property
     def ratio(self) -> float:
         """The second network's time as a multiple of the first one's.
 
-        The geometric mean over the rounds, without the fifth at either end.
+        The geometric mean over the rounds, trimmed by a fifth at either end.
         """
         return float(np.exp(stats.trim_mean(self._log_ratios, _TRIMMED)))
 
     @cached_property
     def ratio_ci95(self) -> tuple[float, float]:
-        """The 95 % interval of the ratio, by bootstrap over the rounds, some at a time.
+        """The 95 % confidence interval of the ratio, by a block bootstrap over the rounds.
 
-        Rounds that follow each other are alike, for what else the machine does lasts longer than
-        one; they are drawn together, as one group of twenty. With so few the percentiles of a
-        bootstrap lie too close together; they are taken further out, as far as Student's t is
-        beyond the normal (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015,
-        section 5.3).
+        Consecutive rounds are correlated, since other load on the machine outlasts one; they are
+        resampled in blocks, of which there are up to twenty. A percentile interval of so few is
+        too narrow; its percentiles are moved out as far as Student's t is beyond the normal
+        (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 5.3).
         """
         parts = np.array_split(self._log_ratios, min(_GROUPS, len(self._log_ratios)))
         groups = [float(stats.trim_mean(part, _TRIMMED)) for part in parts]
@@ -117,7 +115,7 @@ class Latency:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict of the interval on the second network."""
+        """The verdict on the second network, by the confidence interval."""
         low, high = self.ratio_ci95
         if low > 1:
             return "slower"
@@ -127,7 +125,7 @@ class Latency:
 
     @property
     def seconds_to_tell(self) -> int:
-        """The seconds that would make an interval narrow enough; it narrows as their root."""
+        """The seconds of measurement for a conclusive interval, whose width falls as their root."""
         low, high = self.ratio_ci95
         return ceil(self.seconds * max(1.0, (high - low) / WIDE) ** 2)
 
@@ -147,20 +145,21 @@ def measure(
 ) -> Latency:
     """Time two networks in turn, in the order A B, then B A, and so on.
 
-    Both are warm before they are timed, by the clock of `torch.utils.benchmark`, which waits for
-    the device. The networks are left as they were found: copies are moved, formatted and run.
+    Both are warmed up, then timed by the clock of `torch.utils.benchmark`, which synchronizes the
+    device. The networks themselves are unchanged: copies are moved, formatted and run.
 
     Args:
         base: a network.
-        modified: another one of the same input.
-        given: what they take, without the batch.
-        setup: how they are run; left out, forward on the CPU in single precision.
+        modified: another network with the same inputs.
+        given: the shapes of their inputs, without the batch.
+        setup: the set-up; a forward pass on the CPU in fp32 if left out.
         batch_size: images in a batch.
-        min_seconds: how long to measure, at least.
+        min_seconds: minimum duration of the measurement.
 
     Raises:
-        InputError: parts of the setup exclude each other, or a network does not run so.
-        BamctlError: the device is not there, or the batch does not fit in its memory.
+        InputError: options of the setup exclude each other, or a network cannot be trained.
+        BamctlError: the device is unavailable, the batch does not fit in its memory, or a network
+            fails to run.
     """
     setup = setup or Setup()
     device, inputs = setup.check(), read(given)
@@ -201,9 +200,9 @@ def measure(
 def in_turn(
     calls: Sequence[Callable[[], object]], min_seconds: float, threads: int
 ) -> list[list[float]]:
-    """Seconds of each call, round by round, in the opposite order of the round before.
+    """Return the seconds of each call, round by round, each round in reverse order of the last.
 
-    Neighbours in time are compared, for a machine's speed changes within a second.
+    Measurements close in time are compared, since a machine's speed changes within a second.
     """
     with benchmark().set_torch_threads(threads):
         numbers = [_block(call) for call in calls]
@@ -218,21 +217,21 @@ def in_turn(
 
 
 def benchmark() -> ModuleType:
-    """PyTorch's module for benchmarks, whose clock waits for CUDA."""
-    # Its own imports warn of a CUDA that is not there.
+    """Import `torch.utils.benchmark`, whose clock synchronizes CUDA."""
+    # Its imports log a warning where CUDA is missing.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return importlib.import_module("torch.utils.benchmark")
 
 
 def _block(call: Callable[[], object]) -> int:
-    """Return how often to run a warm call so that its block is long enough to be timed."""
+    """Warm up a call, and return the number of calls in a block that is long enough to time."""
     for _ in range(_WARM_UP):
         call()
     return max(1, round(_BLOCK_SECONDS / _seconds(call, _WARM_UP)))
 
 
 def _seconds(call: Callable[[], object], number: int) -> float:
-    """Return the seconds of one call, as the mean of several."""
+    """Return the seconds of one call, as the mean over `number` calls."""
     clock = benchmark().timer
     start = clock()
     for _ in range(number):
@@ -249,7 +248,11 @@ def _call(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> C
 
 
 def _peak_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int | None:
-    """The most bytes at any moment of one pass, and on a CPU proof that they are there."""
+    """Return the peak memory of one pass, in bytes, or None if it is unknown.
+
+    Raises:
+        BamctlError: the peak exceeds the available memory of the CPU.
+    """
     device = torch.device(setup.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -260,7 +263,7 @@ def _peak_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup
     try:
         peak = _counted_bytes(network, given, batch_size, setup)
     except (RuntimeError, NotImplementedError):
-        # It reads numbers off its tensors, so that nothing is known before it runs.
+        # The network reads values of its tensors, which the meta device does not have.
         return None
     if peak > available_bytes():
         raise _too_large(

@@ -23,7 +23,7 @@ from bamctl.tracing.trace import Trace, trace
 
 
 def with_sites(network: nn.Module, sites: Sequence[Site]) -> nn.Module:
-    """A copy of a network with attention modules, which shares the weights of the original."""
+    """Copy a network and insert attention modules; the copy shares the original's weights."""
     modified = sharing_weights(network)
     if sites:
         surgery.insert_sites(modified, sites)
@@ -40,9 +40,9 @@ def measure_placed(
     min_seconds: float = 10.0,
     per_site: bool = False,
 ) -> Latency:
-    """Time a network without and with attention modules, and each of them alone if wanted.
+    """Time a network without and with attention modules, and each of them alone if requested.
 
-    `measure` says what the arguments mean, and what is raised.
+    `measure` describes the arguments and errors.
     """
     modified = with_sites(network, sites)
     found = measure(
@@ -68,20 +68,23 @@ def measure_sites(
     batch_size: int = 1,
     min_seconds: float = 2.0,
 ) -> dict[str, float]:
-    """The seconds that each inserted module takes alone, on the map that it is given.
+    """Time each inserted module alone, on a map of the shape of its input.
 
-    In turn, as networks are measured; the median over the rounds.
+    In turn, as networks are measured.
 
     Args:
         modified: the network with the modules.
-        sites: where they are.
-        given: what the network takes, without the batch.
-        setup: how it is run.
+        sites: their sites.
+        given: the shapes of the network's inputs, without the batch.
+        setup: the set-up.
         batch_size: images in a batch.
-        min_seconds: how long to measure all of them together, at least.
+        min_seconds: minimum duration of the measurement, for all of them together.
+
+        Returns:
+            The median over the rounds, in seconds, by the module of the site.
 
     Raises:
-        BamctlError: the device is not there.
+        BamctlError: the device is unavailable.
     """
     if not sites:
         return {}
@@ -102,10 +105,10 @@ def measure_sites(
 def _maps_given(
     network: nn.Module, modules: list[nn.Module], given: InputsLike, batch_size: int, setup: Setup
 ) -> list[Tensor]:
-    """A map like the one that each inserted module is called with in a pass of the network.
+    """Return a random map for each inserted module, shaped like its input in a pass.
 
-    Of random numbers: where weights are random, those of a deep network may vanish, and a CPU is
-    slow with numbers that are almost zero.
+    Not the input itself: in a deep network with random weights it may vanish, and a CPU is slow
+    with subnormal numbers.
     """
     found: dict[nn.Module, Tensor] = {}
 
@@ -126,8 +129,8 @@ def _maps_given(
 class LatencyEstimate:
     """An estimated latency on the device of a profile, without and with the modules.
 
-    `sites` has the seconds that each module adds. `base_kinds` says what of `base_seconds` which
-    kinds of kernel take, `added_kinds` the same of what is added.
+    `sites` has the seconds that each module adds. `base_kinds` splits `base_seconds` by kind of
+    kernel, `added_kinds` the added seconds.
     """
 
     profile: Profile
@@ -146,7 +149,7 @@ class LatencyEstimate:
 
     @property
     def modified_seconds(self) -> float:
-        """With the modules."""
+        """The seconds with the modules."""
         return self.base_seconds + self.added_seconds
 
     @property
@@ -156,7 +159,7 @@ class LatencyEstimate:
 
     @property
     def launch_fraction(self) -> float:
-        """Return what part of the time that is added would be spent if kernels did nothing."""
+        """The fraction of the added time that is due to kernel launches."""
         added = self.added_seconds
         launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e6
         return min(1.0, launches / added) if added else 0.0
@@ -166,7 +169,7 @@ class LatencyEstimate:
 class AddedLatency:
     """The latency of each of several attention modules for one batch.
 
-    `profile` is that of an estimate; None where the modules were timed, each alone.
+    `profile` is that of an estimate; None if the modules were timed, each alone.
     """
 
     device: str
@@ -180,7 +183,7 @@ class AddedLatency:
 def estimated_added(
     network: nn.Module, traced: Trace, sites: Sequence[Site], profile: Profile, batch_size: int
 ) -> AddedLatency:
-    """Return what modules at the sites would add on the device of a profile."""
+    """Estimate the latency that modules at the sites add on the device of a profile."""
     found = Estimator(network, traced, profile).estimate(sites, batch_size)
     return AddedLatency(
         profile.name, profile.name, batch_size, found.base_seconds, found.sites, profile
@@ -190,10 +193,10 @@ def estimated_added(
 def measured_added(
     network: nn.Module, given: InputsLike, sites: Sequence[Site], setup: Setup, batch_size: int
 ) -> AddedLatency:
-    """Return what modules at the sites take alone, and the network without them.
+    """Time modules at the sites, each alone, and the network without them.
 
     Raises:
-        BamctlError: the device is not there, or the batch does not fit in its memory.
+        BamctlError: the device is unavailable, or the batch does not fit in its memory.
     """
     base = measure(network, network, given, setup=setup, batch_size=batch_size, min_seconds=1.0)
     modified = with_sites(network, sites)
@@ -202,14 +205,14 @@ def measured_added(
 
 
 class Estimator:
-    """Estimates for one traced network on one device, for any sites and size of batch."""
+    """Estimator of one traced network on one device, for any sites and batch sizes."""
 
     def __init__(self, network: nn.Module, traced: Trace, profile: Profile) -> None:
         self._network = network
         self._trace = traced
         self._profile = profile
         lowered = lower(traced, profile.precision)
-        # Bytes of each element of what a module's first call returns, where that is known.
+        # Bytes per element of the output of a module's first call, where known.
         outputs = {call.module: call.output for call in reversed(traced.calls)}
         self._widths = {
             module: lowered.widths.get(value)
@@ -217,11 +220,11 @@ class Estimator:
             if value is not None
         }
         self._base = KernelTable(lowered.kernels)
-        # Modules that are alike on maps that are alike are traced once.
+        # Equal modules on equal maps are traced once.
         self._tables: dict[Hashable, KernelTable] = {}
 
     def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
-        """The time of a batch without and with attention modules at the sites."""
+        """Estimate the latency of a batch without and with attention modules at the sites."""
         base = self._seconds(self._base, batch_size)
         tables = {site.point.module: self._table(site) for site in sites}
         added = {name: self._seconds(each, batch_size) for name, each in tables.items()}
@@ -252,7 +255,7 @@ class Estimator:
         return self._tables[key]
 
     def _site_kernels(self, site: Site, width: int | None) -> list[Kernel]:
-        """The kernels of one attention module, on the map that it is given."""
+        """List the kernels of one attention module on the map of its site."""
         at = site.point.map
         traced = trace(surgery.build_module(self._network, site), at.shape)
         kernels = lower(traced, self._profile.precision, input_width=width).kernels

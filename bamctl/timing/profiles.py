@@ -1,4 +1,4 @@
-"""Device profiles: what is known of a device, and how sure an estimate for it is."""
+"""Device profiles: hardware, fitted coefficients, and the errors of estimates."""
 
 from importlib import resources
 from pathlib import Path
@@ -13,7 +13,7 @@ from bamctl.timing._kernels import Precision
 MemoryFormat = Literal["contiguous", "channels_last"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-# Nothing of a device is near these, and a time that is computed from such numbers is finite.
+# Far beyond any real device, and such that computed times stay finite.
 _Positive = Annotated[float, Field(gt=1e-9, lt=1e9, allow_inf_nan=False)]
 _Fraction = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -32,10 +32,10 @@ class Hardware(BaseModel):
 
 
 class Coefficients(BaseModel):
-    """The share of its hardware that a device uses; found by a fit.
+    """The fractions of its hardware's peaks that a device reaches; found by a fit.
 
-    A product reaches `efficiency · c/(c + width)` of the peak for each of its two numbers of
-    channels c: narrow products leave units of the device idle.
+    A product reaches `efficiency · c/(c + width)` of the peak for each of its two channel counts
+    c: narrow products leave units of the device idle.
     """
 
     model_config = _STRICT
@@ -59,7 +59,7 @@ class Coefficients(BaseModel):
 
 
 class HeldOut(BaseModel):
-    """Errors of estimates, as fractions, for networks whose whole family the fit did not see."""
+    """Errors of estimates, as fractions, for networks whose family was held out of the fit."""
 
     model_config = _STRICT
 
@@ -70,7 +70,7 @@ class HeldOut(BaseModel):
 
 
 class Profile(schemas.Versioned):
-    """A device for which latency can be estimated, and how well that works."""
+    """A device for which latency can be estimated, and the errors of such estimates."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     precision: Precision
@@ -91,25 +91,25 @@ class Profile(schemas.Versioned):
         """Read a profile.
 
         Raises:
-            InputError: the file cannot be read, or is none; names file, line and key.
+            InputError: the file cannot be read or is no profile; names file, line and key.
         """
         return schemas.from_yaml(cls, yaml_files.load(path))
 
     def save(self, path: Path) -> None:
-        """Write the profile so that `--device FILE` takes it."""
+        """Write the profile as a file for `--device FILE`."""
         yaml_files.dump(path, self.model_dump(mode="json", by_alias=True))
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The devices that a profile is shipped for."""
+    """Return the names of the shipped profiles."""
     return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
 
 def find(name: str) -> Profile:
-    """A shipped profile by its name, or one in a file.
+    """Find a shipped profile by its name, or read one from a file.
 
     Raises:
-        InputError: there is none of that name, or the file is none.
+        InputError: no profile has that name, or the file is no profile.
     """
     if name in shipped_names():
         return Profile.load(_folder() / f"{name}.yaml")
@@ -124,7 +124,7 @@ def find(name: str) -> Profile:
 
 
 def is_measurable(name: str) -> bool:
-    """Return whether a device's name is one that PyTorch runs on, rather than that of a profile."""
+    """Return whether a name is that of a PyTorch device, rather than of a profile."""
     kind, colon, index = name.partition(":")
     return kind in ("cpu", "cuda", "mps") and (not colon or index.isdecimal())
 

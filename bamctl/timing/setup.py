@@ -31,9 +31,9 @@ DTYPES: dict[str, torch.dtype] = {
 class Setup:
     """The set-up of a measurement: the forward pass in eval mode, or a whole training step.
 
-    `dtype` is that of weights and inputs, without autocast. `threads` are those of the CPU,
-    PyTorch's own number where it is None. `fuse` folds batch norms first, `compile` uses
-    `torch.compile`, and `cuda_graph` captures the pass once and replays it.
+    `dtype` is that of weights and inputs, without autocast. `threads` is the number of CPU threads,
+    or None for PyTorch's default. `fuse` folds batch norms first, `compile` uses `torch.compile`,
+    and `cuda_graph` captures the pass once and replays it.
     """
 
     device: str = "cpu"
@@ -46,11 +46,11 @@ class Setup:
     train: bool = False
 
     def check(self) -> torch.device:
-        """The device, if it is there and can do what is asked for.
+        """Check the options and the device, and return the device.
 
         Raises:
             InputError: two of the options exclude each other.
-            BamctlError: the device is not there.
+            BamctlError: the device is unavailable.
         """
         if self.cuda_graph and not self.device.startswith("cuda"):
             raise InputError(f"a CUDA graph is for a CUDA device, not for {self.device}")
@@ -60,11 +60,11 @@ class Setup:
 
 
 def check_device(name: str) -> torch.device:
-    """A device that is there.
+    """Return an available device by its name.
 
     Raises:
-        InputError: PyTorch has no such device, or none that is timed here.
-        BamctlError: this machine has none.
+        InputError: the name is not that of a supported PyTorch device.
+        BamctlError: the device is unavailable on this machine.
     """
     if not is_measurable(name):
         raise InputError(f"unknown device {name!r}; to measure, give cpu, cuda, cuda:1 or mps")
@@ -79,12 +79,12 @@ def check_device(name: str) -> torch.device:
 
 
 def _first_sentence(error: Exception) -> str:
-    # PyTorch goes on with all the backends that it knows.
+    # PyTorch's message continues with a list of all backends.
     return first_line(error).partition(". ")[0].rstrip(".")
 
 
 def default_device() -> str:
-    """The device that PyTorch would use here: that of CUDA, or the CPU."""
+    """Return `cuda` if it is available, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -100,8 +100,8 @@ def device_name(device: torch.device) -> str:
 
 
 def clock_mhz(device: torch.device) -> int | None:
-    """The clock of the device in MHz, where it can be read."""
-    # Reading it takes a library or a file that need not be there.
+    """Return the clock of the device in MHz, or None if it cannot be read."""
+    # Reading it requires a library or a file that may be missing.
     with suppress(Exception):
         if device.type == "cuda":
             return int(torch.cuda.clock_rate(device))
@@ -110,7 +110,7 @@ def clock_mhz(device: torch.device) -> int | None:
 
 
 def versions(device: torch.device) -> dict[str, str]:
-    """The versions of what the time depends on."""
+    """Return the versions of the libraries that affect the time."""
     found = {"torch": str(torch.__version__)}
     if device.type == "cuda":
         found["cuda"] = str(torch.version.cuda)
@@ -119,10 +119,10 @@ def versions(device: torch.device) -> dict[str, str]:
 
 
 def prepared(networks: Sequence[nn.Module], given: Inputs, setup: Setup) -> list[nn.Module]:
-    """Copies of networks as they are to be timed; the networks themselves stay as they are.
+    """Return copies of networks, prepared for a set-up; the networks themselves are unchanged.
 
-    Weights that the networks share, the copies share, too, so that where weights lie in memory is
-    no difference between them.
+    The copies share the weights that the networks share, so that they do not differ in where these
+    lie in memory.
     """
     if setup.fuse:
         networks = [fuse(network, given) for network in networks]
@@ -135,7 +135,7 @@ def prepared(networks: Sequence[nn.Module], given: Inputs, setup: Setup) -> list
 
 
 def _copy(network: nn.Module, parameters: dict[int, Any], setup: Setup) -> nn.Module:
-    # Training changes buffers, so each copy gets its own.
+    # Training modifies buffers, so they are not shared.
     buffers = {id(buffer): _moved(buffer.clone(), setup) for buffer in network.buffers()}
     return copy.deepcopy(network, {**parameters, **buffers}).train(setup.train)
 
@@ -150,7 +150,7 @@ def _moved(tensor: Tensor, setup: Setup) -> Tensor:
 
 
 def arguments(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> tuple[Any, ...]:
-    """A batch of random numbers for a prepared network, and for a detector what is to be seen."""
+    """Return a random batch for a prepared network, with targets for a detector in training."""
     drawn = torch.Generator().manual_seed(0)
     make = example.training_arguments if setup.train else example.arguments
     found: tuple[Any, ...] = _formatted(make(network, given, batch_size, drawn), setup)
@@ -158,7 +158,7 @@ def arguments(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) 
 
 
 def repeated(network: nn.Module, given: tuple[Any, ...], setup: Setup) -> Callable[[], None]:
-    """Return a call of one pass of a prepared network over a batch."""
+    """Return a function that runs one pass of a prepared network over a batch."""
     run: Callable[..., Any] = torch.compile(network) if setup.compile else network
     parameters = list(network.parameters())
 
@@ -186,10 +186,10 @@ def _formatted(value: Any, setup: Setup) -> Any:
 
 
 def loss(result: Any) -> Tensor:
-    """One number to train on: the mean squares of all results, and the losses of a detector.
+    """Return a scalar loss: the mean squares of all outputs, plus the losses of a detector.
 
     Raises:
-        InputError: no result depends on a parameter that is trained.
+        InputError: no output depends on a trainable parameter.
     """
     squares = [t.square().mean() for _, t in tensors(result) if t.requires_grad]
     scalars = [t for t in _values(result) if isinstance(t, Tensor) and not t.dim()]
@@ -203,7 +203,7 @@ def _values(result: Any) -> Sequence[Any]:
 
 
 def _synchronized(once: Callable[[], None]) -> Callable[[], None]:
-    # torch.utils.benchmark waits for CUDA, and not for this one.
+    # torch.utils.benchmark synchronizes CUDA, but not MPS.
     def run() -> None:
         once()
         torch.mps.synchronize()
@@ -212,7 +212,7 @@ def _synchronized(once: Callable[[], None]) -> Callable[[], None]:
 
 
 def _captured(once: Callable[[], None]) -> Callable[[], None]:
-    """A CUDA graph of a pass, as PyTorch's notes on CUDA say that it is captured."""
+    """Capture a pass as a CUDA graph, as in PyTorch's notes on CUDA; return its replay."""
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -227,7 +227,7 @@ def _captured(once: Callable[[], None]) -> Callable[[], None]:
 
 @contextmanager
 def at_work_on(device: torch.device) -> Iterator[None]:
-    """The device as the current one, and the random state as it was, afterwards."""
+    """Make a device current in this block, and restore the random state at its end."""
     is_cuda = device.type == "cuda"
     with (
         torch.random.fork_rng([device] if is_cuda else []),

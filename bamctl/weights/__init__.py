@@ -1,5 +1,5 @@
 """Weights in files.
 
-- `checkpoints`: safetensors with the placement beside the tensors, and PyTorch's own format
+- `checkpoints`: safetensors with the placement in the metadata, and PyTorch's format
 - `official`: checkpoints of the authors' released code
 """

@@ -1,4 +1,4 @@
-"""Weights in files: safetensors with the placement beside them, and PyTorch's own, read safely."""
+"""Checkpoints: safetensors with the placement in the metadata, and PyTorch's, loaded safely."""
 
 import json
 import pickle
@@ -18,13 +18,13 @@ from bamctl.files.atomic import atomic_path, check_can_read
 from bamctl.networks.inserted import HOLDER
 from bamctl.placement.placement import Placement
 
-# How often a batch norm was updated, which matters to none that has a momentum. Files of old
-# PyTorch do not have it, nor have those of networks whose batch norms were frozen.
+# The number of updates of a batch norm, which has no effect on one with a momentum. Checkpoints of
+# old PyTorch lack it, as do those of networks with frozen batch norms.
 COUNTER = ".num_batches_tracked"
 
 _PLACEMENT_KEY = "bamctl_placement"
 
-# The format's names of types, in the order in which it puts them in a file.
+# Type names of the safetensors format, in the order of its files.
 _TYPES = {
     torch.int64: "I64",
     torch.float64: "F64",
@@ -42,9 +42,9 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a file by name, and the placement that they belong to, if it says so.
+    """The tensors of a file by name, and the placement in its metadata, if any.
 
-    `metadata` is what else the file says, as text.
+    `metadata` is all metadata of the file, as text.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def required_placement(self) -> Placement:
-        """The placement.
+        """Return the placement.
 
         Raises:
             InputError: the file has none.
@@ -64,10 +64,10 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a `.safetensors` file, or one of `torch.save` without running any code in it.
+    """Read a `.safetensors` file, or one of `torch.save` without executing code in it.
 
     Raises:
-        InputError: the file cannot be read, is corrupt, or holds something else than tensors.
+        InputError: the file cannot be read, is corrupt, or contains anything but tensors.
         BamctlError: there is too little memory for it.
     """
     check_can_read(path)
@@ -75,7 +75,7 @@ def read(path: Path) -> Checkpoint:
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
-            # A file that is no checkpoint gets a warning of its pickle protocol before the error.
+            # For a file that is no checkpoint, PyTorch warns of the pickle protocol, then fails.
             warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
@@ -85,7 +85,7 @@ def read(path: Path) -> Checkpoint:
             f"{path}: not loaded, it holds more than tensors or is no checkpoint; save "
             "model.state_dict(), not the model"
         ) from error
-    except Exception as error:  # an unpickler raises whatever somebody's bytes lead it to
+    except Exception as error:  # an unpickler may raise anything for a damaged file
         raise blame(
             error, str(path), f"not a checkpoint, or damaged: {first_line(error)}"
         ) from error
@@ -98,18 +98,18 @@ def write(
     placement: Placement | None,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a network's weights as safetensors, with the placement in the metadata if it has one.
+    """Write a network's weights as safetensors, with the placement, if any, in the metadata.
 
     Args:
-        path: where to.
+        path: the file to write.
         model: the network.
-        placement: what is inserted in it.
-        more: other metadata.
+        placement: the placement inserted in it.
+        more: further metadata.
 
     Raises:
         InputError: the file cannot be written.
     """
-    # Tensors of their own: safetensors takes neither shared memory nor channels_last strides.
+    # Cloned, since safetensors supports neither shared memory nor channels_last strides.
     state = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
@@ -131,19 +131,19 @@ def write_state(path: Path, model: nn.Module) -> None:
 
 
 def save(value: object, path: Path) -> None:
-    """Write by `torch.save`, in the same bytes whatever the file is called.
+    """Write by `torch.save`, with bytes that do not depend on the file's name.
 
-    Given a path, PyTorch writes its name into the file, and hides the cause of a failed write.
+    Given a path, PyTorch stores its name in the file, and hides the cause of a failed write.
     """
     with path.open("wb") as file:
         torch.save(value, file)
 
 
 def file_size(state: Mapping[str, Tensor]) -> int:
-    """The bytes of the file that `write` makes of such tensors, from their shapes alone.
+    """Return the size of the file that `write` makes of tensors, in bytes, from their shapes.
 
-    A placement beside them is not counted: two spellings of one placement have other lengths. The
-    format is eight bytes for the length of a header, the header, which is JSON filled up to a
+    A placement in the metadata is not counted: spellings of one placement differ in length. The
+    format is eight bytes for the length of the header, the header, which is JSON padded to a
     multiple of eight bytes, and the tensors, by type as in `_TYPES` and then by name.
     """
     header: dict[str, Any] = {"__metadata__": _metadata(None)}
@@ -159,7 +159,7 @@ def file_size(state: Mapping[str, Tensor]) -> int:
 
 
 def _sort_metadata(path: Path) -> None:
-    """Put the metadata of a safetensors file in order; the format's library shuffles them."""
+    """Sort the metadata of a safetensors file, whose order the library randomizes."""
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -175,25 +175,25 @@ def _compact(header: Mapping[str, Any]) -> bytes:
 def _metadata(placement: Placement | None) -> dict[str, str]:
     if placement is None:
         return {"format": "pt"}
-    # What a network may cost is no part of its weights.
+    # A budget does not describe the weights.
     own = placement.model_copy(update={"budget": None})
     return {"format": "pt", _PLACEMENT_KEY: own.to_json()}
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool = False) -> None:
-    """Load weights into a network that they fit.
+    """Load weights into a network.
 
     Args:
-        model: the network, with its attention modules if the weights have some.
-        state: tensors by name; the counters of batch norms may be missing.
+        model: the network, with attention modules if the weights include some.
+        state: tensors by name; `num_batches_tracked` of batch norms may be missing.
         partial: whether weights of the attention modules may be missing.
 
-    A floating-point weight is rounded to the network's own precision, as PyTorch does. A conversion
-    that loses more is refused: an imaginary part, a fraction, or values beyond the other type's.
+    A floating-point weight is rounded to the network's precision, as in PyTorch. A conversion that
+    loses more raises: an imaginary part, a fraction, or values out of range of the other type.
 
     Raises:
-        InputError: a weight is missing, is too many, has another shape, or would lose a part of its
-            values; names the first few.
+        InputError: a weight is missing, is unexpected, has another shape, or would lose values in
+            conversion; names the first few.
     """
     own = model.state_dict()
     missing = {name for name in own.keys() - state.keys() if not name.endswith(COUNTER)}
@@ -218,7 +218,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], *, partial: bool =
         raise InputError(f"the weights do not fit the network: {'; '.join(wrong)}")
     try:
         model.load_state_dict(dict(state), strict=False)
-    except RuntimeError as error:  # a type of number that cannot be copied
+    except RuntimeError as error:  # a dtype that cannot be copied
         raise blame(error, "the weights do not fit the network") from error
 
 
@@ -253,7 +253,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 
 def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
-    """The tensors of a state dict, or of the first one that a training script wrapped in a dict."""
+    """Return the tensors of a state dict, or of one under the key `state_dict` or `model`."""
     if isinstance(loaded, Mapping):
         inner = next((loaded[k] for k in ("state_dict", "model") if k in loaded), loaded)
         if isinstance(inner, Mapping) and inner:

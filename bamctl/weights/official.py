@@ -1,7 +1,7 @@
-"""Checkpoints of the authors' released code, read and written.
+"""Conversion of checkpoints from and to the format of the authors' released code.
 
-That code keeps its modules as `bam1`, `bam2`, ... beside torchvision's names, and wraps the network
-for several GPUs, which puts `module.` before every name.
+That code registers its modules as `bam1`, `bam2`, ... in addition to torchvision's names, and wraps
+the network in `DataParallel`, which prefixes every name with `module.`.
 """
 
 import re
@@ -19,7 +19,7 @@ from bamctl.weights.checkpoints import COUNTER, save
 _PREFIX = "module."
 _KEY = re.compile(rf"(?:{re.escape(_PREFIX)})?bam(\d+)\.(.+)")
 
-# Their names of the layers, and ours; the number is that of a dilated convolution.
+# The released code's names of the layers, and ours; `{}` is the index of a dilated convolution.
 _LAYERS = (
     ("channel_att.gate_c.gate_c_fc_0", "channel.reduce"),
     ("channel_att.gate_c.gate_c_bn_1", "channel.norm"),
@@ -33,20 +33,20 @@ _LAYERS = (
 
 
 def is_official(state: Mapping[str, Tensor]) -> bool:
-    """Return whether a state dict names attention modules as the released code does."""
+    """Return whether a state dict has the released code's names of attention modules."""
     return any(_KEY.fullmatch(name) for name in state)
 
 
 def read(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a released checkpoint under the names that they have in a network of ours.
+    """Rename the tensors of a released checkpoint to the names of a network of ours.
 
     Args:
-        state: as the released code saves it, with or without the `module.` before each name.
+        state: as the released code saves it, with or without the prefix `module.`.
         model: the network, with `official` modules inserted; the first of them is `bam1`.
 
     Raises:
-        InputError: the modules are not those of the released code, or a key has no place in the
-            network or a second one, or a tensor of the network has no key; lists all of these.
+        InputError: the modules are not those of the released code, or keys and tensors of the
+            network do not match one to one; lists all mismatches.
     """
     names, own = _names(model), model.state_dict()
     found: dict[str, Tensor] = {}
@@ -70,7 +70,7 @@ def read(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
 
 
 def write(path: Path, model: nn.Module) -> None:
-    """Write the network's weights as the released code would.
+    """Write the network's weights in the format of the released code.
 
     Raises:
         InputError: the modules are not those of the released code, or the file cannot be written.
@@ -85,7 +85,7 @@ def write(path: Path, model: nn.Module) -> None:
 
 
 def _names(model: nn.Module) -> dict[str, str]:
-    """Their name of every tensor of the attention modules, and ours."""
+    """Map the released code's names of the attention modules' tensors to ours."""
     return dict(
         pair
         for number, (key, module) in enumerate(_holder(model).named_children(), 1)
