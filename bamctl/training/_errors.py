@@ -1,4 +1,4 @@
-"""Errors of a training step, turned into what a user can do about them."""
+"""Actionable errors of a training step."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from bamctl.errors import NO_MEMORY, BamctlError, InputError, first_line, machin
 
 @contextmanager
 def actionable(batch_size: int, *, is_first: bool) -> Iterator[None]:
-    """Turn what a step raises into an error that says what to do.
+    """Turn an exception of a step into an error that says what to do.
 
     Args:
         batch_size: images in the step.

@@ -49,5 +49,5 @@ def logits_of(output: Any) -> Tensor:
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number, or None in place of infinity and of what is not a number."""
+    """Return a number, or None if it is infinite or NaN."""
     return value if value is not None and math.isfinite(value) else None

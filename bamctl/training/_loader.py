@@ -1,7 +1,7 @@
-"""The order in which images are seen: a function of seed and step alone.
+"""Data order: a function of seed and step alone.
 
-So all arms see the same images, augmented alike, however many processes share the work, and a run
-goes on where it stopped without replaying what it has seen.
+So all arms see the same images with the same augmentation, however many processes share the work,
+and a run resumes without replaying earlier batches.
 """
 
 import os
@@ -28,7 +28,7 @@ _Part = tuple[Tensor, Tensor | None]
 class Order:
     """The images of each step, and the random numbers that augment them.
 
-    An epoch is a new permutation; what does not fill its last batch is left for the next one.
+    An epoch is a new permutation, whose incomplete last batch is dropped.
     """
 
     num_images: int
@@ -37,11 +37,11 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
+        """The number of whole batches in an epoch."""
         return self.num_images // self.batch_size
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The indices and the random numbers of a step, counted from 0."""
+        """Return indices and random numbers of a step (counted from 0), each with shape (N,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         indices, draws = _epoch(self.num_images, self.seed, epoch)
         chosen = slice(position * self.batch_size, (position + 1) * self.batch_size)
@@ -58,15 +58,15 @@ def _epoch(num_images: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
 def training_batches(
     images: Images, order: Order, steps: range, *, parts: int, share: range, workers: int
 ) -> Iterator[list[Batch]]:
-    """The batches of some steps, each in as many parts as this process runs one after the other.
+    """Yield the batch of each step, in the parts that this process runs one after the other.
 
     Args:
-        images: what to train on.
-        order: which images each step takes.
+        images: the training split.
+        order: the images of each step.
         steps: the steps, counted from 0.
-        parts: how many parts a batch is cut into, over all processes.
-        share: which of them are this process's.
-        workers: processes that read ahead.
+        parts: number of parts of a batch, over all processes.
+        share: the parts of this process.
+        workers: number of processes that prefetch batches.
     """
 
     def mine() -> Iterator[_Part]:
@@ -82,7 +82,7 @@ def training_batches(
 def evaluation_batches(
     images: Images, batch_size: int, *, rank: int, processes: int, workers: int
 ) -> Iterator[Batch]:
-    """All images in their order, as they are; each process takes its share of the batches."""
+    """Yield this process's share of batches of all images, in order and without augmentation."""
     every = torch.split(torch.arange(len(images.labels)), batch_size)
     yield from _loader(images, iter([(each, None) for each in every[rank::processes]]), workers)
 
@@ -95,23 +95,23 @@ def _loader(images: Images, parts: Iterator[_Part], workers: int) -> DataLoader[
         num_workers=workers,
         worker_init_fn=partial(_begin, os.getpid()),
         multiprocessing_context=_context() if workers else None,
-        # Its own, since it would draw from the generator that dropout draws from.
+        # A separate generator, or the loader would draw from the one that dropout uses.
         generator=torch.Generator(),
     )
 
 
 def _begin(parent: int, worker: int) -> None:
-    """In a process that reads ahead: end when the one that trains does."""
+    """Initialize a worker process: exit when the training process does."""
     end_with(parent)
 
 
 def _context() -> SpawnContext | None:
-    """A copy of this process, where Python makes one; a new one takes nothing from its folder."""
+    """Return None for the default `fork`, else a spawn context with a safe path."""
     return None if get_start_method() == "fork" else spawn_context()
 
 
 class _Parts:
-    """An iterator as a sampler."""
+    """A sampler that wraps an iterator."""
 
     def __init__(self, parts: Iterator[_Part]) -> None:
         self._parts = parts
@@ -121,7 +121,7 @@ class _Parts:
 
 
 class _Batches(Dataset[Batch]):
-    """A data set of whole batches, so that images in memory are taken all at once."""
+    """A data set of whole batches, so that images in memory are indexed at once."""
 
     def __init__(self, images: Images) -> None:
         self._images = images

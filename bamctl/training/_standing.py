@@ -1,8 +1,8 @@
-"""The progress of a run, from those contents of its folder that are consistent.
+"""The progress of a run, by the consistent contents of its folder.
 
-A result rests on the configuration, the evaluations and the weights of a run. Its states and its
-final weights name all three, so that what was cut off, exchanged or changed since is not gone on
-with: another configuration is refused, and everything else is trained again, and said.
+A result depends on the configuration, the evaluations and the weights of a run. Its states and
+final weights identify all three, so that a truncated, replaced or modified file is not resumed
+from: another configuration raises, and anything else is trained again with a note.
 """
 
 import json
@@ -26,8 +26,8 @@ from bamctl.weights import checkpoints
 class Origin:
     """Everything that determines a run.
 
-    `made_from` is everything of the configuration that matters to it, in plain values; `placement`
-    is what its final weights say of themselves.
+    `made_from` is the relevant part of the configuration, in plain values; `placement` is that in
+    the metadata of its final weights.
     """
 
     arm: str
@@ -37,7 +37,7 @@ class Origin:
     placement: Placement | None
 
     def receipt(self, evaluations: Sequence[Line]) -> dict[str, Any]:
-        """Return the receipt that a state or final weights carry of the run so far."""
+        """Return the receipt of the run so far, which states and final weights include."""
         return {
             "arm": self.arm,
             "seed": self.seed,
@@ -50,9 +50,9 @@ class Origin:
 class Standing:
     """The point at which a run is resumed.
 
-    `state` is the file to go on from, and None where it begins anew or is finished. `evaluations`
-    counts those that stand. `notes` say what does not fit, and `is_verified` is False of what an
-    older version wrote, which says too little of itself.
+    `state` is the file to resume from, or None if the run starts from scratch or is finished.
+    `evaluations` is the number of valid ones. `notes` report inconsistencies, and `is_verified` is
+    False for files of an older version, without a receipt.
     """
 
     is_finished: bool
@@ -63,14 +63,14 @@ class Standing:
 
 
 class _MisfitError(Exception):
-    """A file of a run that does not belong to the rest; the text says why."""
+    """A file that is inconsistent with the rest of its run; the message says why."""
 
 
 def stand(folder: RunFolder, origin: Origin) -> Standing:
-    """Look at what a folder holds of a run.
+    """Find the progress of a run in its folder.
 
     Raises:
-        InputError: it was made from another configuration.
+        InputError: the run was made from another configuration.
     """
     notes: list[str] = []
     weights = folder.weights(origin.arm, origin.seed)
@@ -86,7 +86,7 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
         except _MisfitError as error:
             notes.append(f"{path} {error}; going on from the one before")
     void = len(folder.evaluations(origin.arm, origin.seed))
-    # Without a state there is one at most, where a run was ended in between.
+    # Without a state there is at most one, if the run was interrupted before saving the state.
     if void > 1 and not notes:
         notes.append(
             f"{folder.metrics.path} has {void} evaluations of {origin.arm}, seed {origin.seed}, "
@@ -96,10 +96,11 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
 
 
 def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
-    """Return whether final weights carry what verifies them, if nothing contradicts them.
+    """Check final weights against the rest of the run; return whether they have a receipt.
 
     Raises:
-        _MisfitError: something does.
+        _MisfitError: they are inconsistent with it.
+        InputError: they were made from another configuration.
     """
     lines, timing = _lines(folder, origin), folder.timed(origin.arm, origin.seed)
     try:
@@ -122,10 +123,11 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
 
 
 def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bool]:
-    """Return how many evaluations were made up to a state, and whether it says all of itself.
+    """Check a state; return the number of evaluations up to it, and whether it has a receipt.
 
     Raises:
-        _MisfitError: the state does not fit.
+        _MisfitError: the state is inconsistent with the rest of the run.
+        InputError: it was made from another configuration.
     """
     lines = _lines(folder, origin)
     try:
@@ -160,7 +162,7 @@ def _lines(folder: RunFolder, origin: Origin) -> list[Line]:
 
 
 def _steps(recipe: Recipe, last: int) -> list[int]:
-    """The steps after which a run is evaluated, up to one of them."""
+    """Return the steps after which a run is evaluated, up to `last`."""
     every = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
     return [step for step in every if step <= last]
 
@@ -170,7 +172,7 @@ def _is_in_order(lines: Sequence[Line], recipe: Recipe) -> bool:
 
 
 def _is_whole(lines: Sequence[Line], recipe: Recipe) -> bool:
-    """Return whether a run was evaluated to its end, which comes early where it diverged."""
+    """Return whether a run was evaluated to its end, which is early if it diverged."""
     if lines and lines[-1].get("diverged"):
         return _is_in_order(lines[:-1], recipe)
     return len(lines) == len(_steps(recipe, recipe.steps)) and _is_in_order(lines, recipe)

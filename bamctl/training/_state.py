@@ -1,4 +1,4 @@
-"""A training run in the middle, in one file: weights, optimizer, and how far it has come."""
+"""Checkpoints of unfinished training runs: weights, optimizer state and progress in one file."""
 
 import json
 import zlib
@@ -20,15 +20,15 @@ _CHECKSUM, _OLD_CHECKSUM = "checksum", "crc32"
 
 
 class DamagedStateError(BamctlError):
-    """A file that was cut off or changed since it was written."""
+    """A file that was truncated or modified since it was written."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of a run that can be resumed: named tensors, and plain values as in JSON.
+    """The state of a resumable run: named tensors, and plain values as in JSON.
 
-    The schedule, the order of the images and all randomness are functions of seed and step, and
-    need nothing kept.
+    The schedule, the data order and all randomness are functions of seed and step, and have no
+    state.
     """
 
     tensors: dict[str, Tensor]
@@ -36,7 +36,7 @@ class State:
 
 
 def write(path: Path, state: State) -> None:
-    """Write a state in one step.
+    """Write a state atomically.
 
     Raises:
         BamctlError: the file cannot be written, for want of space or otherwise.
@@ -56,7 +56,7 @@ def read(path: Path) -> State:
     """Read a state.
 
     Raises:
-        DamagedStateError: the file was cut off, or its bytes have changed.
+        DamagedStateError: the file was truncated or modified.
         BamctlError: there is too little memory for it.
     """
     try:
@@ -66,27 +66,27 @@ def read(path: Path) -> State:
             values = unseal(file.metadata()[_KEY], tensors)
     except DamagedStateError as error:
         raise DamagedStateError(f"{path} {error}") from None
-    except Exception as error:  # a reader raises whatever a damaged file leads it to
+    except Exception as error:  # the reader may raise anything for a damaged file
         check_machine(error, f"cannot read {path}")
         raise DamagedStateError(f"{path} is damaged: {first_line(error)}") from error
     return State(tensors, values)
 
 
 def seal(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> str:
-    """Plain values as JSON, with a checksum of them and of the tensors that stand beside them."""
+    """Return plain values as JSON, with a checksum of them and of the tensors in the same file."""
     return json.dumps({**values, _CHECKSUM: checksum(tensors, values)})
 
 
 def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The values that `seal` wrote beside some tensors.
+    """Return the values that `seal` serialized, without the checksum.
 
     Raises:
-        DamagedStateError: the checksum is another.
-        ValueError, KeyError, TypeError: it is not such a text.
+        DamagedStateError: the checksum does not match.
+        ValueError, KeyError, TypeError: the text was not written by `seal`.
     """
     values: dict[str, Any] = dict(json.loads(text))
     if _OLD_CHECKSUM in values:
-        # Files of older versions have one of the tensors alone.
+        # In files of older versions, the checksum covers the tensors alone.
         known, found = values.pop(_OLD_CHECKSUM), checksum(tensors)
     else:
         known, found = values.pop(_CHECKSUM), checksum(tensors, values)
@@ -96,7 +96,7 @@ def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def flattened(optimizer: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of an optimizer's state dict, such as the momentum of each parameter."""
+    """Flatten the tensors of an optimizer's state dict, such as momentum buffers, to named ones."""
     return {
         f"{index}.{name}": value
         for index, kept in optimizer["state"].items()
@@ -106,7 +106,7 @@ def flattened(optimizer: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """The other way round."""
+    """Invert `flattened`: return the tensors by parameter index and name."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
@@ -115,7 +115,7 @@ def unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 
 
 def checksum(tensors: Mapping[str, Tensor], values: Mapping[str, Any] | None = None) -> int:
-    """A checksum of named tensors, and of plain values if there are some."""
+    """Return a CRC-32 of named tensors, and of plain values if passed."""
     found = 0 if values is None else zlib.crc32(json.dumps(values, sort_keys=True).encode())
     for name in sorted(tensors):
         raw = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)

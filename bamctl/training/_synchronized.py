@@ -1,6 +1,6 @@
-"""Batch norm over the whole batch where several processes share it.
+"""Synchronized batch norm: statistics over the batches of all processes.
 
-Otherwise what a network learns would depend on the number of devices that it was trained on.
+Otherwise the result of training would depend on the number of devices.
 """
 
 from typing import Any
@@ -10,16 +10,16 @@ from torch import Tensor, distributed, nn
 
 
 class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the batches of all processes, on a CPU too, where PyTorch has none.
+    """Synchronized batch norm that also runs on a CPU, unlike `torch.nn.SyncBatchNorm`.
 
-    Takes what the batch norm takes that it stands for: values with shape (N, C, ...).
+    Input and output have shape (N, C, ...), as those of the batch norm that it replaces.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - the name of the base class
-        """Any number of axes; the batch norm that this was has checked them before."""
+        """Accept any number of axes; those of the replaced layer were already checked."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """The values with mean 0 and variance 1 in each channel, scaled and shifted."""
+        """Normalize each channel to mean 0 and variance 1, then scale and shift."""
         if not self.training:
             return super().forward(input)
         axes = [axis for axis in range(input.dim()) if axis != 1]
@@ -35,7 +35,7 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Keep the running statistics, as PyTorch does."""
+        """Update the running statistics as in PyTorch."""
         if self.running_mean is None or self.running_var is None:
             return
         assert self.num_batches_tracked is not None
@@ -47,7 +47,7 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; what one of them makes of it reaches every term."""
+    """Differentiable sum over all processes, whose gradient is also summed over them."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ def _sum(values: Tensor) -> Tensor:
 
 
 def synchronize(network: nn.Module, device: torch.device) -> None:
-    """Turn every batch norm of a network into one over all processes, in place.
+    """Convert every batch norm of a network to a synchronized one, in place.
 
-    The layers stay the objects that they are, with their weights and hooks.
+    The layers stay the same objects, with their weights and hooks.
     """
     for layer in network.modules():
         if not isinstance(layer, nn.modules.batchnorm._BatchNorm):

@@ -1,7 +1,7 @@
-"""A network made wider until it has as many more parameters as wanted: a control for attention.
+"""A control for attention: the network, widened by a number of parameters.
 
-A gain from more parameters is no gain from attention. What is widened are hidden channels: those
-between two layers of a block that nobody else sees, so that no shape outside of the block changes.
+It separates a gain by attention from one by more parameters. Only hidden channels are widened:
+those between two layers of a block that nothing else reads, so that no shape outside it changes.
 """
 
 from collections import Counter
@@ -19,10 +19,10 @@ _Layer = nn.Conv2d | nn.Linear
 
 @dataclass(frozen=True)
 class HiddenChannels:
-    """Channels that one layer makes, others treat apart, and one other layer takes.
+    """Channels that one layer outputs, channelwise operations transform, and one other layer reads.
 
     `channelwise` are the batch norms and depthwise convolutions between the two, by module name.
-    `params_per_channel` is what one channel more adds.
+    `params_per_channel` is the number of parameters that one more channel adds.
     """
 
     first: str
@@ -33,15 +33,15 @@ class HiddenChannels:
 
 
 def find_hidden(model: nn.Module, trace: Trace) -> tuple[HiddenChannels, ...]:
-    """Hidden channels of a network that share no layer, in the order of its forward pass."""
+    """Find the hidden channels of a network, without shared layers, in forward order."""
     return tuple(_Search(model, trace).found())
 
 
 def plan(hidden: Sequence[HiddenChannels], params: int) -> tuple[int, ...]:
-    """Return the channels to add to each, so that the parameters come close to `params`.
+    """Return the numbers of channels to add to each, so that they add about `params` parameters.
 
-    All are widened by the same fraction first; what that leaves is filled up from the dearest
-    channel to the cheapest.
+    All are widened by the same fraction first; the remainder is filled from the channels with the
+    most parameters to those with the fewest.
     """
     if not hidden:
         return ()
@@ -73,9 +73,9 @@ def widen(
 ) -> None:
     """Add hidden channels to a network, in place.
 
-    The weights that it has stay; those of the new channels are drawn with the spread of their
-    layer's own. With `keep_outputs` nothing is made of the new channels yet, so that a pretrained
-    network's outputs stay what they were (Chen et al., ICLR 2016, "Net2Net").
+    Existing weights are kept; those of the new channels are drawn with the standard deviation of
+    the layer's weights. With `keep_outputs` the weights that read the new channels are zero, so
+    that a pretrained network's outputs are unchanged (Chen et al., ICLR 2016, "Net2Net").
     """
     for channels, count in zip(hidden, counts, strict=True):
         if not count:
@@ -95,7 +95,7 @@ def _added(hidden: Sequence[HiddenChannels], counts: Sequence[int]) -> int:
 
 
 class _Search:
-    """Follows what each layer makes to the one layer that takes it."""
+    """Search for hidden channels: follows the output of each layer to the layer that reads it."""
 
     def __init__(self, model: nn.Module, trace: Trace) -> None:
         self._outputs = set(trace.outputs)
@@ -119,8 +119,8 @@ class _Search:
         kept: list[HiddenChannels] = []
         for call, module in self._leaves:
             each = self._follow(call, module) if _is_dense(module) else None
-            # In a chain of layers every second width is taken: a layer that grew at both ends
-            # would have more parameters than the sum.
+            # In a chain of layers every second width is taken: widening a layer at both ends
+            # would add more parameters than the sum of the two.
             if each is not None and all(each.first != before.last for before in kept):
                 kept.append(each)
         return kept
@@ -169,19 +169,19 @@ def _width(layer: _Layer) -> int:
 
 
 def _out_params(module: nn.Module) -> int:
-    """Parameters for each output channel."""
+    """Return the number of parameters per output channel."""
     return sum(p.numel() // p.shape[0] for p in module.parameters(recurse=False))
 
 
 def _in_params(module: nn.Module) -> int:
-    """Parameters for each input channel of a layer that is not grouped."""
+    """Return the number of parameters per input channel of an ungrouped layer."""
     weight = module.weight
     assert isinstance(weight, Tensor)
     return weight.numel() // weight.shape[1]
 
 
 def _grow(module: nn.Module, count: int, *, outputs: bool, silent: bool = False) -> None:
-    """Give a layer more channels at its output or at its input."""
+    """Add channels to the output or the input of a layer; with `silent`, of zero weights."""
     axis = 0 if outputs else 1
     for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers()]:
         if tensor.dim() <= axis:
@@ -207,7 +207,7 @@ def _count_up(module: nn.Module, names: Sequence[str], count: int) -> None:
 
 
 def _more(module: nn.Module, tensor: Tensor, count: int, axis: int) -> Tensor:
-    """Return initial values of new channels: those of a new batch norm, else drawn alike."""
+    """Return initial values of new channels: batch norm defaults, zero biases, normal weights."""
     shape = list(tensor.shape)
     shape[axis] = count
     if tensor.dim() == 1:

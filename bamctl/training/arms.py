@@ -32,9 +32,9 @@ BASELINE = "baseline"
 class Arm:
     """One network of a comparison.
 
-    `change` makes it of the baseline, in place; new weights are drawn from torch's random state.
-    `added` is what it costs more than the baseline. `of` is the placement that a control belongs
-    to. Where the arm has sites, `placement` has them written out, and `placed` what they cost.
+    `change` turns the baseline into it, in place; new weights are drawn from torch's random state.
+    `added` is its cost on top of the baseline's. `of` is the arm that a control belongs to. If the
+    arm has sites, `placement` lists them, and `placed` has their costs.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Arms:
-    """All networks of a comparison, and what a control could not be made for, with the reason."""
+    """All networks of a comparison; `missing` lists impossible controls, with the reason."""
 
     trace: Trace
     trunk: Trunk
@@ -57,17 +57,17 @@ class Arms:
 
 
 class Networks:
-    """Builds the networks, seed by seed; the pretrained weights are read once."""
+    """Builder of the networks for each seed; pretrained weights are read once."""
 
     def __init__(self, config: TrainingConfig) -> None:
         self._config = config
         self._state = _pretrained(config) if config.weights else None
 
     def baseline(self, seed: int) -> nn.Module:
-        """The network without attention; the same seed gives the same weights.
+        """Build the network without attention; its weights are a function of the seed.
 
         Raises:
-            InputError: it cannot be built so, or the weights do not fit it.
+            InputError: it cannot be built with these options, or the weights do not fit it.
         """
         config = self._config
         set_seed(seed_for(seed, "weights"))
@@ -78,18 +78,18 @@ class Networks:
         return network
 
     def of(self, arm: Arm, seed: int) -> nn.Module:
-        """The network of an arm; the layers that it shares with the baseline start alike."""
+        """Build the network of an arm; layers shared with the baseline have its initial weights."""
         network = self.baseline(seed)
         set_seed(seed_for(seed, "attention"))
         arm.change(network)
         return network
 
     def fingerprint(self) -> int | None:
-        """A checksum of the pretrained weights; None where there are none."""
+        """Return a checksum of the pretrained weights, or None without them."""
         return None if self._state is None else checksum(self._state)
 
     def pretrained(self, network: nn.Module) -> frozenset[str]:
-        """The parameters of a network that came from the weights."""
+        """Return the names of a network's parameters that are pretrained."""
         if self._state is None:
             return frozenset()
         return frozenset(
@@ -100,7 +100,7 @@ class Networks:
 
 
 def seed_for(seed: int, *purpose: object) -> int:
-    """A seed of 32 bits for one purpose, that has nothing to do with those for others.
+    """Return a 32-bit seed for one purpose, independent of those for others.
 
     >>> seed_for(0, "weights") != seed_for(0, "attention")
     True
@@ -109,11 +109,11 @@ def seed_for(seed: int, *purpose: object) -> int:
 
 
 def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
-    """The arms of a comparison, on the network that it is about.
+    """Build the arms of a comparison.
 
     Raises:
         InputError: the network does not classify, or a placement does not fit it or selects
-            nothing there.
+            no cut point.
     """
     traced = TracedNetwork.of(network, config.input)
     check_classifies(config, traced.trace)
@@ -133,10 +133,10 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
 
 
 def check_classifies(config: TrainingConfig, traced: Trace) -> None:
-    """Refuse a network that gives other things than a score for each class.
+    """Raise unless a network outputs a score for each class.
 
     Raises:
-        InputError: it does.
+        InputError: it does not.
     """
     scores = (1, config.num_classes)
     if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
@@ -147,7 +147,7 @@ def check_classifies(config: TrainingConfig, traced: Trace) -> None:
 
 
 def _nothing(network: nn.Module) -> None:
-    """The baseline is the network itself."""
+    """Leave the network as it is: the change of the baseline."""
 
 
 def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
@@ -157,14 +157,14 @@ def _insert(sites: tuple[Site, ...], network: nn.Module) -> None:
 def _inserted(
     name: str, kind: str, placement: Placement, traced: TracedNetwork, of: str | None = None
 ) -> Arm:
-    """An arm that is the baseline with what a placement inserts."""
+    """Return an arm with the attention of a placement."""
     placed = place(placement, traced)
     pinned = named(placement, placed.sites)
     return Arm(name, kind, partial(_insert, placed.sites), placed.total, pinned, of, placed)
 
 
 def _extra_block(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
-    """One more of the network's own blocks at each site, as in the paper's table 1."""
+    """Return the control with one more of the network's blocks at each site (paper, table 1)."""
     block = attention(module=extra_block.NAME, init=placement.attention.init)
     other = placement.model_copy(update={"attention": block, "insertions": {}})
     if placement.where is None:
@@ -173,7 +173,7 @@ def _extra_block(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
 
 
 def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
-    """The network itself, with as many parameters as the placement gives it."""
+    """Return the control without attention, widened to the parameters of the placement's arm."""
     hidden = widening.find_hidden(traced.network, traced.trace)
     if not hidden:
         raise InputError("no channels of the network run from one layer to just one other")
@@ -193,7 +193,7 @@ def _widen(
 
 
 def _grown(traced: TracedNetwork, change: Callable[[nn.Module], None]) -> Cost:
-    """Return what a change of the network adds, by a second trace."""
+    """Return the added cost of a change of the network, by a second trace."""
     changed, before = copy.deepcopy(traced.network), traced.trace
     change(changed)
     after = trace(changed, before.given)
@@ -213,7 +213,7 @@ def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:
         return checkpoints.read(Path(config.weights)).state
     if Path(config.weights).suffix:
         raise InputError(f"there is no file {config.weights}")
-    # Published weights have classes of their own.
+    # Published weights have the classes that they were trained on.
     published = config.spec.model_copy(update={"num_classes": None})
     return published.build(weights=config.weights).state_dict()
 
@@ -221,7 +221,7 @@ def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:
 def _without_head(
     state: Mapping[str, Tensor], network: nn.Module, num_classes: int
 ) -> dict[str, Tensor]:
-    """The weights, with a new head's own in place of those for other classes."""
+    """Return the weights, except a head for other classes, whose initial weights are kept."""
     own = network.state_dict()
 
     def is_head(name: str) -> bool:

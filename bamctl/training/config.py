@@ -23,14 +23,14 @@ Precision = Literal["no", "bf16", "fp16"]
 BadImages = Literal["refuse", "skip"]
 Device = Literal["auto", "cpu"]
 
-# In a network that starts from weights, attention starts without changing its outputs.
+# Attention inserted in a pretrained network starts as the identity.
 _UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _Count = Annotated[int, Field(ge=1, strict=True)]
 _CountOrNone = Annotated[int, Field(ge=0, strict=True)]
-# Beyond what any optimizer is given, and far below where a single-precision number ends.
+# Beyond any practical value, and far below the largest fp32 number.
 _LARGEST = 1e6
 _Rate = Annotated[float, Field(gt=0, lt=_LARGEST, allow_inf_nan=False)]
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -53,7 +53,7 @@ class DataConfig(BaseModel):
 class Recipe(BaseModel):
     """The hyperparameters of training; the optimizer is SGD with momentum.
 
-    The values of momentum and weight decay, and a learning rate of 0.1 for a batch of 256, are
+    The defaults of momentum and weight decay, and a learning rate of 0.1 for a batch of 256, are
     those of the authors' released code for ImageNet.
     """
 
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     )
 
     def lr_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0.
+        """Return the learning rate of a step, counted from 0.
 
         >>> recipe = Recipe(steps=90, lr=0.1, schedule="step", eval_every=90)
         >>> [round(recipe.lr_at(step), 6) for step in (0, 29, 30, 60, 89)]
@@ -92,9 +92,9 @@ class Recipe(BaseModel):
 
 
 class TrainingConfig(NetworkSpec, schemas.Versioned):
-    """A whole comparison; nothing else is needed to repeat it.
+    """The whole configuration of a comparison, sufficient to repeat it.
 
-    The network stands once for all arms, with its input and classes written out.
+    The network, with explicit input and classes, is common to all arms.
     """
 
     model: Annotated[str, Field(min_length=1)]
@@ -123,7 +123,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     def _weights_are_not_disturbed(
         cls, placements: dict[str, Placement], info: ValidationInfo
     ) -> dict[str, Placement]:
-        """A plain gate scales features by 1 to 2, which ruins those of weights."""
+        """Set `init` to identity; a plain gate would scale pretrained features by 1 to 2."""
         if info.data.get("weights") is None:
             return placements
         return {name: _UNCHANGED.with_overrides(each) for name, each in placements.items()}
@@ -162,7 +162,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
-        """Write it as YAML.
+        """Write the configuration as YAML.
 
         Raises:
             InputError: the file cannot be written.
@@ -170,21 +170,21 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         yaml_files.dump(path, self.as_written())
 
     def as_written(self) -> dict[str, Any]:
-        """The configuration in plain values for a file; in an arm, what was not set stays unset."""
+        """Return the configuration as plain values for a file; an arm's unset fields stay unset."""
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         data["placements"] = {name: _arm(each) for name, each in self.placements.items()}
         return {key: value for key, value in data.items() if value != {}}
 
 
 def _arm(placement: Placement) -> dict[str, Any]:
-    # Left out, `stages` means the three deepest bottlenecks in any version.
+    # If left out, `stages` means the three deepest bottlenecks in any version.
     left_out = {"schema"} if "stages" in placement.model_fields_set else {"schema", "stages"}
     written = placement.as_written().items()
     return {key: value for key, value in written if key not in left_out}
 
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> str | None:
-    """The first thing in which two configurations differ, in words; None where they do not.
+    """Describe the first difference of two configurations; None if they are equal.
 
     >>> difference({"model": "resnet18"}, {"model": "resnet34"})
     "model is 'resnet34' there and 'resnet18' here"

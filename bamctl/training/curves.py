@@ -1,4 +1,4 @@
-"""Learning curves as pictures: the mean accuracy over the seeds, and each seed's faintly."""
+"""Plots of learning curves: the mean accuracy over the seeds, and each seed's in the background."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from bamctl.files.atomic import atomic_path
 
-# Told apart by people who see few colours (Okabe and Ito 2008).
+# A colour-blind-safe palette (Okabe and Ito 2008).
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
 FORMATS = ("png", "svg")
 
@@ -18,9 +18,9 @@ def draw(
     """Write `curves.png` and `curves.svg`.
 
     Args:
-        lines: the evaluations, as `metrics.jsonl` has them.
-        means: by arm, the mean accuracy by step.
-        folder: where to.
+        lines: the evaluations, as in `metrics.jsonl`.
+        means: the mean accuracy by step, by arm.
+        folder: the folder to write to.
 
     Raises:
         InputError: a file cannot be written.
@@ -59,7 +59,7 @@ def draw(
 
 
 def sparkline(values: Iterable[float], low: float = 0.0, high: float = 1.0) -> str:
-    """A curve of a few characters, between two values.
+    """Return a one-line plot of block characters, for values from `low` to `high`.
 
     >>> sparkline([0.1, 0.5, 0.99])
     '▁▅█'

@@ -8,12 +8,12 @@ from bamctl.training.config import TrainingConfig
 
 
 def uses_cpu(device: str) -> bool:
-    """Return whether the CPU trains; several processes on it must be told so before they meet."""
+    """Return whether to train on the CPU, which Accelerate must know before processes connect."""
     return device == "cpu" or not torch.accelerator.is_available()
 
 
 def is_main() -> bool:
-    """Return whether this process is the one of several that writes files and reports."""
+    """Return whether this is the main process, which writes files and reports."""
     return bool(PartialState().is_main_process)
 
 
@@ -21,7 +21,7 @@ def accelerator_for(config: TrainingConfig) -> Accelerator:
     """Return the accelerator for a configuration, on one device or, under a launcher, on several.
 
     Raises:
-        InputError: the batch cannot be cut as the processes need it.
+        InputError: the batch cannot be divided by the number of processes and accumulation steps.
     """
     recipe = config.recipe
     accelerator = Accelerator(

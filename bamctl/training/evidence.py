@@ -1,7 +1,7 @@
-"""Paired statistics: whether one arm of a comparison is better than another, and how sure that is.
+"""Paired statistics: tests of whether one arm of a comparison is better than another.
 
 Each seed gives one pair of accuracies, of two networks that share data order, augmentation and the
-initial weights of their common layers. What is judged is the difference within the pairs.
+initial weights of their common layers. The tests are of the differences within the pairs.
 """
 
 from bisect import bisect_left
@@ -25,9 +25,9 @@ _MOST_SEEDS = 1000
 class Evidence:
     """The evidence of paired runs; accuracies and their differences are fractions.
 
-    `interval` is the t interval of the mean difference at `confidence`; `ci95` is the t interval of
-    this comparison taken alone. `p_value` is that of the two-sided paired t test. `spread` is the
-    standard deviation of the differences, with what rounding adds to it. All four are None for a
+    `interval` is the t interval of the mean difference at `confidence`; `ci95` is the 95 % t
+    interval of this comparison alone. `p_value` is that of the two-sided paired t test. `spread`
+    is the standard deviation of the differences, including rounding error. All four are None for a
     single pair.
     """
 
@@ -42,21 +42,21 @@ class Evidence:
 
     @cached_property
     def bootstrap(self) -> tuple[float, float] | None:
-        """The percentile interval at `confidence`, by resampling the pairs."""
+        """The bootstrap percentile interval at `confidence`, over the pairs."""
         return None if self.spread is None else _bootstrap(self.deltas, self.confidence)
 
     @cached_property
     def detectable(self) -> float | None:
-        """The smallest true difference that so many pairs would show with a power of `POWER`."""
+        """The minimum detectable effect: the true difference that the test finds with `POWER`."""
         if self.spread is None:
             return None
         return _detectable(len(self.deltas), 1 - self.confidence) * self.spread
 
     @cached_property
     def more_seeds(self) -> int | None:
-        """The number of further pairs that would settle the comparison at the observed difference.
+        """The number of further pairs for a power of `POWER` at the observed difference.
 
-        None where nothing is open, or where not even a thousand pairs would settle it.
+        None if the comparison is conclusive, or if a thousand pairs would not suffice.
         """
         if self.spread is None or self.verdict != "inconclusive" or not self.mean:
             return None
@@ -69,17 +69,17 @@ def compare(
     resolution: float = 0.0,
     confidence: float = 0.95,
 ) -> dict[str, Evidence]:
-    """Judge several comparisons together, each of an arm with its baseline.
+    """Test several comparisons jointly, each of an arm with its baseline.
 
-    Every verdict is as sure as `confidence` for all of them together: the levels are those of
-    Holm's procedure (Holm, Scandinavian Journal of Statistics 1979), and the intervals follow
-    them, so that an interval is clear of zero exactly where the verdict is not `inconclusive`.
+    The family-wise error rate is at most 1 - `confidence`: the levels are those of Holm's
+    procedure (Holm, Scandinavian Journal of Statistics 1979), and the intervals use the same
+    levels, so that an interval excludes zero exactly if the verdict is not `inconclusive`.
 
     Args:
-        pairs: by name, the accuracies of the baseline and of the arm, seed by seed.
-        resolution: the smallest difference that two accuracies can have, such as one image in the
-            held-out split. Pairs that agree more closely than that are no evidence of precision.
-        confidence: of all verdicts together.
+        pairs: accuracies of the baseline and of the arm for each seed, by name of the comparison.
+        resolution: the smallest difference of two accuracies, such as one image in the held-out
+            split. Pairs that agree more closely than that are no evidence of precision.
+        confidence: the joint confidence of all verdicts.
 
     Raises:
         ValueError: the two sides of a comparison are of different length, or empty.
@@ -99,8 +99,8 @@ def power(effect: float, pairs: int, level: float = 0.05) -> float:
 
     Args:
         effect: the true difference, in standard deviations of the differences.
-        pairs: how many there are.
-        level: of significance.
+        pairs: number of pairs.
+        level: significance level.
 
     >>> round(power(0.0, 5), 6)
     0.05
@@ -108,7 +108,7 @@ def power(effect: float, pairs: int, level: float = 0.05) -> float:
     df, shift = pairs - 1, effect * sqrt(pairs)
     critical = stats.t.isf(level / 2, df)
     above, below = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
-    # Where the effect is far beyond what is tested, scipy's noncentral t overflows to not-a-number.
+    # For effects far beyond the critical value, scipy's noncentral t overflows to NaN.
     return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0))
 
 
@@ -120,10 +120,10 @@ def _deltas(baseline: Sequence[float], arm: Sequence[float]) -> np.ndarray:
 
 
 def _spread(deltas: np.ndarray, resolution: float) -> float:
-    """The standard deviation, with the variance that rounding to the resolution makes on top.
+    """Return the standard deviation, with the variance of rounding to the resolution added.
 
-    Each of the two accuracies is off by up to half a step, evenly: a variance of 1/12 step squared.
-    Without it, few pairs that happen to agree would seem sure.
+    The rounding error of each of the two accuracies is uniform over one step: a variance of 1/12
+    step squared. Without it, a few pairs that agree by chance would seem certain.
     """
     return sqrt(float(deltas.var(ddof=1)) + resolution**2 / 6)
 
@@ -138,7 +138,7 @@ def _p_value(deltas: np.ndarray, resolution: float) -> float:
 
 
 def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
-    """The level at which each hypothesis is tested; after the first that stands, all do."""
+    """Return the level of each test by Holm's procedure, which stops at the first not rejected."""
     levels: dict[str, float] = {}
     stands_at = 0.0
     for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
@@ -186,7 +186,7 @@ def _bootstrap(deltas: Sequence[float], confidence: float) -> tuple[float, float
 
 
 def _detectable(pairs: int, level: float) -> float:
-    """The true difference that is found with `POWER`, in standard deviations."""
+    """Return the effect that is detected with `POWER`, in standard deviations."""
 
     def missing(effect: float) -> float:
         return power(effect, pairs, level) - POWER
@@ -199,6 +199,6 @@ def _detectable(pairs: int, level: float) -> float:
 
 def _more_seeds(effect: float, pairs: int, level: float) -> int | None:
     counts = range(pairs + 1, _MOST_SEEDS + 1)
-    # The power grows with the pairs.
+    # The power increases with the number of pairs.
     missing = bisect_left(counts, POWER, key=lambda count: power(effect, count, level))
     return missing + 1 if missing < len(counts) else None

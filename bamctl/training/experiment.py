@@ -1,4 +1,4 @@
-"""A comparison from start to end: every arm with every seed, and what that says."""
+"""A comparison from start to end: training of every arm with every seed, then evaluation."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,17 +28,17 @@ from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
 
 
 def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto") -> Data:
-    """The images of a configuration, at the size that a network takes.
+    """Read the images of a configuration, at the input size of a network.
 
     Raises:
-        InputError: they are not there, cannot be read, or do not fit the network.
+        InputError: they do not exist, cannot be read, or do not fit the network.
     """
     (usual, *more) = models.default_inputs(network.name)
     if more or len(usual.shape) != 3:
         raise InputError(
             f"{network.name} takes more than an image; only networks that classify are trained"
         )
-    # What one process of several downloads is there for the others.
+    # One process downloads for all.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
         return datasets.load(
             config.name,
@@ -53,14 +53,14 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
 
 
 class Experiment:
-    """A comparison that is ready to run.
+    """A comparison, ready to run.
 
     Args:
-        config: all of it.
-        data: its images; read where left out.
+        config: the whole configuration.
+        data: its images; read if left out.
 
     Raises:
-        InputError: something of it does not go together.
+        InputError: parts of the configuration are incompatible.
     """
 
     def __init__(self, config: TrainingConfig, data: Data | None = None) -> None:
@@ -71,7 +71,7 @@ class Experiment:
         self.networks = Networks(config)
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         run_folder.check_names(arm.name for arm in self.arms)
-        # With its sites written out it means the same in any version.
+        # With explicit sites it means the same in any version.
         pinned = {
             arm.name: arm.placement.without_network()
             for arm in self.arms
@@ -83,27 +83,27 @@ class Experiment:
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """The networks that are compared; the baseline comes first."""
+        """The networks that are compared, the baseline first."""
         return self.made.arms
 
     @property
     def is_main(self) -> bool:
-        """Return whether this process is the one that writes and speaks."""
+        """Whether this is the main process, which writes files and reports."""
         return bool(self.accelerator.is_main_process)
 
     def run(self, path: Path, progress: Progress, *, resume: bool = False) -> Result:
-        """Train what is not trained yet, and judge.
+        """Run the unfinished training runs, and evaluate the comparison.
 
         Args:
-            path: the folder of the comparison; it must not be there, or hold a part of it.
-            progress: who follows it.
-            resume: whether the folder is one to go on with.
+            path: the folder of the comparison, which must not exist unless `resume` is set.
+            progress: observer of the comparison.
+            resume: whether to resume the comparison in the folder.
 
         Raises:
             InputError: the folder cannot be used.
-            BamctlError: it cannot be written any more.
+            BamctlError: writing to the folder fails.
         """
-        # Every process has its own clock, and may have named the folder by it.
+        # Processes may have named the folder by their clocks, which differ.
         (path,) = broadcast_object_list([path])
         folder = self._opened(path, resume)
         try:
@@ -116,19 +116,19 @@ class Experiment:
                     self._train(folder, origin, found, progress)
         finally:
             folder.close()
-        # Read anew, since only one process has written it.
+        # Reread by all processes, since only one has written it.
         written = RunFolder(path, is_writer=False)
         return summarize(written, self.config, self.made, self.data)
 
     def _opened(self, path: Path, resume: bool) -> RunFolder:
-        """The folder, held by the process that writes before the others look at it."""
+        """Open the folder: the main process locks it before the others read it."""
         if self.is_main:
             folder = run_folder.reopen(path) if resume else run_folder.create(path, self.config)
         self.accelerator.wait_for_everyone()
         return folder if self.is_main else RunFolder(path, is_writer=False)
 
     def _standings(self, folder: RunFolder, progress: Progress) -> list[tuple[Origin, Standing]]:
-        """Return the progress of each run, which one process finds for all.
+        """Return the progress of each run, as found by the main process.
 
         Raises:
             InputError: a run was made from another configuration.
@@ -137,7 +137,7 @@ class Experiment:
         found = [stand(folder, origin) for origin in origins] if self.is_main else []
         (found,) = broadcast_object_list([found])
         if self.is_main:
-            # With more seeds, perhaps; what is there was made from no other.
+            # The seeds may have increased; existing runs were made from no other configuration.
             run_folder.rewrite(folder.path, self.config)
         for text in (text for each in found for text in each.notes):
             progress.note(text)
@@ -182,13 +182,13 @@ class Experiment:
         self.accelerator.free_memory()
 
     def _placement(self, arm: Arm) -> Placement | None:
-        """An arm's placement together with its network, for `bamctl insert`."""
+        """Return an arm's placement with its network, for `bamctl insert`."""
         return arm.placement and arm.placement.with_network(self.config)
 
 
 @dataclass(frozen=True)
 class _Recorder(Watcher):
-    """Writes down what a run does."""
+    """Observer that records a run in its folder."""
 
     folder: RunFolder
     origin: Origin
@@ -219,7 +219,7 @@ class _Recorder(Watcher):
             self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
 
     def skipped(self, files: tuple[str, ...]) -> None:
-        # Every epoch comes across them again.
+        # Every epoch encounters them again.
         new = tuple(file for file in files if file not in self.told)
         self.told.update(new)
         if new:
@@ -227,7 +227,7 @@ class _Recorder(Watcher):
 
 
 def _restore(run: Run, path: Path) -> None:
-    """Go on from a state; one of an older version may turn out to be of another network only now.
+    """Resume from a state; only here may one of an older version prove to be of another network.
 
     Raises:
         InputError: it is.
@@ -241,10 +241,11 @@ def _restore(run: Run, path: Path) -> None:
 
 
 def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
-    """A configuration that knows its images, once they are found to be the right ones.
+    """Check the images of a configuration, and return it with their fingerprint.
 
     Raises:
-        InputError: they are others than it knows, or fewer than a batch.
+        InputError: their fingerprint differs from that of the configuration, or they are fewer than
+            a batch.
     """
     num_images = len(data.train.labels)
     if config.recipe.batch_size > num_images:

@@ -1,4 +1,4 @@
-"""A file of JSON lines, each of which stands once."""
+"""Append-only files of JSON lines without duplicates."""
 
 import json
 import os
@@ -15,10 +15,10 @@ Line = dict[str, Any]
 
 
 class JsonLines:
-    """A file of JSON lines, which knows its lines by some keys.
+    """A file of JSON lines that are unique by some keys.
 
-    A line that is there already is not written again, so that what is run twice after an
-    interruption stands once.
+    An existing line is not written again, so that work repeated after an interruption is recorded
+    once.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class JsonLines:
             self._read()
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Write a line and have it on the disk, unless it stands there already.
+        """Append a line and flush it to the disk, unless one with its keys exists.
 
         Raises:
-            BamctlError: it cannot be written; the file is left without it.
+            BamctlError: the line cannot be written; the file is unchanged.
         """
         if not self._is_writer or self._key(line) in map(self._key, self.lines):
             return
@@ -60,10 +60,10 @@ class JsonLines:
         self.lines.append(dict(line))
 
     def drop(self, is_void: Callable[[Line], bool]) -> None:
-        """Take out lines that are void, in one step.
+        """Remove void lines, atomically.
 
         Raises:
-            InputError: the file cannot be written; it is left as it was.
+            InputError: the file cannot be written; it is unchanged.
         """
         kept = [line for line in self.lines if not is_void(line)]
         if self._is_writer and len(kept) < len(self.lines):
@@ -76,7 +76,7 @@ class JsonLines:
         whole, newline, _ = content.rpartition(b"\n")
         size = len(whole + newline)
         if size < len(content) and self._is_writer:
-            # The last line was being written when the program ended.
+            # The program ended while writing the last line.
             os.truncate(self.path, size)
         for number, line in enumerate(whole.splitlines(), 1):
             try:

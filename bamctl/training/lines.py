@@ -8,7 +8,7 @@ _Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Line(BaseModel):
-    """Keys beside those that are read are let through; numbers must be finite and of their type."""
+    """Base of the lines: extra keys are allowed; numbers must be finite and of their type."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 

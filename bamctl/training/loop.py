@@ -1,4 +1,4 @@
-"""One training run: Accelerate takes care of devices, processes, precision and accumulation."""
+"""One training run; Accelerate handles devices, processes, precision and accumulation."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
 from bamctl.training.watching import Evaluation, Timing, Watcher
 
-# How often the loss is looked at: each look waits for the device.
+# Steps between reads of the loss, each of which synchronizes the device.
 _LOOK_EVERY = 10
 _EVALUATION_BATCH = 256
 
@@ -48,12 +48,12 @@ class Run:
     """A training run of one network.
 
     Args:
-        network: what to train; it is changed, and moved to the device.
-        data: what to train on, and to judge by.
-        config: the recipe, and how images are read.
-        seed: for the order of images, augmentation and dropout.
-        accelerator: one for all runs, as `devices.accelerator_for` makes it.
-        pretrained: the parameters that rest during `freeze_backbone_steps`.
+        network: the network to train, in place; it is moved to the device.
+        data: training, held-out and test images.
+        config: the recipe, and the options of reading images.
+        seed: the seed of data order, augmentation and dropout.
+        accelerator: one for all runs, by `devices.accelerator_for`.
+        pretrained: names of the parameters frozen during `freeze_backbone_steps`.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class Run:
 
     @property
     def step(self) -> int:
-        """The number of steps that are done."""
+        """The number of completed steps."""
         return self._step
 
     def restore(self, state: State) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         kept = with_prefix(state.tensors, _OPTIMIZER)
         self.network.load_state_dict(with_prefix(state.tensors, _MODEL))
         groups = self._optimizer.state_dict()["param_groups"]
@@ -118,10 +118,10 @@ class Run:
         return State({**tensors, "loss": self._meter.loss}, values)
 
     def train(self, watcher: Watcher) -> Timing:
-        """Take the steps that are left.
+        """Run the remaining steps.
 
         Raises:
-            InputError: an image cannot be read, and is not to be skipped; or the network cannot be
+            InputError: an image cannot be read and is not to be skipped, or the network cannot be
                 trained on such batches.
             BamctlError: a batch does not fit in memory.
         """
@@ -150,7 +150,7 @@ class Run:
 
     @contextmanager
     def _memory_measured(self) -> Iterator[None]:
-        """Measure the memory of one step: the second, when the optimizer has made its tensors."""
+        """Measure the peak memory of one step: the second, once the optimizer state exists."""
         if self._step != min(1, self._config.recipe.steps - 1):
             yield
         elif self._accelerator.device.type == "cuda":
@@ -165,7 +165,7 @@ class Run:
             self._meter.peak_bytes = measured.peak_bytes
 
     def _batches(self, watcher: Watcher) -> Iterator[list[Batch]]:
-        """The batches of the steps that are left, without what could not be read."""
+        """Yield the batches of the remaining steps, without unreadable images."""
         recipe, accelerator = self._config.recipe, self._accelerator
         batches = training_batches(
             self._data.train,
@@ -200,7 +200,7 @@ class Run:
 
     def _take_step(self, batches: list[Batch]) -> None:
         recipe, accelerator = self._config.recipe, self._accelerator
-        # Dropout must not depend on what was drawn before an interruption, or by other arms.
+        # Dropout must not depend on numbers drawn before an interruption, or by other arms.
         set_seed(seed_for(self._seed, "step", self._step, accelerator.process_index))
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.lr_at(self._step)
@@ -239,7 +239,7 @@ class Run:
 
     @contextmanager
     def _backbone_at_rest(self) -> Iterator[None]:
-        """The batch norms of what is pretrained keep their statistics."""
+        """Freeze the statistics of the backbone's batch norms in this block."""
         for name, layer in self.network.named_modules():
             is_norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)
             if is_norm and not name.startswith(f"{HOLDER}."):
@@ -247,7 +247,7 @@ class Run:
         yield
 
     def _forget_gradients(self) -> None:
-        """The optimizer passes by parameters without a gradient, weight decay and all."""
+        """Drop pretrained parameters' gradients, so that no update or weight decay applies."""
         for name, parameter in self.network.named_parameters():
             if name in self._pretrained:
                 parameter.grad = None
@@ -274,8 +274,8 @@ class Run:
         )
 
     def _judged(self, images: Images, watcher: Watcher) -> tuple[float, float]:
-        """Mean loss and accuracy, over what could be read."""
-        # In eval mode nothing is exchanged, so the bare network serves.
+        """Return mean loss and accuracy over the readable images."""
+        # In eval mode processes exchange nothing, so the unwrapped network suffices.
         self.network.eval()
         batches = evaluation_batches(
             images,

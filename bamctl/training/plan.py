@@ -1,4 +1,4 @@
-"""From a request to a configuration with every number in it."""
+"""Completion of a request to a whole configuration, with every number explicit."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -21,11 +21,11 @@ _DEFAULT_STEPS = 150
 _EVALUATIONS = 5
 _WARMUP = 10
 _PROBED_STEPS = 4
-# Starting, tracing and drawing take some of the minutes, too.
+# The rest of the minutes is for startup, tracing and plots.
 _FOR_TRAINING = 0.9
 
-# The authors' learning rate is for a batch of 256, and is scaled to others (Goyal et al. 2017,
-# "Accurate, Large Minibatch SGD", section 2.1). Pretrained weights are given a tenth of it.
+# The authors' learning rate is for a batch of 256, and is scaled linearly to others (Goyal et al.
+# 2017, "Accurate, Large Minibatch SGD", section 2.1). Fine-tuning uses a tenth of it.
 _LR, _LR_BATCH = 0.1, 256
 
 
@@ -39,19 +39,19 @@ def configure(
     freeze_backbone_epochs: int = 0,
     **fields: Any,
 ) -> tuple[TrainingConfig, Data]:
-    """Return a configuration with every number in it, and the images that it names.
+    """Return a whole configuration, with every number explicit, and its images.
 
     Args:
-        network: which network; its input and classes are those of the data if left out.
-        data: keys of a `DataConfig`.
-        recipe: keys of a `Recipe` that are not to be the usual ones.
+        network: the network; its input and classes are those of the data if left out.
+        data: fields of a `DataConfig`.
+        recipe: fields of a `Recipe` that override the defaults of `usual_recipe`.
         steps: the length of a run, as for `usual_recipe`.
         epochs: the length instead, in epochs.
-        freeze_backbone_epochs: epochs that train only what the weights do not have.
+        freeze_backbone_epochs: epochs that train only the parameters that are not pretrained.
         fields: further fields of a `TrainingConfig`.
 
     Raises:
-        InputError: a value is invalid, or the values do not go together.
+        InputError: a value is invalid, or values are incompatible.
     """
     data_config = schemas.from_options(DataConfig, data)
     images = load_data(network, data_config, device=fields.get("device", "auto"))
@@ -83,18 +83,18 @@ def usual_recipe(
     pretrained: bool = False,
     freeze_backbone_epochs: int = 0,
 ) -> Recipe:
-    """A recipe with every number in it.
+    """Return a recipe with every number explicit.
 
     Args:
-        given: fields of a `Recipe` that are not to be the usual ones.
-        data: what an epoch is of.
-        steps: how many; 150 where neither they nor epochs are given.
-        epochs: how many, instead of steps.
+        given: fields of a `Recipe` that override the defaults.
+        data: the data set, whose size is that of an epoch.
+        steps: number of steps; 150 if neither this nor `epochs` is passed.
+        epochs: number of epochs instead.
         pretrained: whether the networks start from weights.
-        freeze_backbone_epochs: how long what is pretrained rests.
+        freeze_backbone_epochs: epochs with the pretrained parameters frozen.
 
     Raises:
-        InputError: the numbers do not go together.
+        InputError: the numbers are incompatible.
     """
     batch_size = given.get("batch_size", Recipe.model_fields["batch_size"].default)
     per_epoch = max(len(data.train.labels) // batch_size, 1)
@@ -116,13 +116,14 @@ def usual_recipe(
 
 
 def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> None:
-    """Give an experiment as many steps as fit into some minutes, the same for every run.
+    """Set the steps of an experiment's runs, all equal, to fit into some minutes.
 
-    A few steps of each arm are timed, on networks that are thrown away. Fields of the recipe that
-    were `given` stay.
+    A few steps of each arm are timed, on networks that are discarded. Fields of the recipe in
+    `given` are kept.
 
     Raises:
-        InputError: not even one step for each evaluation fits.
+        InputError: not even one step for each evaluation fits, or the backbone would be frozen
+            throughout.
     """
     config = experiment.config
     evaluations = _EVALUATIONS
@@ -153,7 +154,7 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
             f"{minutes:g} minutes are {steps} steps, and the backbone would rest for "
             f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
         )
-    # Every process has its own clock, and all must take as many steps.
+    # Timings differ between processes, and all must run the same number of steps.
     (steps,) = broadcast_object_list([steps])
     changed = {
         "steps": steps,

@@ -21,8 +21,8 @@ class ArmResult:
     """The result of one arm.
 
     `accuracy` is of the held-out images after the last step, one for each seed; so is
-    `test_accuracy`, where it was asked for. `curve` has the mean over the seeds at each
-    evaluation, by step. `diverged` counts the runs that did, which are counted as guessing.
+    `test_accuracy` of the test images, if requested. `curve` has the mean over the seeds at each
+    evaluation, by step. `diverged` is the number of diverged runs, whose accuracy is set to chance.
     """
 
     arm: Arm
@@ -65,7 +65,7 @@ def summarize(
     made: Arms,
     data: Data,
 ) -> Result:
-    """Judge a comparison whose runs are all finished."""
+    """Evaluate a comparison whose runs are all finished."""
     found = {arm.name: _arm_result(folder, arm, config) for arm in made.arms}
     pairs = _pairs(each.arm for each in found.values())
     evidence = compare(
@@ -111,7 +111,7 @@ def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResul
 
 
 def _mean_curve(by_seed: list[list[dict[str, Any]]], recipe: Recipe) -> dict[int, float]:
-    """The mean over the seeds at each evaluation; a run that diverged stays where it ended."""
+    """Return the mean over the seeds by step; a diverged run keeps its last accuracy."""
     steps = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
 
     def at(lines: list[dict[str, Any]], step: int) -> float:

@@ -1,14 +1,14 @@
-"""The folder of a comparison: what it is made of, what it has found, and where it can go on.
+"""The folder of a comparison: its configuration, results and checkpoints.
 
 config.yaml     the whole configuration
-metrics.jsonl   a line for each evaluation; the same in every repetition on one machine
+metrics.jsonl   a line for each evaluation; identical in every repetition on one machine
 timing.jsonl    a line for each finished run: seconds and memory
-checkpoints/    the last two states of a run that is not finished
+checkpoints/    the last two states of an unfinished run
 weights/        the final weights of each finished run, with its placement
-snapshots/      if asked for, the weights at each evaluation
+snapshots/      the weights at each evaluation, if requested
 
-States and final weights say which run they are of, from which configuration and evaluations, with a
-checksum of all that; `standing` looks at it.
+States and final weights include a receipt: their run, configuration and evaluations, with a
+checksum; `_standing` verifies it.
 """
 
 import re
@@ -33,22 +33,22 @@ from bamctl.weights import checkpoints
 
 _CONFIG = "config.yaml"
 _KEPT_STATES = 2
-# Where the final weights of a run say which run they are of.
+# The metadata key of the receipt in final weights.
 RUN_KEY = "bamctl_run"
 
 
 class RunFolder:
-    """A folder of a comparison, held by one program at a time.
+    """A folder of a comparison, locked by one program at a time.
 
     Of several processes of that program one is the writer; the others only read.
 
     Args:
         path: the folder.
         is_writer: whether this process is the writer.
-        lock: that of the folder, where it is held already.
+        lock: the lock of the folder, if already acquired.
 
     Raises:
-        InputError: it is in use, or is no such folder.
+        InputError: the folder is in use, or is not that of a comparison.
     """
 
     def __init__(self, path: Path, *, is_writer: bool = True, lock: FileLock | None = None) -> None:
@@ -63,16 +63,16 @@ class RunFolder:
         )
 
     def close(self) -> None:
-        """Let others have the folder."""
+        """Unlock the folder."""
         if self._lock is not None:
             self._lock.release()
 
     def evaluations(self, arm: str, seed: int) -> list[Line]:
-        """The lines of a run in `metrics.jsonl`, in the order in which they stand there."""
+        """Return the lines of a run in `metrics.jsonl`, in the order of the file."""
         return [line for line in self.metrics.lines if _is_of(line, arm, seed)]
 
     def timed(self, arm: str, seed: int) -> Line | None:
-        """Return what a run took, without its name; None where it is not finished."""
+        """Return the timing of a run, without arm and seed, or None if it is not finished."""
         for line in self.timing.lines:
             if _is_of(line, arm, seed):
                 return {key: value for key, value in line.items() if key not in ("arm", "seed")}
@@ -83,11 +83,11 @@ class RunFolder:
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
 
     def states(self, arm: str, seed: int) -> list[Path]:
-        """The states of a run that is not finished, the newest first."""
+        """Return the states of an unfinished run, the newest first."""
         return sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True)
 
     def begin(self, arm: str, seed: int, evaluations: int) -> None:
-        """Forget what a run found after some evaluations, from which it goes on.
+        """Drop the lines of a run after its first `evaluations`, from which it resumes.
 
         Raises:
             InputError: the folder cannot be written.
@@ -105,15 +105,15 @@ class RunFolder:
         timing: Mapping[str, Any],
         receipt: Mapping[str, Any],
     ) -> None:
-        """Keep the final weights of a run and its timing, and drop the states on the way there.
+        """Save the final weights and timing of a run, and delete its states.
 
         Args:
-            arm: of the run.
-            seed: of the run.
-            network: with the final weights.
-            placement: what is inserted in it.
-            timing: what the run took.
-            receipt: which run it is, and what it follows from.
+            arm: the arm of the run.
+            seed: the seed of the run.
+            network: the network, with the final weights.
+            placement: the placement inserted in it.
+            timing: seconds per step and peak memory.
+            receipt: the receipt of the run, by `Origin.receipt`.
 
         Raises:
             BamctlError: they cannot be written.
@@ -128,7 +128,7 @@ class RunFolder:
     def save_snapshot(
         self, arm: str, seed: int, step: int, network: nn.Module, placement: Placement | None
     ) -> None:
-        """Keep the weights after a step, to look at.
+        """Save the weights after a step, for analysis; resuming does not use them.
 
         Raises:
             BamctlError: they cannot be written.
@@ -149,10 +149,10 @@ class RunFolder:
             checkpoints.write(path, network, placement, more)
 
     def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
-        """Keep a state, and the one before it.
+        """Save a state, and delete all but the one before it.
 
         Raises:
-            BamctlError: it cannot be written; those before it stay.
+            BamctlError: it cannot be written; the states before it are kept.
         """
         if not self._is_writer:
             return
@@ -167,10 +167,10 @@ class RunFolder:
 
 
 def create(path: Path, config: TrainingConfig) -> RunFolder:
-    """Make the folder of a new comparison, and hold it.
+    """Create the folder of a new comparison, and lock it.
 
     Raises:
-        InputError: there is something already, it is in use, or it cannot be made.
+        InputError: the folder exists and is not empty, is in use, or cannot be created.
     """
     lock = held_folder.make(path)
     config.save(path / _CONFIG)
@@ -178,10 +178,10 @@ def create(path: Path, config: TrainingConfig) -> RunFolder:
 
 
 def read_config(path: Path) -> TrainingConfig:
-    """The configuration of the comparison in a folder.
+    """Read the configuration of the comparison in a folder.
 
     Raises:
-        InputError: there is none, or it is not valid.
+        InputError: the file does not exist or is invalid.
     """
     if not (path / _CONFIG).is_file():
         raise InputError(f"{path} is no folder of `bamctl train`: it has no {_CONFIG}")
@@ -189,17 +189,17 @@ def read_config(path: Path) -> TrainingConfig:
 
 
 def reopen(path: Path) -> RunFolder:
-    """Hold the folder of a comparison that is to go on.
+    """Lock the folder of a comparison to resume.
 
     Raises:
-        InputError: it is in use, cannot be written, or is no such folder.
+        InputError: the folder is in use, cannot be written, or is not that of a comparison.
     """
     read_config(path)
     return RunFolder(path)
 
 
 def rewrite(path: Path, config: TrainingConfig) -> None:
-    """Write a configuration that has more seeds now.
+    """Write a configuration if it has changed, by more seeds.
 
     Raises:
         InputError: it cannot be written.
@@ -213,10 +213,10 @@ def _is_of(line: Mapping[str, Any], arm: str, seed: int) -> bool:
 
 
 def check_names(arms: Iterable[str]) -> None:
-    """Refuse arms whose files would have one name.
+    """Raise if files of two arms would have the same name.
 
     Raises:
-        InputError: there are such arms.
+        InputError: they would.
     """
     found: dict[str, str] = {}
     for arm in arms:

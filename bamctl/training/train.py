@@ -53,7 +53,7 @@ def train(
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Train a network without and with attention, seed by seed, and judge the differences.
+    """Train a network without and with attention, seed by seed, and test the differences.
 
     Each seed gives one pair of runs that share data order, augmentation and the initial weights of
     their common layers. The verdicts are those of `bamctl.training.evidence.compare`.
@@ -75,7 +75,7 @@ def train(
         steps: optimizer steps of a run; 150 if no length is given.
         epochs: the length of a run instead, in epochs.
         max_minutes: the length instead, as minutes for all runs together.
-        freeze_backbone_epochs: epochs that train only what the weights do not have.
+        freeze_backbone_epochs: epochs that train only the parameters that are not pretrained.
         recipe: further fields of a `Recipe`, such as `lr` and `batch_size`.
         seeds: runs of each arm; 5 if left out. With `resume`, as many in all.
         control: also compare with an extra block and with wider layers.
@@ -87,8 +87,8 @@ def train(
         progress: receives events while it runs.
 
     Raises:
-        InputError: an argument is invalid, or the arguments do not go together.
-        BamctlError: the folder cannot be written any more; what is finished is kept.
+        InputError: an argument is invalid, or arguments are incompatible.
+        BamctlError: writing to the folder fails; finished runs are kept.
     """
     if resume is not None:
         experiment = Experiment(_with_seeds(_read(Path(resume)), seeds))
@@ -136,7 +136,7 @@ def _read(folder: Path) -> TrainingConfig:
 
 
 def _with_seeds(config: TrainingConfig, count: int | None) -> TrainingConfig:
-    """More seeds, after those that were there."""
+    """Return the configuration with `count` seeds: new ones follow the existing ones."""
     if count is None:
         return config
     if count < len(config.seeds):
@@ -182,7 +182,11 @@ def _found(file: str | Path, model: str | None) -> tuple[str, Placement]:
 
 
 def _network(model: str | None, arms: Mapping[str, Placement]) -> NetworkSpec:
-    """Return what the placements say of the network, on which they must agree."""
+    """Return the network that the placements specify.
+
+    Raises:
+        InputError: they disagree, or none names a model.
+    """
     about: dict[str, Any] = {} if model is None else {"model": model}
     for name, placement in arms.items():
         for field, value in placement.given().items():
@@ -208,5 +212,5 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, *, resume: bo
 
 
 def reported_again(folder: Path) -> str:
-    """Return what to add to an error after the runs, when only the report is missing."""
+    """Return advice for an error after the runs, when only the report is missing."""
     return f"the runs are kept; `bamctl train --resume {folder}` makes the report again"

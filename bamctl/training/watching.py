@@ -13,9 +13,9 @@ from bamctl.training.config import TrainingConfig
 class Evaluation:
     """An evaluation of a network after some steps.
 
-    `train_loss` is the mean since the evaluation before; it is None, as `loss` is, where it is not
-    finite. `accuracy` is the fraction of the held-out images that are named right; a network that
-    `diverged` is counted as one that guesses. `test_accuracy` is there at the end, if asked for.
+    `train_loss` is the mean since the last evaluation; it and `loss` are None if not finite.
+    `accuracy` is the top-1 accuracy on the held-out images, a fraction; if the network has
+    `diverged` it is set to chance. `test_accuracy` is measured at the end, if requested.
     """
 
     step: int
@@ -40,45 +40,45 @@ class Watcher(Protocol):
     """Observer of a run."""
 
     def stepped(self, step: int, loss: float | None) -> None:
-        """A step is done, the loss being known every few steps."""
+        """Handle the end of a step; `loss` is None except every few steps."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """An evaluation is done."""
+        """Handle an evaluation."""
 
     def keep(self, step: int, state: Callable[[], State]) -> None:
-        """The run could go on from here."""
+        """Handle a point from which the run can be resumed; `state` returns the state."""
 
     def skipped(self, files: tuple[str, ...]) -> None:
-        """Images could not be read, and are left out."""
+        """Handle unreadable images that are skipped."""
 
 
 class Progress(Protocol):
     """Observer of a comparison."""
 
     def prepared(self, config: TrainingConfig, num_arms: int, folder: Path) -> None:
-        """The comparison is ready, and its runs begin."""
+        """Handle the start of a comparison, before its runs."""
 
     def run_started(self, arm: str, seed: int, step: int) -> None:
-        """An arm is trained with a seed, from a step on."""
+        """Handle the start of a run of an arm with a seed, from a step."""
 
     def stepped(self, step: int, loss: float | None) -> None:
-        """A step is done, the loss being known every few steps."""
+        """Handle the end of a step; `loss` is None except every few steps."""
 
     def evaluated(self, arm: str, seed: int, evaluation: Evaluation) -> None:
-        """An evaluation is done, and written down."""
+        """Handle an evaluation, which is already recorded."""
 
     def note(self, text: str) -> None:
-        """Something that a person should know, such as an image that is left out."""
+        """Handle a message for the user, such as about a skipped image."""
 
 
 class NullObserver:
-    """Follows a run or a whole comparison, and does nothing."""
+    """Observer of a run or comparison that ignores all events."""
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         return lambda *told: None
 
 
 def as_line(arm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
-    """An evaluation as a line of `metrics.jsonl`."""
+    """Return an evaluation as a line of `metrics.jsonl`."""
     values = {k: v for k, v in asdict(evaluation).items() if k != "test_accuracy" or v is not None}
     return {"arm": arm, "seed": seed, **values}
