@@ -51,7 +51,7 @@ def analyze(
 
     Args:
         model: the name of a torchvision builder, `timm:NAME`, `package.module:factory`, or any
-            network. A network given is left as it was found.
+            network, which is left unchanged.
         input_shape: channels, height and width (of a video: channels, frames, height and width),
             or a list of shapes, one for each argument; left out, what the named network's weights
             expect, or 3x224x224.

@@ -53,7 +53,7 @@ class Images(Protocol):
         ...
 
     def subset(self, indices: Sequence[int]) -> "Images":
-        """A split of only these images."""
+        """Return a split of only these images."""
         ...
 
 
@@ -73,14 +73,14 @@ class ArrayImages:
         return zlib.crc32(self.labels.numpy().tobytes())
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
-        """Some images, as `Images` says."""
+        """Return some images, as described by `Images`."""
         pixels = self.pixels[indices]
         if draws is not None:
             pixels = _shifted(pixels, draws, self.flips)
         return Batch(pixels, self.labels[indices])
 
     def subset(self, indices: Sequence[int]) -> "ArrayImages":
-        """A split of only these images."""
+        """Return a split of only these images."""
         chosen = torch.as_tensor(indices)
         return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen])
 
@@ -115,7 +115,7 @@ class FileImages:
         return zlib.crc32(names.encode("utf-8", "surrogateescape"), labels)
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
-        """Some images, as `Images` says."""
+        """Return some images, as described by `Images`."""
         pixels, kept, unreadable = [], [], []
         for row, index in enumerate(indices.tolist()):
             try:
@@ -136,7 +136,7 @@ class FileImages:
         return Batch(stacked, self.labels[kept], tuple(unreadable))
 
     def subset(self, indices: Sequence[int]) -> "FileImages":
-        """A split of only these images."""
+        """Return a split of only these images."""
         rows = [int(index) for index in indices]
         return replace(
             self, indices=tuple(self.indices[row] for row in rows), labels=self.labels[rows]

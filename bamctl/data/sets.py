@@ -164,7 +164,7 @@ def _split(images: Images) -> tuple[Images, Images]:
 
 
 def _statistics(train: Images, wanted: Wanted) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the channels: of images in memory their own."""
+    """Return channel means and deviations: of images in memory if so, else of ImageNet."""
     if isinstance(train, ArrayImages):
         std, mean = torch.std_mean(
             train.pixels[:: max(len(train.pixels) // 4096, 1)].float(), (0, 2, 3)

@@ -141,7 +141,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return everything that determines a run besides its arm, its seed and the machine."""
+        """Return everything that determines a run except its arm, its seed and the machine."""
         left_out = {"placements", "seeds", "control", "snapshots", "device", "data"}
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)
