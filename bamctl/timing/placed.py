@@ -80,8 +80,8 @@ def measure_sites(
         batch_size: images in a batch.
         min_seconds: minimum duration of the measurement, for all of them together.
 
-        Returns:
-            The median over the rounds, in seconds, by the module of the site.
+    Returns:
+        The median over the rounds, in seconds, by the module of the site.
 
     Raises:
         BamctlError: the device is unavailable.
