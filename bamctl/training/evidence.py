@@ -1,6 +1,6 @@
 """Paired statistics: tests of whether one arm of a comparison is better than another.
 
-Each seed gives one pair of accuracies, of two networks that share data order, augmentation and the
+Each seed gives one pair of values, of two networks that share data order, augmentation and the
 initial weights of their common layers. The tests are of the differences within the pairs.
 """
 
@@ -8,78 +8,116 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal
 
 import numpy as np
 from scipy import optimize, stats
 
-Verdict = Literal["helps", "hurts", "inconclusive"]
+from bamctl.training.looks import Interval, Looks
+
+Verdict = Literal["helps", "hurts", "equivalent", "inconclusive"]
 
 POWER = 0.8
-_RESAMPLES = 4000
-_MOST_SEEDS = 1000
+# More pairs than anybody trains; a comparison that needs more is not advised to go on.
+MOST_SEEDS = 100
+_QUANTILES = 64
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of paired runs; accuracies and their differences are fractions.
+    """The evidence of paired runs, in the unit of the values that were compared.
 
-    `interval` is the t interval of the mean difference at `confidence`; `ci95` is the 95 % t
-    interval of this comparison alone. `p_value` is that of the two-sided paired t test. `spread`
-    is the standard deviation of the differences, including rounding error. All four are None for a
-    single pair.
+    `interval` is the confidence interval of the mean difference at `confidence`, and holds at all
+    looks together (see `looks`); `ci95` is that at 95 % for this comparison alone. `p_value` is
+    the smallest level at which a look so far finds a difference. `spread` is the standard
+    deviation of the differences, including rounding error. All four are None for a single pair,
+    and an interval is also None where a look has too little level left to exclude anything.
+    `first` is the number of pairs at the first look. With a `margin`, a difference that is
+    smaller in either direction is `equivalent`.
     """
 
     deltas: tuple[float, ...]
     mean: float
     confidence: float
+    first: int
     verdict: Verdict = "inconclusive"
-    interval: tuple[float, float] | None = None
-    ci95: tuple[float, float] | None = None
+    margin: float | None = None
+    interval: Interval | None = None
+    ci95: Interval | None = None
     p_value: float | None = None
     spread: float | None = None
 
-    @cached_property
-    def bootstrap(self) -> tuple[float, float] | None:
-        """The bootstrap percentile interval at `confidence`, over the pairs."""
-        return None if self.spread is None else _bootstrap(self.deltas, self.confidence)
+    @property
+    def excluded(self) -> float | None:
+        """The smallest difference that is excluded in both directions; None without an interval."""
+        return None if self.interval is None else max(abs(end) for end in self.interval)
 
     @cached_property
     def detectable(self) -> float | None:
-        """The minimum detectable effect: the true difference that the test finds with `POWER`."""
-        if self.spread is None:
+        """The minimum detectable effect: the true difference that is found with `POWER`.
+
+        None where no look so far could find any.
+        """
+        pairs = sorted({self.first, len(self.deltas)})
+        critical = Looks(self.first).critical(pairs, 1 - self.confidence)
+        tests = [(n, c) for n, c in zip(pairs, critical.tolist(), strict=True) if c < inf]
+        if self.spread is None or not tests:
             return None
-        return _detectable(len(self.deltas), 1 - self.confidence) * self.spread
+        return min(_detectable(n, c) for n, c in tests) * self.spread
 
     @cached_property
     def more_seeds(self) -> int | None:
         """The number of further pairs for a power of `POWER` at the observed difference.
 
-        None if the comparison is conclusive, or if a thousand pairs would not suffice.
+        None if the comparison is conclusive, or if `MOST_SEEDS` pairs would not suffice.
         """
-        if self.spread is None or self.verdict != "inconclusive" or not self.mean:
+        if not self.spread or self.verdict != "inconclusive":
             return None
-        return _more_seeds(abs(self.mean) / self.spread, len(self.deltas), 1 - self.confidence)
+        if not self.mean and self.margin is None:
+            return None
+        counts = range(max(len(self.deltas) + 1, self.first), MOST_SEEDS + 1)
+        # The power increases with the number of pairs.
+        missing = bisect_left(counts, POWER, key=self._power)
+        return counts[missing] - len(self.deltas) if missing < len(counts) else None
+
+    def _power(self, pairs: int) -> float:
+        """Return the probability that a look at a number of pairs settles the comparison."""
+        assert self.spread
+        critical = float(Looks(self.first).critical(pairs, 1 - self.confidence))
+        effect = abs(self.mean) / self.spread
+        if self.margin is None:
+            return power(effect, pairs, critical)
+        equivalent = equivalence_power(effect, self.margin / self.spread, pairs, critical)
+        return max(power(effect, pairs, critical), equivalent)
 
 
 def compare(
     pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,
+    first: int | None = None,
     resolution: float = 0.0,
+    margin: float | None = None,
     confidence: float = 0.95,
+    lower_is_better: bool = False,
 ) -> dict[str, Evidence]:
     """Test several comparisons jointly, each of an arm with its baseline.
 
-    The family-wise error rate is at most 1 - `confidence`: the levels are those of Holm's
-    procedure (Holm, Scandinavian Journal of Statistics 1979), and the intervals use the same
-    levels, so that an interval excludes zero exactly if the verdict is not `inconclusive`.
+    The probability of any false claim is at most 1 - `confidence`, however often more pairs are
+    added and the test is repeated (see `looks`), and for any number of comparisons: the levels are
+    those of Holm's procedure (Holm, Scandinavian Journal of Statistics 1979), and Bonferroni's with
+    a margin, since then the intervals make claims, too. The intervals use the same levels, so that
+    one excludes zero exactly if the verdict is `helps` or `hurts`, or both that and `equivalent`.
 
     Args:
-        pairs: accuracies of the baseline and of the arm for each seed, by name of the comparison.
-        resolution: the smallest difference of two accuracies, such as one image in the held-out
+        pairs: values of the baseline and of the arm for each seed, by name of the comparison.
+        first: the number of pairs at the first look, which the data must not have chosen; all
+            pairs if left out, for a comparison that is looked at for the first time.
+        resolution: the smallest difference of two values, such as one image in the held-out
             split. Pairs that agree more closely than that are no evidence of precision.
+        margin: a difference smaller than this in either direction is shown to be `equivalent`.
         confidence: the joint confidence of all verdicts.
+        lower_is_better: whether a negative difference helps, as for a loss.
 
     Raises:
         ValueError: the two sides of a comparison are of different length, or empty.
@@ -88,53 +126,91 @@ def compare(
     >>> found.verdict, round(found.mean, 3)
     ('helps', 0.053)
     """
-    deltas = {name: _deltas(*sides) for name, sides in pairs.items()}
-    p_values = {name: _p_value(each, resolution) for name, each in deltas.items()}
-    levels = _holm(p_values, 1 - confidence)
-    return {name: _judge(deltas[name], resolution, levels[name]) for name in pairs}
+    paths = {name: _Path.of(_deltas(*sides), first, resolution) for name, sides in pairs.items()}
+    level = 1 - confidence
+    if margin is None:
+        levels = _holm({name: path.p_value for name, path in paths.items()}, level)
+    else:
+        levels = dict.fromkeys(paths, level / max(len(paths), 1))
+    better = -1 if lower_is_better else 1
+    return {name: _judge(path, levels[name], margin, better) for name, path in paths.items()}
 
 
-def power(effect: float, pairs: int, level: float = 0.05) -> float:
+def power(effect: float, pairs: int, critical: float) -> float:
     """Return the power of a two-sided paired t test.
 
     Args:
         effect: the true difference, in standard deviations of the differences.
         pairs: number of pairs.
-        level: significance level.
+        critical: critical value of |t|.
 
-    >>> round(power(0.0, 5), 6)
+    >>> round(power(0.0, 5, 2.776445), 6)
     0.05
     """
     df, shift = pairs - 1, effect * sqrt(pairs)
-    critical = stats.t.isf(level / 2, df)
     above, below = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
     # For effects far beyond the critical value, scipy's noncentral t overflows to NaN.
     return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0))
 
 
+def equivalence_power(effect: float, margin: float, pairs: int, critical: float) -> float:
+    """Return the probability that the interval of a mean lies within a margin around zero.
+
+    Args:
+        effect: the true difference, in standard deviations of the differences.
+        margin: the margin, in the same unit.
+        pairs: number of pairs.
+        critical: half of the interval's length, in standard errors.
+    """
+    # The sample's standard deviation at the middle of equally probable slices.
+    slices = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    spreads = np.sqrt(stats.chi2.ppf(slices, pairs - 1) / (pairs - 1))
+    room = np.maximum(margin * sqrt(pairs) - critical * spreads, 0)
+    shift = effect * sqrt(pairs)
+    return float(np.mean(stats.norm.cdf(room - shift) - stats.norm.cdf(-room - shift)))
+
+
 def _deltas(baseline: Sequence[float], arm: Sequence[float]) -> np.ndarray:
     if not baseline or len(baseline) != len(arm):
-        raise ValueError(f"{len(baseline)} accuracies cannot be paired with {len(arm)}")
+        raise ValueError(f"{len(baseline)} values cannot be paired with {len(arm)}")
     deltas: np.ndarray = np.asarray(arm, dtype=float) - np.asarray(baseline, dtype=float)
     return deltas
 
 
-def _spread(deltas: np.ndarray, resolution: float) -> float:
-    """Return the standard deviation, with the variance of rounding to the resolution added.
+@dataclass(frozen=True)
+class _Path:
+    """Differences, and the means and standard errors of the first two, the first three, and so on.
 
-    The rounding error of each of the two accuracies is uniform over one step: a variance of 1/12
-    step squared. Without it, a few pairs that agree by chance would seem certain.
+    The rounding error of each of two values is uniform over one step of the resolution: a variance
+    of 1/12 step squared. Without it, a few pairs that agree by chance would seem certain.
     """
-    return sqrt(float(deltas.var(ddof=1)) + resolution**2 / 6)
 
+    deltas: np.ndarray
+    looks: Looks
+    means: np.ndarray
+    errors: np.ndarray
 
-def _p_value(deltas: np.ndarray, resolution: float) -> float:
-    if len(deltas) == 1 or not deltas.any():
-        return 1.0
-    error = _spread(deltas, resolution) / sqrt(len(deltas))
-    if error == 0:
-        return 0.0
-    return float(2 * stats.t.sf(abs(deltas.mean()) / error, len(deltas) - 1))
+    @classmethod
+    def of(cls, deltas: np.ndarray, first: int | None, resolution: float) -> "_Path":
+        pairs = np.arange(1, len(deltas) + 1)
+        means = deltas.cumsum() / pairs
+        centred = deltas - deltas.mean()
+        squares = (centred**2).cumsum() - centred.cumsum() ** 2 / pairs
+        with np.errstate(invalid="ignore", divide="ignore"):
+            variances = np.maximum(squares, 0) / (pairs - 1) + resolution**2 / 6
+        errors = np.sqrt(variances / pairs)
+        return cls(deltas, Looks(max(first or len(deltas), 2)), means[1:], errors[1:])
+
+    @property
+    def p_value(self) -> float:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # Equal values without any spread are no evidence of a difference.
+            statistics = np.where(self.means == 0, 0.0, self.means / self.errors)
+        return self.looks.p_value(statistics.tolist())
+
+    def interval(self, level: float) -> Interval | None:
+        found = self.looks.interval(self.means, self.errors, level)
+        return found if found is not None and all(map(np.isfinite, found)) else None
 
 
 def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
@@ -148,57 +224,44 @@ def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
     return levels
 
 
-def _judge(deltas: np.ndarray, resolution: float, level: float) -> Evidence:
-    mean, pairs = float(deltas.mean()), len(deltas)
-    if pairs == 1:
-        return Evidence((mean,), mean, 1 - level)
-    spread, p_value = _spread(deltas, resolution), _p_value(deltas, resolution)
-
-    def interval(level: float) -> tuple[float, float]:
-        half = float(stats.t.isf(level / 2, pairs - 1)) * spread / sqrt(pairs)
-        return mean - half, mean + half
-
-    verdict: Verdict = "inconclusive"
-    if p_value <= level:
-        verdict = "helps" if mean > 0 else "hurts"
+def _judge(path: _Path, level: float, margin: float | None, better: int) -> Evidence:
+    mean, first = float(path.deltas.mean()), path.looks.first
+    deltas = tuple(path.deltas.tolist())
+    if len(deltas) == 1:
+        return Evidence(deltas, mean, 1 - level, first, margin=margin)
+    interval = path.interval(level)
     return Evidence(
-        deltas=tuple(deltas.tolist()),
+        deltas=deltas,
         mean=mean,
         confidence=1 - level,
-        verdict=verdict,
-        interval=interval(level),
-        ci95=interval(0.05),
-        p_value=p_value,
-        spread=spread,
+        first=first,
+        verdict=_verdict(interval, margin, better),
+        margin=margin,
+        interval=interval,
+        ci95=path.interval(0.05),
+        p_value=path.p_value,
+        spread=float(path.errors[-1]) * sqrt(len(deltas)),
     )
 
 
-def _bootstrap(deltas: Sequence[float], confidence: float) -> tuple[float, float]:
-    found = stats.bootstrap(
-        (deltas,),
-        np.mean,
-        confidence_level=confidence,
-        n_resamples=_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def _verdict(interval: Interval | None, margin: float | None, better: int) -> Verdict:
+    if interval is None:
+        return "inconclusive"
+    low, high = interval
+    if margin is not None and -margin < low and high < margin:
+        return "equivalent"
+    if low > 0 or high < 0:
+        return "helps" if low * better > 0 else "hurts"
+    return "inconclusive"
 
 
-def _detectable(pairs: int, level: float) -> float:
+def _detectable(pairs: int, critical: float) -> float:
     """Return the effect that is detected with `POWER`, in standard deviations."""
 
     def missing(effect: float) -> float:
-        return power(effect, pairs, level) - POWER
+        return power(effect, pairs, critical) - POWER
 
     most = 1.0
     while missing(most) < 0:
         most *= 2
     return float(optimize.brentq(missing, 0.0, most))
-
-
-def _more_seeds(effect: float, pairs: int, level: float) -> int | None:
-    counts = range(pairs + 1, _MOST_SEEDS + 1)
-    # The power increases with the number of pairs.
-    missing = bisect_left(counts, POWER, key=lambda count: power(effect, count, level))
-    return missing + 1 if missing < len(counts) else None
