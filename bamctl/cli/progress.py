@@ -93,10 +93,15 @@ class Bars:
         self._board = folder / "tensorboard" if self._with_board else None
         self._batch_size = config.recipe.batch_size
         steps = config.recipe.steps
-        total = steps * num_arms * len(config.seeds)
+        self._steps_of_seed = steps * num_arms
+        total = self._steps_of_seed * len(config.seeds)
         self._all = self._bars.add_task("all runs", total=total, told="")
         self._run = self._bars.add_task("", total=steps, told="")
         self._shown.enter_context(self._bars)
+
+    def seed_added(self, seeds: int) -> None:
+        """Extend the bar of all runs by a seed."""
+        self._bars.update(self._all, total=self._steps_of_seed * seeds)
 
     def run_started(self, arm: str, seed: int, step: int) -> None:
         """Start the bar of a run: an arm is trained with a seed, from a step on."""

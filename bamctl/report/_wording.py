@@ -9,6 +9,7 @@ from bamctl.attention.settings import Settings
 from bamctl.placement.cost import Cost, PlacementCost
 from bamctl.timing.profiles import Profile
 from bamctl.tracing.trace import Trace
+from bamctl.training.evidence import Evidence
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
 
@@ -95,6 +96,23 @@ def points_interval(interval: tuple[float, float] | None) -> str:
 def fraction(part: float, whole: float) -> float:
     """Return `part / whole`, or 0 where the whole is zero."""
     return part / whole if whole else 0.0
+
+
+def evidence_data(found: Evidence) -> dict[str, Any]:
+    """Return the evidence of a comparison, in the unit of its values."""
+    return {
+        "delta_mean": found.mean,
+        "delta_interval": found.interval,
+        "delta_ci95": found.ci95,
+        "confidence": found.confidence,
+        "first_look": found.first,
+        "p_value": found.p_value,
+        "margin": found.margin,
+        "excluded_difference": found.excluded,
+        "detectable_difference": found.detectable,
+        "more_seeds": found.more_seeds,
+        "verdict": found.verdict,
+    }
 
 
 def attention_data(attention: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The configuration of a comparison: network, arms, data and recipe, as a YAML file holds it."""
 
+import itertools
 from math import cos, pi
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -91,6 +92,19 @@ class Recipe(BaseModel):
         return self.lr * (1 + cos(pi * done)) / 2
 
 
+class Until(BaseModel):
+    """When to stop adding seeds, if not every comparison is settled before."""
+
+    model_config = _STRICT
+
+    max_seeds: Annotated[int, Field(ge=2, strict=True)] = Field(
+        default=50, description="runs of each arm, at most"
+    )
+    max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="no seed is begun that would end later"
+    )
+
+
 class TrainingConfig(NetworkSpec, schemas.Versioned):
     """The whole configuration of a comparison, sufficient to repeat it.
 
@@ -107,6 +121,15 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     data: DataConfig = DataConfig()
     recipe: Recipe
     seeds: list[_CountOrNone] = Field(min_length=1, description="one run of each arm for each")
+    first_look: _Count | None = Field(
+        default=None, description="seeds at the first report; all of them if left out"
+    )
+    until: Until | None = Field(
+        default=None, description="seeds are added until every comparison is settled"
+    )
+    margin: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None, description="a difference of fewer points is shown to be equivalent"
+    )
     snapshots: bool = Field(
         default=False, description="whether the weights at each evaluation are kept, too"
     )
@@ -140,9 +163,27 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
                 )
         return self
 
+    def with_seeds(self, count: int) -> "TrainingConfig":
+        """Return the configuration with `count` seeds; new ones follow the existing ones.
+
+        Raises:
+            InputError: there are more already.
+        """
+        if count < len(self.seeds):
+            raise InputError(
+                f"the comparison has {len(self.seeds)} seeds; --seeds {count} would drop some"
+            )
+        new = (seed for seed in itertools.count() if seed not in self.seeds)
+        more = list(itertools.islice(new, count - len(self.seeds)))
+        # A look at a single pair shows nothing, and so spends nothing.
+        first = self.first_look or (len(self.seeds) if len(self.seeds) > 1 else None)
+        changed = {"seeds": [*self.seeds, *more], "first_look": first if more else self.first_look}
+        return self.model_copy(update=changed)
+
     def identity(self) -> dict[str, Any]:
         """Return everything that determines a run except its arm, its seed and the machine."""
-        left_out = {"placements", "seeds", "control", "snapshots", "device", "data"}
+        judged = {"seeds", "first_look", "until", "margin", "placements", "control"}
+        left_out = {*judged, "snapshots", "device", "data"}
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)
         return {**own, "data": self.data.model_dump(mode="json", include=data)}

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, sqrt
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import optimize, stats
 
 from bamctl.training.looks import Interval, Looks
 
+Name = TypeVar("Name", str, tuple[str, str])
 Verdict = Literal["helps", "hurts", "equivalent", "inconclusive"]
 
 POWER = 0.8
@@ -93,14 +94,14 @@ class Evidence:
 
 
 def compare(
-    pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    pairs: Mapping[Name, tuple[Sequence[float], Sequence[float]]],
     *,
     first: int | None = None,
     resolution: float = 0.0,
     margin: float | None = None,
     confidence: float = 0.95,
     lower_is_better: bool = False,
-) -> dict[str, Evidence]:
+) -> dict[Name, Evidence]:
     """Test several comparisons jointly, each of an arm with its baseline.
 
     The probability of any false claim is at most 1 - `confidence`, however often more pairs are
@@ -213,9 +214,9 @@ class _Path:
         return found if found is not None and all(map(np.isfinite, found)) else None
 
 
-def _holm(p_values: Mapping[str, float], level: float) -> dict[str, float]:
+def _holm(p_values: Mapping[Name, float], level: float) -> dict[Name, float]:
     """Return the level of each test by Holm's procedure, which stops at the first not rejected."""
-    levels: dict[str, float] = {}
+    levels: dict[Name, float] = {}
     stands_at = 0.0
     for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
         levels[name] = stands_at or level / (len(p_values) - rank)

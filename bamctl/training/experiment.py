@@ -1,9 +1,12 @@
 """A comparison from start to end: training of every arm with every seed, then evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import perf_counter
+from typing import cast
 
+import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -19,7 +22,7 @@ from bamctl.training import run_folder
 from bamctl.training._standing import Origin, Standing, stand
 from bamctl.training._state import State
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
-from bamctl.training.config import DataConfig, TrainingConfig
+from bamctl.training.config import DataConfig, TrainingConfig, Until
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
@@ -111,14 +114,34 @@ class Experiment:
                 progress.note(text)
             if self.data.skipped:
                 progress.note(left_out(self.data.skipped))
-            for origin, found in self._standings(folder, progress):
-                if not found.is_finished:
-                    self._train(folder, origin, found, progress)
+            until = self.config.until
+            budget = until and _Budget(until, len(self.config.seeds))
+            self._train_all(folder, self.config.seeds, progress)
+            result = self._summary(path)
+            return self._until_settled(folder, result, budget, progress) if budget else result
         finally:
             folder.close()
+
+    def _train_all(self, folder: RunFolder, seeds: Sequence[int], progress: Progress) -> None:
+        """Finish the runs of all arms with some seeds."""
+        for origin, found in self._standings(folder, seeds, progress):
+            if not found.is_finished:
+                self._train(folder, origin, found, progress)
+
+    def _summary(self, path: Path) -> Result:
         # Reread by all processes, since only one has written it.
-        written = RunFolder(path, is_writer=False)
-        return summarize(written, self.config, self.made, self.data)
+        return summarize(RunFolder(path, is_writer=False), self.config, self.made, self.data)
+
+    def _until_settled(
+        self, folder: RunFolder, result: Result, budget: "_Budget", progress: Progress
+    ) -> Result:
+        """Add seed after seed until every comparison is settled, or the budget is spent."""
+        while (reason := budget.reason_to_stop(result)) is None:
+            self.config = self.config.with_seeds(len(self.config.seeds) + 1)
+            progress.seed_added(len(self.config.seeds))
+            self._train_all(folder, self.config.seeds[-1:], progress)
+            result = self._summary(folder.path)
+        return replace(result, stopped=reason)
 
     def _opened(self, path: Path, resume: bool) -> RunFolder:
         """Open the folder: the main process locks it before the others read it."""
@@ -127,13 +150,15 @@ class Experiment:
         self.accelerator.wait_for_everyone()
         return folder if self.is_main else RunFolder(path, is_writer=False)
 
-    def _standings(self, folder: RunFolder, progress: Progress) -> list[tuple[Origin, Standing]]:
+    def _standings(
+        self, folder: RunFolder, seeds: Sequence[int], progress: Progress
+    ) -> list[tuple[Origin, Standing]]:
         """Return the progress of each run, as found by the main process.
 
         Raises:
             InputError: a run was made from another configuration.
         """
-        origins = [self._origin(arm, seed) for seed in self.config.seeds for arm in self.arms]
+        origins = [self._origin(arm, seed) for seed in seeds for arm in self.arms]
         found = [stand(folder, origin) for origin in origins] if self.is_main else []
         (found,) = broadcast_object_list([found])
         if self.is_main:
@@ -184,6 +209,39 @@ class Experiment:
     def _placement(self, arm: Arm) -> Placement | None:
         """Return an arm's placement with its network, for `bamctl insert`."""
         return arm.placement and arm.placement.with_network(self.config)
+
+
+class _Budget:
+    """The limits of a comparison that adds seeds; its time starts here."""
+
+    def __init__(self, until: Until, num_seeds: int) -> None:
+        self._until, self._num_seeds = until, num_seeds
+        self._looks = [perf_counter()]
+
+    def reason_to_stop(self, result: Result) -> str | None:
+        """Return why no further seed is begun, or None; all processes agree on it."""
+        self._looks.append(perf_counter())
+        (reason,) = broadcast_object_list([self._reason(result)])
+        return cast("str | None", reason)
+
+    def _reason(self, result: Result) -> str | None:
+        seeds, left = len(result.config.seeds), sum(not c.is_settled for c in result.comparisons)
+        if result.is_settled:
+            return f"every comparison is settled after {seeds} seeds"
+        still_open = f"{left} of {len(result.comparisons)} comparisons are not settled"
+        if seeds >= self._until.max_seeds:
+            return f"{still_open} after {seeds} seeds, the most that are allowed"
+        limit = self._until.max_minutes
+        if limit is not None and self._seconds_after_another() > 60 * limit:
+            return (
+                f"{still_open} after {seeds} seeds, and another does not fit in {limit:g} minutes"
+            )
+        return None
+
+    def _seconds_after_another(self) -> float:
+        began, first, *later = self._looks
+        longest = max([(first - began) / self._num_seeds, *np.diff([first, *later])])
+        return self._looks[-1] - began + float(longest)
 
 
 @dataclass(frozen=True)

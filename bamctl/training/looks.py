@@ -65,11 +65,11 @@ class Looks:
         Args:
             statistics: the t statistic of the first two pairs, the first three, and so on.
         """
-        t = np.abs(np.asarray(statistics[self.first - 2 :], dtype=float))
-        if not len(t):
+        t = [abs(each) for each in statistics[self.first - 2 :]]
+        if not t:
             return 1.0
         at_first = 2 * float(stats.t.sf(t[0], self.first - 1)) / FIRST_SHARE
-        pairs = np.arange(self.first + 1, self.first + len(t))
+        pairs = range(self.first + 1, self.first + len(t))
         later = self._level_of(max(map(_log_ratio, t[1:], pairs), default=-np.inf))
         return min(at_first, later, 1.0)
 

@@ -1,6 +1,6 @@
 """Results of a comparison: accuracies, costs, and the evidence for and against each arm."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -20,13 +20,15 @@ from bamctl.trunk.cut_points import Trunk
 class ArmResult:
     """The result of one arm.
 
-    `accuracy` is of the held-out images after the last step, one for each seed; so is
-    `test_accuracy` of the test images, if requested. `curve` has the mean over the seeds at each
-    evaluation, by step. `diverged` is the number of diverged runs, whose accuracy is set to chance.
+    `accuracy` and `loss` are of the held-out images after the last step, one for each seed; so is
+    `test_accuracy` of the test images, if requested. A loss that is not finite is None. `curve` has
+    the mean over the seeds at each evaluation, by step. `diverged` is the number of diverged runs,
+    whose accuracy is set to chance.
     """
 
     arm: Arm
     accuracy: tuple[float, ...]
+    loss: tuple[float | None, ...]
     test_accuracy: tuple[float, ...]
     curve: dict[int, float]
     diverged: int
@@ -36,16 +38,29 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against another."""
+    """One arm against another.
+
+    `evidence` is that of the accuracy, which alone makes the verdict. `loss` is that of the
+    held-out loss, a finer measure with verdicts of its own; None if a run diverged.
+    """
 
     arm: str
     baseline: str
     evidence: Evidence
+    loss: Evidence | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the accuracies have a verdict."""
+        return self.evidence.verdict != "inconclusive"
 
 
 @dataclass(frozen=True)
 class Result(Displayed):
-    """The result of a comparison."""
+    """The result of a comparison.
+
+    `stopped` says why no more seeds were added, where they are added until all is settled.
+    """
 
     folder: Path
     config: TrainingConfig
@@ -57,6 +72,12 @@ class Result(Displayed):
     comparisons: tuple[Comparison, ...]
     missing: tuple[str, ...]
     metrics: tuple[dict[str, Any], ...]
+    stopped: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every comparison has a verdict."""
+        return all(each.is_settled for each in self.comparisons)
 
 
 def summarize(
@@ -67,14 +88,6 @@ def summarize(
 ) -> Result:
     """Evaluate a comparison whose runs are all finished."""
     found = {arm.name: _arm_result(folder, arm, config) for arm in made.arms}
-    pairs = _pairs(each.arm for each in found.values())
-    evidence = compare(
-        {
-            f"{arm} {baseline}": (found[baseline].accuracy, found[arm].accuracy)
-            for arm, baseline in pairs
-        },
-        resolution=1 / len(data.held_out.labels),
-    )
     return Result(
         folder=folder.path,
         config=config,
@@ -83,7 +96,7 @@ def summarize(
         num_train=len(data.train.labels),
         num_held_out=len(data.held_out.labels),
         arms=tuple(found.values()),
-        comparisons=tuple(Comparison(a, b, evidence[f"{a} {b}"]) for a, b in pairs),
+        comparisons=_comparisons(found, config, 1 / len(data.held_out.labels)),
         missing=made.missing,
         metrics=tuple(
             line
@@ -102,6 +115,7 @@ def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResul
     return ArmResult(
         arm=arm,
         accuracy=tuple(line["accuracy"] for line in last),
+        loss=tuple(line.get("loss") for line in last),
         test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
         curve=_mean_curve(by_seed, config.recipe),
         diverged=sum(line["diverged"] for line in last),
@@ -119,6 +133,25 @@ def _mean_curve(by_seed: list[list[dict[str, Any]]], recipe: Recipe) -> dict[int
         return float((before or lines)[-1]["accuracy"])
 
     return {step: mean(at(lines, step) for lines in by_seed) for step in steps}
+
+
+def _comparisons(
+    arms: Mapping[str, ArmResult], config: TrainingConfig, resolution: float
+) -> tuple[Comparison, ...]:
+    """Judge every comparison, by accuracy and by loss."""
+    pairs = _pairs(each.arm for each in arms.values())
+    accuracies = {(a, b): (arms[b].accuracy, arms[a].accuracy) for a, b in pairs}
+    margin = None if config.margin is None else config.margin / 100
+    evidence = compare(accuracies, first=config.first_look, resolution=resolution, margin=margin)
+    losses = {(a, b): (_finite(arms[b]), _finite(arms[a])) for a, b in pairs}
+    whole = {pair: sides for pair, sides in losses.items() if all(sides)}
+    of_loss = compare(whole, first=config.first_look, lower_is_better=True)
+    return tuple(Comparison(*pair, evidence[pair], of_loss.get(pair)) for pair in pairs)
+
+
+def _finite(arm: ArmResult) -> tuple[float, ...]:
+    """Return the losses of an arm; none if one is not finite."""
+    return tuple(each for each in arm.loss if each is not None) if None not in arm.loss else ()
 
 
 def _pairs(arms: Iterable[Arm]) -> list[tuple[str, str]]:

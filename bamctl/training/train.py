@@ -1,13 +1,13 @@
 """`train`: compare a network without and with attention by short training runs."""
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, appended
+from bamctl.files import schemas
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
@@ -16,7 +16,7 @@ from bamctl.placement.placement import Placement, Stages, find
 from bamctl.training import curves
 from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE
-from bamctl.training.config import Device, TrainingConfig
+from bamctl.training.config import Device, TrainingConfig, Until
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
@@ -45,6 +45,9 @@ def train(
     freeze_backbone_epochs: int = 0,
     recipe: Mapping[str, Any] | None = None,
     seeds: int | None = None,
+    until: Literal["settled"] | None = None,
+    max_seeds: int | None = None,
+    margin: float | None = None,
     control: bool = False,
     snapshots: bool = False,
     device: Device = "auto",
@@ -56,7 +59,8 @@ def train(
     """Train a network without and with attention, seed by seed, and test the differences.
 
     Each seed gives one pair of runs that share data order, augmentation and the initial weights of
-    their common layers. The verdicts are those of `bamctl.training.evidence.compare`.
+    their common layers. The verdicts are those of `bamctl.training.evidence.compare`, which hold
+    however often seeds are added.
 
     Args:
         model: a torchvision builder, `timm:NAME` or `package.module:factory`; that of the
@@ -74,10 +78,15 @@ def train(
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
         steps: optimizer steps of a run; 150 if no length is given.
         epochs: the length of a run instead, in epochs.
-        max_minutes: the length instead, as minutes for all runs together.
+        max_minutes: the length instead, as minutes for all runs together. With `until`, the time
+            in which seeds are added.
         freeze_backbone_epochs: epochs that train only the parameters that are not pretrained.
         recipe: further fields of a `Recipe`, such as `lr` and `batch_size`.
         seeds: runs of each arm; 5 if left out. With `resume`, as many in all.
+        until: `settled` adds seeds until every comparison has a verdict.
+        max_seeds: the most seeds that `until` goes to; 50 if left out.
+        margin: percentage points of accuracy; a difference that is shown to be smaller is called
+            `equivalent`.
         control: also compare with an extra block and with wider layers.
         snapshots: keep the weights at each evaluation.
         device: `auto`, or `cpu`.
@@ -90,8 +99,9 @@ def train(
         InputError: an argument is invalid, or arguments are incompatible.
         BamctlError: writing to the folder fails; finished runs are kept.
     """
+    stop = _until(until, max_seeds, max_minutes)
     if resume is not None:
-        experiment = Experiment(_with_seeds(_read(Path(resume)), seeds))
+        experiment = Experiment(_resumed(Path(resume), seeds, stop))
     elif config is not None:
         loaded = TrainingConfig.load(Path(config))
         models.check_named_by(loaded.model, Path(config))
@@ -117,13 +127,15 @@ def train(
             freeze_backbone_epochs=freeze_backbone_epochs,
             weights=None if weights is None else str(weights),
             seeds=list(range(SEEDS if seeds is None else seeds)),
+            until=stop,
+            margin=margin,
             control=control,
             snapshots=snapshots,
             device=device,
             placements={name: each.without_network() for name, each in arms.items()},
         )
         experiment = Experiment(configured, images)
-        if max_minutes is not None:
+        if max_minutes is not None and stop is None:
             plans.fit(experiment, max_minutes, recipe or {})
     folder = Path(resume or out or _usual_folder(experiment.config))
     return _run(experiment, folder, progress or NullObserver(), resume=resume is not None)
@@ -135,15 +147,21 @@ def _read(folder: Path) -> TrainingConfig:
     return config
 
 
-def _with_seeds(config: TrainingConfig, count: int | None) -> TrainingConfig:
-    """Return the configuration with `count` seeds: new ones follow the existing ones."""
-    if count is None:
-        return config
-    if count < len(config.seeds):
-        raise InputError(f"--seeds {count} is fewer than the {len(config.seeds)} that are there")
-    unused = (seed for seed in itertools.count() if seed not in config.seeds)
-    more = itertools.islice(unused, count - len(config.seeds))
-    return config.model_copy(update={"seeds": [*config.seeds, *more]})
+def _resumed(folder: Path, seeds: int | None, until: Until | None) -> TrainingConfig:
+    config = _read(folder)
+    if until is not None:
+        config = config.model_copy(update={"until": until})
+    return config if seeds is None else config.with_seeds(seeds)
+
+
+def _until(
+    goal: Literal["settled"] | None, max_seeds: int | None, max_minutes: float | None
+) -> Until | None:
+    if goal is None and max_seeds is not None:
+        raise InputError("max_seeds limits the seeds that until=settled adds; give both")
+    limits = {"max_seeds": max_seeds, "max_minutes": max_minutes}
+    given = {name: value for name, value in limits.items() if value is not None}
+    return None if goal is None else schemas.from_options(Until, given)
 
 
 def _usual_folder(config: TrainingConfig) -> Path:

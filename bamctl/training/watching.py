@@ -67,6 +67,9 @@ class Progress(Protocol):
     def evaluated(self, arm: str, seed: int, evaluation: Evaluation) -> None:
         """Handle an evaluation, which is already recorded."""
 
+    def seed_added(self, seeds: int) -> None:
+        """Handle the addition of a seed, since not every comparison is settled."""
+
     def note(self, text: str) -> None:
         """Handle a message for the user, such as about a skipped image."""
 

@@ -78,7 +78,8 @@ class _Asked:
 
     def check(self, attention: AttentionOptions, network: NetworkOptions) -> None:
         """Raise for incompatible options, before anything slow is imported."""
-        lengths = [n for n in ("steps", "epochs", "max_minutes") if getattr(self.length, n)]
+        names = ("steps", "epochs", *(() if self.comparison.until else ("max_minutes",)))
+        lengths = [name for name in names if getattr(self.length, name)]
         if len(lengths) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
             raise InputError(f"{named} both say how long to train; give one of them")
@@ -90,6 +91,8 @@ class _Asked:
                 "--freeze-backbone-epochs is for networks that start from weights; add "
                 "--pretrained or --weights"
             )
+        if self.comparison.max_seeds and not self.comparison.until:
+            raise InputError("--max-seeds limits the seeds that --until settled adds; give both")
         if self.comparison.tensorboard and find_spec("tensorboard") is None:
             raise InputError("--tensorboard needs tensorboard: `pip install 'bamctl[tensorboard]'`")
         repeated = "config" if self.comparison.config else "resume"
@@ -111,7 +114,8 @@ class _Asked:
         wanted = self.comparison
         kept = {"config": wanted.config, "resume": wanted.resume, "out": wanted.out}
         if wanted.config or wanted.resume:
-            return {**kept, "seeds": wanted.seeds}
+            minutes = self.length.max_minutes
+            return {**kept, **self._stop(), "seeds": wanted.seeds, "max_minutes": minutes}
         return {
             **kept,
             **network.arguments(),
@@ -123,16 +127,22 @@ class _Asked:
             "data": self.data.given(),
             **asdict(self.length),
             "recipe": self.recipe.given(),
+            **self._stop(),
             "seeds": wanted.seeds,
+            "margin": wanted.margin,
             "control": wanted.control,
             "snapshots": wanted.snapshots,
             "device": wanted.device or "auto",
         }
 
+    def _stop(self) -> dict[str, Any]:
+        return {"until": self.comparison.until, "max_seeds": self.comparison.max_seeds}
+
     def _others(self, attention: AttentionOptions, network: NetworkOptions) -> list[str]:
         allowed = ["config", "resume", "out", "tensorboard"]
         if self.comparison.resume:
-            allowed += ["seeds"]
+            allowed += ["seeds", "until", "max_seeds"]
+            allowed += ["max_minutes"] if self.comparison.until else []
             allowed.remove("out")
         own = {"model": self.model, "where": self.where, "placement": self.placement}
         groups = (self.comparison, self.data, self.length, self.recipe, attention, network)

@@ -57,7 +57,11 @@ class LengthOptions:
     epochs: Annotated[int | None, option("Or epochs.", Length, min=1)] = None
     max_minutes: Annotated[
         float | None,
-        option("Or as many steps as let all runs together end in so many minutes.", Length),
+        option(
+            "Or as many steps as let all runs together end in so many minutes. With --until, the "
+            "minutes in which seeds are added.",
+            Length,
+        ),
     ] = None
     freeze_backbone_epochs: Annotated[
         int, typer.Option(help="Epochs that train only what the weights do not have.", min=0)
@@ -108,6 +112,17 @@ class ComparisonOptions:
     """The comparison, and its folder."""
 
     seeds: Annotated[int | None, option("Runs of each arm. [5]", min=1, max=1000)] = None
+    until: Annotated[
+        Literal["settled"] | None,
+        option("Add seeds until every comparison has a verdict.", metavar="settled"),
+    ] = None
+    max_seeds: Annotated[
+        int | None, option("With --until, the most seeds. [50]", min=2, max=1000)
+    ] = None
+    margin: Annotated[
+        float | None,
+        option("Points of accuracy; smaller differences are shown to be equivalent."),
+    ] = None
     control: Annotated[
         bool,
         flag(

@@ -13,7 +13,14 @@ from bamctl.nas.setup import SearchSetup
 from bamctl.networks import inputs
 from bamctl.placement.metrics import Amount
 from bamctl.placement.sites import Site
-from bamctl.report._wording import CONVENTION, SCHEMA, fraction, points, points_interval
+from bamctl.report._wording import (
+    CONVENTION,
+    SCHEMA,
+    evidence_data,
+    fraction,
+    points,
+    points_interval,
+)
 from bamctl.report.charts.search import placements, search_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.curves import sparkline
@@ -271,12 +278,5 @@ def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
     found = result.evidence.get(candidate.name)
     if found is not None:
         data["file"] = str(result.files[candidate.name])
-        data["confirmed"] = {
-            "delta_mean": found.mean,
-            "delta_interval": found.interval,
-            "delta_ci95": found.ci95,
-            "confidence": found.confidence,
-            "p_value": found.p_value,
-            "verdict": found.verdict,
-        }
+        data["confirmed"] = evidence_data(found)
     return data

@@ -6,7 +6,14 @@ from typing import Any
 from bamctl import units
 from bamctl.nas.sensitivity import ALL, Sensitivity
 from bamctl.networks import inputs
-from bamctl.report._wording import SCHEMA, attention_data, points, points_interval, settings
+from bamctl.report._wording import (
+    SCHEMA,
+    attention_data,
+    evidence_data,
+    points,
+    points_interval,
+    settings,
+)
 from bamctl.report.chart import Plot
 from bamctl.report.charts.evidence import differences
 from bamctl.report.document import Column, Report, Table
@@ -85,27 +92,16 @@ def _data(training: TrainingConfig, found: Sensitivity) -> dict[str, Any]:
         "seeds": training.seeds,
         "recipe": training.recipe.model_dump(),
         "accuracy": {name: list(each) for name, each in found.accuracy.items()},
-        "together": _evidence_data(found.together),
+        "together": evidence_data(found.together),
         "sites": [
             {
                 "module": each.site.point.module,
                 "attention": attention_data(each.site.attention),
-                "alone": _evidence_data(each.alone),
-                "added_last": _evidence_data(each.added_last),
+                "alone": evidence_data(each.alone),
+                "added_last": evidence_data(each.added_last),
             }
             for each in found.sites
         ],
-    }
-
-
-def _evidence_data(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "delta_mean": evidence.mean,
-        "delta_interval": evidence.interval,
-        "delta_ci95": evidence.ci95,
-        "confidence": evidence.confidence,
-        "p_value": evidence.p_value,
-        "verdict": evidence.verdict,
     }
 
 

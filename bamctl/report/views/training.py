@@ -5,10 +5,11 @@ from typing import Any
 
 from bamctl import units
 from bamctl.networks import inputs, models
-from bamctl.report._wording import CONVENTION, SCHEMA, fraction, points, points_interval, settings
+from bamctl.report._wording import CONVENTION, SCHEMA, evidence_data, fraction, settings
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.curves import sparkline
+from bamctl.training.evidence import MOST_SEEDS, Evidence
 from bamctl.training.result import ArmResult, Comparison, Result
 
 _OPEN = "inconclusive"
@@ -23,6 +24,7 @@ def training_report(result: Result) -> Report:
         _arm_table(result),
         _comparison_table(result),
         "\n".join(_verdict(each, result) for each in result.comparisons),
+        *([f"No more seeds: {result.stopped}."] if result.stopped else []),
         *_remarks(result),
         _footnote(result),
     ]
@@ -96,51 +98,64 @@ def _plus_minus(values: tuple[float, ...]) -> str:
 
 
 def _comparison_table(result: Result) -> Table:
-    levels = {round(c.evidence.confidence, 4) for c in result.comparisons}
-    interval = "95 % interval" if levels == {0.95} else "interval"
     columns = [
         Column("comparison"),
-        Column("points", "right"),
-        Column(interval, "right"),
-        Column("bootstrap", "right"),
+        Column("measure"),
+        Column("difference", "right"),
+        Column("interval", "right"),
         Column("level", "right"),
         Column("verdict"),
     ]
-    rows = [
-        [
-            f"{each.arm} - {each.baseline}",
-            points(each.evidence.mean),
-            points_interval(each.evidence.interval),
-            points_interval(each.evidence.bootstrap),
-            f"{100 * each.evidence.confidence:.3g} %",
-            each.evidence.verdict,
-        ]
-        for each in result.comparisons
-    ]
-    sure = {i for i, each in enumerate(result.comparisons) if each.evidence.verdict != _OPEN}
+    rows: list[list[str]] = []
+    sure: set[int] = set()
+    for each in result.comparisons:
+        name = f"{each.arm} - {each.baseline}"
+        measures = [("accuracy, points", each.evidence, 100, ".2f")]
+        measures += [("loss", each.loss, 1, ".4f")] if each.loss else []
+        for measure, found, scale, precision in measures:
+            if found.verdict != _OPEN:
+                sure.add(len(rows))
+            rows.append([name, measure, *_evidence_row(found, scale, precision)])
+            name = ""
     return Table(columns, rows, frozenset(sure))
+
+
+def _evidence_row(found: Evidence, scale: int, precision: str) -> list[str]:
+    ends = [f"{scale * end:+{precision}}" for end in found.interval or ()]
+    return [
+        f"{scale * found.mean:+{precision}}",
+        " to ".join(ends),
+        f"{100 * found.confidence:.3g} %",
+        found.verdict,
+    ]
 
 
 def _verdict(comparison: Comparison, result: Result) -> str:
     found, seeds = comparison.evidence, len(result.config.seeds)
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
     start = f"{comparison.arm}{against}: {found.verdict}."
-    if found.interval is None or found.detectable is None:
+    if seeds == 1:
         return f"{start} One seed shows no spread; give --seeds 5."
-    seen = (
-        f"{seeds} seeds find a true difference of {100 * found.detectable:.2f} points 4 times out "
-        "of 5."
-    )
+    if found.excluded is not None:
+        start += f" A difference of {_points(found.excluded)} or more either way is excluded."
     if found.verdict != _OPEN:
-        return f"{start} {seen}"
+        return start
+    if found.detectable is not None:
+        start += f" {seeds} seeds find one of {_points(found.detectable)} 4 times out of 5."
     if found.more_seeds is None:
-        return f"{start} {seen} If the difference is what it seems, no number of seeds settles it."
+        return (
+            f"{start} Not even {MOST_SEEDS} seeds would settle a difference as small as this one."
+        )
     flag = models.trust_flag(result.config.model, result.folder)
     options = f"--seeds {seeds + found.more_seeds}{flag}"
     return (
-        f"{start} {seen} If the difference is what it seems, {found.more_seeds} more would settle "
-        f"it: `bamctl train --resume {result.folder} {options}`."
+        f"{start} If the difference is what it seems, {found.more_seeds} more would settle it: "
+        f"`bamctl train --resume {result.folder} {options}`."
     )
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:.2f} points"
 
 
 def _remarks(result: Result) -> list[str]:
@@ -162,15 +177,19 @@ def _footnote(result: Result) -> str:
     )
     several = len(result.comparisons) > 1
     correction = (
-        "The levels are Holm's, so that all verdicts together are 95 % sure. " if several else ""
+        f"The levels are {'Holm' if result.config.margin is None else 'Bonferroni'}'s, so that all "
+        "verdicts of a measure together are 95 % sure. "
+        if several
+        else ""
     )
     return (
         f"{'; '.join(kinds)}.\n"
         "Accuracy: mean and standard deviation over the seeds, of the held-out images, after the "
         "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
-        "weights of common layers, seed by seed; the intervals are of the paired differences (t, "
-        f"and beside it a bootstrap). {correction}Time and peak memory are of the training "
-        "step, with weights, gradients and momentum.\n"
+        "weights of common layers, seed by seed; the intervals are of the paired differences, and "
+        "hold however often seeds are added and the report is read again. Loss: cross-entropy of "
+        f"the held-out images, a finer measure with verdicts of its own. {correction}Time and "
+        "peak memory are of the training step, with weights, gradients and momentum.\n"
         f"{CONVENTION}"
     )
 
@@ -200,6 +219,8 @@ def _data(result: Result) -> dict[str, Any]:
         "macs": result.trace.macs[""],
         "arms": [_arm_data(arm, result) for arm in result.arms],
         "comparisons": [_comparison_data(each) for each in result.comparisons],
+        "settled": result.is_settled,
+        "stopped": result.stopped,
         "missing": list(result.missing),
         "convention": CONVENTION,
     }
@@ -211,6 +232,7 @@ def _arm_data(arm: ArmResult, result: Result) -> dict[str, Any]:
         "name": arm.arm.name,
         "kind": arm.arm.kind,
         "accuracy": list(arm.accuracy),
+        "loss": list(arm.loss),
         "test_accuracy": list(arm.test_accuracy) or None,
         "diverged": arm.diverged,
         "added_params": added.params,
@@ -225,18 +247,11 @@ def _arm_data(arm: ArmResult, result: Result) -> dict[str, Any]:
 
 
 def _comparison_data(comparison: Comparison) -> dict[str, Any]:
-    found = comparison.evidence
+    loss = comparison.loss
     return {
         "arm": comparison.arm,
         "baseline": comparison.baseline,
-        "deltas": list(found.deltas),
-        "delta_mean": found.mean,
-        "delta_ci95": found.ci95,
-        "delta_interval": found.interval,
-        "delta_bootstrap": found.bootstrap,
-        "confidence": found.confidence,
-        "p_value": found.p_value,
-        "detectable_difference": found.detectable,
-        "more_seeds": found.more_seeds,
-        "verdict": found.verdict,
+        "deltas": list(comparison.evidence.deltas),
+        **evidence_data(comparison.evidence),
+        "loss": loss and {"deltas": list(loss.deltas), **evidence_data(loss)},
     }
