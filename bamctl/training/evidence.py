@@ -12,7 +12,7 @@ from math import inf, sqrt
 from typing import Literal, TypeVar
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from bamctl.training.looks import Interval, Looks
 
@@ -149,9 +149,10 @@ def power(effect: float, pairs: int, critical: float) -> float:
     0.05
     """
     df, shift = pairs - 1, effect * sqrt(pairs)
-    above, below = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
     # For effects far beyond the critical value, scipy's noncentral t overflows to NaN.
-    return float(np.nan_to_num(above, nan=1.0) + np.nan_to_num(below, nan=0.0))
+    above = 1 - np.nan_to_num(special.nctdtr(df, shift, critical), nan=0.0)
+    below = np.nan_to_num(special.nctdtr(df, shift, -critical), nan=0.0)
+    return float(above + below)
 
 
 def equivalence_power(effect: float, margin: float, pairs: int, critical: float) -> float:
@@ -202,7 +203,7 @@ class _Path:
         errors = np.sqrt(variances / pairs)
         return cls(deltas, Looks(max(first or len(deltas), 2)), means[1:], errors[1:])
 
-    @property
+    @cached_property
     def p_value(self) -> float:
         with np.errstate(invalid="ignore", divide="ignore"):
             # Equal values without any spread are no evidence of a difference.

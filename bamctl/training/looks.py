@@ -23,7 +23,7 @@ from math import exp, log, log1p, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize, special
 
 Interval = tuple[float, float]
 
@@ -56,7 +56,7 @@ class Looks:
         with np.errstate(divide="ignore", invalid="ignore"):
             squared = np.where(growth * shrunk < 1, (growth - 1) / (1 - growth * shrunk), np.inf)
             later = np.sqrt(squared * (n - 1))
-        at_first = stats.t.isf(FIRST_SHARE * level / 2, self.first - 1)
+        at_first = _quantile(FIRST_SHARE * level / 2, self.first - 1)
         return np.where(n > self.first, later, np.where(n == self.first, at_first, np.inf))
 
     def p_value(self, statistics: Sequence[float]) -> float:
@@ -65,12 +65,12 @@ class Looks:
         Args:
             statistics: the t statistic of the first two pairs, the first three, and so on.
         """
-        t = [abs(each) for each in statistics[self.first - 2 :]]
-        if not t:
+        t = np.abs(np.asarray(statistics, dtype=float))[self.first - 2 :]
+        if not len(t):
             return 1.0
-        at_first = 2 * float(stats.t.sf(t[0], self.first - 1)) / FIRST_SHARE
-        pairs = range(self.first + 1, self.first + len(t))
-        later = self._level_of(max(map(_log_ratio, t[1:], pairs), default=-np.inf))
+        at_first = 2 * _tail(t[0], self.first - 1) / FIRST_SHARE
+        pairs = np.arange(self.first + 1, self.first + len(t))
+        later = self._level_of(float(_log_ratio(t[1:], pairs).max(initial=-np.inf)))
         return min(at_first, later, 1.0)
 
     def interval(self, means: np.ndarray, errors: np.ndarray, level: float) -> Interval | None:
@@ -105,8 +105,8 @@ class Looks:
         """
         pairs, share = self.first, FIRST_SHARE * exp(log_level)
         wider = sqrt(1 + pairs / _PRECISION)
-        passed = float(stats.t.isf(share / 2, pairs - 1)) / wider
-        kept = 1 - 2 * float(stats.t.sf(passed, pairs - 1))
+        passed = _quantile(share / 2, pairs - 1) / wider
+        kept = 1 - 2 * _tail(passed, pairs - 1)
         return log(max(kept, 1e-300)) - log1p(-FIRST_SHARE) - log_level
 
     def _level_of(self, log_ratio: float) -> float:
@@ -124,10 +124,24 @@ class Looks:
         )
 
 
-def _log_ratio(t: float, pairs: int) -> float:
-    """Return the log likelihood ratio of a t statistic: drawn effects against none."""
+def _log_ratio(t: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the log likelihood ratio of t statistics: drawn effects against none."""
     shrunk = _PRECISION / (pairs + _PRECISION)
-    if np.isinf(t):
-        return (1 - pairs) / 2 * log(shrunk)
-    squared = t * t / (pairs - 1)
-    return log(shrunk) / 2 + pairs / 2 * (log1p(squared) - log1p(shrunk * squared))
+    with np.errstate(invalid="ignore"):
+        squared = t**2 / (pairs - 1)
+        gained = np.log1p(squared) - np.log1p(shrunk * squared)
+    # Its limit for values that are all alike.
+    gained = np.where(np.isinf(t), -np.log(shrunk), gained)
+    ratios: np.ndarray = np.log(shrunk) / 2 + pairs / 2 * gained
+    return ratios
+
+
+# Many times as fast as the same functions of `scipy.stats`, which check their arguments.
+def _tail(t: float, df: int) -> float:
+    """Return the upper tail of Student's t distribution."""
+    return float(special.stdtr(df, -t))
+
+
+def _quantile(tail: float, df: int) -> float:
+    """Return the t value with this upper tail."""
+    return -float(special.stdtrit(df, tail))

@@ -16,7 +16,7 @@ def test_the_likelihood_ratio_is_that_of_normal_effects(t: float, pairs: int) ->
         return float(under / stats.t.pdf(t, pairs - 1) * stats.norm.pdf(effect))
 
     expected, _ = integrate.quad(ratio, -8, 8, limit=200)
-    assert np.exp(_log_ratio(t, pairs)) == pytest.approx(expected, rel=1e-4)
+    assert np.exp(_log_ratio(np.array(t), np.array(pairs))) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("first", [2, 3, 5, 20])
