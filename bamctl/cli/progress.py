@@ -201,6 +201,12 @@ class TrialBar:
         if accuracy is None:
             self.note(f"trial {number} could not be run; the report says why")
 
+    def racing(self, steps: int) -> None:
+        """Report that candidates that are not ruled out get more seeds."""
+        self._shown.close()
+        what = f"giving more seeds to what may be on the front: up to {steps:,} steps"
+        self._shown.enter_context(working(what))
+
     def confirming(self, num_placements: int, num_seeds: int) -> None:
         """Report that the members of the front are now trained with fresh seeds."""
         self._shown.close()

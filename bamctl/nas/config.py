@@ -32,7 +32,13 @@ class SearchConfig(schemas.Versioned):
     trials: _Count
     halving: _Count = 1
     rungs: _Count = 1
+    max_steps: _Count | None = Field(
+        default=None, description="steps of all runs that choose; what trials leave is raced with"
+    )
     confirm_seeds: Annotated[int, Field(ge=0, strict=True)] = 5
+    first_look: _Count | None = Field(
+        default=None, description="fresh seeds at the first report; all of them if left out"
+    )
     storage: SecretStr | None = Field(
         default=None, description="the URL of where the study is; in the run folder if left out"
     )
@@ -42,6 +48,19 @@ class SearchConfig(schemas.Versioned):
         """Return how many steps each rung of a trial takes, the last being all."""
         full = self.training.recipe.steps
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
+
+    def steps_of_run(self) -> int:
+        """Return the steps of one candidate with one seed, after the trunk."""
+        return self.training.recipe.steps - self.training.trunk_steps
+
+    def steps_of_trials(self) -> int:
+        """Return the steps of all trials, with their trunks."""
+        of_seed = self.training.trunk_steps + self.trials * self.steps_of_run()
+        return len(self.training.seeds) * of_seed
+
+    def steps_to_race(self) -> int:
+        """Return the steps that the trials leave."""
+        return max((self.max_steps or 0) - self.steps_of_trials(), 0)
 
     def without_password(self) -> "SearchConfig":
         """Return the configuration without the password of its storage."""

@@ -4,6 +4,7 @@ config.yaml          the whole configuration, without the password of a storage
 storage.url          the storage's URL with its password, if it has one; mode 0600
 study.db             the trials, unless they are in another storage
 front/               a placement file for each member of the front
+race.jsonl           a line for each run of the race
 confirmation.jsonl   a line for each run on fresh seeds
 result.json          what is reported
 """
@@ -34,6 +35,11 @@ class SearchFolder:
     def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
         self._lock = lock
+
+    @property
+    def race(self) -> Path:
+        """The path of the records of the race."""
+        return self.path / "race.jsonl"
 
     @property
     def confirmation(self) -> Path:

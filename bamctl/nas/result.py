@@ -1,8 +1,9 @@
 """Results of a search: the front, the trials, and which choices accuracy depended on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from bamctl.nas._front import hypervolume, is_front
 from bamctl.nas._trials import RACES, REASON, candidate
 from bamctl.nas.config import SearchConfig
 from bamctl.nas.goals import parse_goal
+from bamctl.nas.race import Race, Standings
+from bamctl.nas.records import Codes
 from bamctl.nas.setup import SearchSetup
 from bamctl.nas.study import Study
 from bamctl.placement.metrics import Amount
@@ -30,17 +33,24 @@ _TREES_SEED = 0
 class Candidate:
     """A finished trial: its sites, its accuracy, and what it adds to each figure.
 
-    `steps` is the length of its training, shorter where halving stopped it. `accuracy` is that on
-    the held-out images, averaged over the search's seeds.
+    `steps` is the length of its training, shorter where halving stopped it. `accuracies` are those
+    on the held-out images, one for each of its seeds; `delta` is the mean difference to the
+    baseline with the same seeds.
     """
 
     number: int
     name: str
-    codes: tuple[int, ...]
+    codes: Codes
     placement: Placement | None
-    accuracy: float
+    accuracies: tuple[float, ...]
+    delta: float
     steps: int
     added: dict[str, Amount]
+
+    @property
+    def accuracy(self) -> float:
+        """The mean accuracy."""
+        return mean(self.accuracies)
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,16 @@ class SearchResult(Displayed):
     `volume` is the hypervolume after each trial, as a fraction of the box between the worst and
     the best value of every objective among all trials. `importance` is each parameter's share in
     the variance of the accuracy. `evidence` is by name, for the members of the front that were
-    confirmed on the fresh `seeds`; their files are in `files`.
+    confirmed on the fresh `seeds`; their files are in `files`. `level` are the candidates that the
+    pairs do not tell apart from the most accurate one, the cheapest first; it is empty where
+    each has a single seed.
     """
 
     setup: SearchSetup
     folder: Path
     trials: tuple[Candidate, ...]
     front: tuple[Candidate, ...]
+    level: tuple[Candidate, ...]
     failed: dict[str, str]
     volume: tuple[float, ...]
     importance: dict[str, float]
@@ -79,24 +92,73 @@ def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
     """Read the finished trials, and find the front among them."""
     trials = study.trials()
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    found = tuple(_candidate(trial, setup) for trial in ended)
     full = setup.config.steps()[-1]
-    whole = [each for each in found if each.steps == full]
-    values = _values(whole, setup)
-    chosen = [each for each, kept in zip(whole, is_front(values), strict=True) if kept]
-    first = str(setup.config.objectives[0])
-    return SearchResult(
-        setup=setup,
-        folder=folder,
-        trials=found,
-        front=tuple(sorted(chosen, key=lambda each: (each.added[first], each.accuracy))),
-        failed={_name(trial): trial.user_attrs[REASON] for trial in trials if _is_told(trial)},
-        volume=_volumes(values),
-        importance=_importance(study, ended, full),
-        evidence={},
-        seeds=(),
-        files={},
+    of_baseline = [t.user_attrs["accuracy"] for t in ended if not any(_codes(t, setup))]
+    found = tuple(_candidate(trial, setup, of_baseline[0]) for trial in ended)
+    return _with_front(
+        SearchResult(
+            setup=setup,
+            folder=folder,
+            trials=found,
+            front=(),
+            level=(),
+            failed={_name(trial): trial.user_attrs[REASON] for trial in trials if _is_told(trial)},
+            volume=_volumes(_values([each for each in found if each.steps == full], setup)),
+            importance=_importance(study, ended, full),
+            evidence={},
+            seeds=(),
+            files={},
+        )
     )
+
+
+def standings(result: SearchResult) -> Standings:
+    """Return the candidates that took all steps with as many seeds as any."""
+    full = result.config.steps()[-1]
+    most = max(len(each.accuracies) for each in result.trials)
+    found = [t for t in result.trials if t.steps == full and len(t.accuracies) == most]
+    return Standings(
+        codes=tuple(each.codes for each in found),
+        accuracy=np.array([each.accuracies for each in found]),
+        costs=_values(found, result.setup)[:, 1:],
+        resolution=1 / len(result.setup.data.held_out.labels),
+    )
+
+
+def after_race(result: SearchResult, race: Race) -> SearchResult:
+    """Return the result with the accuracies of a race; the front is of those that are left."""
+    of_baseline = race.accuracies[result.baseline.codes]
+    trials = tuple(
+        replace(each, accuracies=own, delta=_delta(own, of_baseline))
+        if (own := race.accuracies.get(each.codes))
+        else each
+        for each in result.trials
+    )
+    return _with_front(replace(result, trials=trials))
+
+
+def _with_front(result: SearchResult) -> SearchResult:
+    """Return the result with the front and the level of the candidates with the most seeds."""
+    last = standings(result)
+    by_codes = {each.codes: each for each in result.trials}
+    values = np.column_stack([1 - last.accuracy.mean(axis=1), last.costs])
+    first = str(result.config.objectives[0])
+
+    def cheapest_first(chosen: np.ndarray) -> tuple[Candidate, ...]:
+        members = [by_codes[codes] for codes in last.keep(chosen).codes]
+        return tuple(sorted(members, key=lambda each: (each.added[first], each.accuracy)))
+
+    told_apart = last.accuracy.shape[1] > 1
+    return replace(
+        result,
+        front=cheapest_first(is_front(values)),
+        level=cheapest_first(last.is_level()) if told_apart else (),
+    )
+
+
+def _delta(accuracies: Sequence[float], of_baseline: Sequence[float]) -> float:
+    """Return the mean difference to the baseline, over the seeds that both ran with."""
+    return mean(a - b for a, b in zip(accuracies, of_baseline, strict=False))
 
 
 def with_evidence(
@@ -134,22 +196,30 @@ def _name(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get("name", f"trial {trial.number}"))
 
 
-def _candidate(trial: FrozenTrial, setup: SearchSetup) -> Candidate:
+def _codes(trial: FrozenTrial, setup: SearchSetup) -> Codes:
+    """Return the candidate of a finished trial."""
     codes = candidate(trial, setup.space)
     assert codes is not None
+    return codes
+
+
+def _candidate(trial: FrozenTrial, setup: SearchSetup, of_baseline: Sequence[float]) -> Candidate:
+    codes = _codes(trial, setup)
     added = setup.costs.added(np.array([codes]))[0]
+    accuracies = tuple(trial.user_attrs["accuracy"])
     return Candidate(
         number=trial.number,
         name=_name(trial),
         codes=codes,
         placement=_placement(codes, setup) if any(codes) else None,
-        accuracy=trial.values[0],
+        accuracies=accuracies,
+        delta=_delta(accuracies, of_baseline),
         steps=trial.user_attrs["steps"],
         added={str(goal): value for goal, value in setup.costs.amounts(added).items()},
     )
 
 
-def _placement(codes: tuple[int, ...], setup: SearchSetup) -> Placement:
+def _placement(codes: Codes, setup: SearchSetup) -> Placement:
     """Return a candidate as a placement with network and budgets, for the other commands."""
     budget: dict[str, Any] = {}
     for name, limit in setup.config.budget.items():

@@ -2,36 +2,34 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from bamctl.errors import InputError
-from bamctl.files import schemas
 from bamctl.nas import folder as folders
-from bamctl.nas.choices import Choices
-from bamctl.nas.config import SearchConfig
 from bamctl.nas.confirm import confirm
 from bamctl.nas.engines import Engine, LocalEngine
 from bamctl.nas.folder import SearchFolder
-from bamctl.nas.goals import parse_budget
 from bamctl.nas.objective import Objective
-from bamctl.nas.result import SearchResult, gather, with_evidence, write_front
+from bamctl.nas.plan import plan
+from bamctl.nas.race import race
+from bamctl.nas.records import Records
+from bamctl.nas.result import (
+    SearchResult,
+    after_race,
+    gather,
+    standings,
+    with_evidence,
+    write_front,
+)
 from bamctl.nas.run import Search
-from bamctl.nas.setup import SearchSetup, set_up
+from bamctl.nas.setup import SearchSetup
 from bamctl.nas.storage import open_storage
 from bamctl.nas.study import Study
-from bamctl.networks import models
-from bamctl.networks.inputs import InputsLike
-from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import trust
-from bamctl.placement.placement import Stages
 from bamctl.processes import signals
-from bamctl.training import plan as plans
-from bamctl.training.config import Device
 
-STEPS, TRIALS, RUNGS = 50, 24, 3
+# Far from the seeds of trials and of the confirmation, which chooses nothing.
+_RACED_FROM = 10_000
 
 
 class SearchProgress(Protocol):
@@ -42,6 +40,9 @@ class SearchProgress(Protocol):
 
     def ended(self, number: int, accuracy: float | None) -> None:
         """Handle the end of a trial, with its accuracy unless it failed."""
+
+    def racing(self, steps: int) -> None:
+        """Handle the start of the race, with the steps that the trials leave."""
 
     def confirming(self, num_placements: int, num_seeds: int) -> None:
         """Handle the start of the confirmation of the front on fresh seeds."""
@@ -55,131 +56,6 @@ class SilentProgress:
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         return lambda *told: None
-
-
-def plan(
-    model: str | None = None,
-    *,
-    budget: Mapping[str, str] | Sequence[str] = (),
-    objectives: Sequence[str] = ("params",),
-    space: Mapping[str, Any] | None = None,
-    input_shape: InputsLike | None = None,
-    num_classes: int | None = None,
-    stem: str | None = None,
-    args: Mapping[str, Any] | None = None,
-    stages: Stages | None = None,
-    data: str | Mapping[str, Any] = "digits",
-    steps: int | None = None,
-    recipe: Mapping[str, Any] | None = None,
-    seeds: int | None = None,
-    trials: int | None = None,
-    exhaustive: bool = False,
-    sampler: str | None = None,
-    seed: int | None = None,
-    halving: int | None = None,
-    confirm_seeds: int | None = None,
-    device: Device = "auto",
-    storage: str | None = None,
-    study: str | None = None,
-    resume: str | Path | None = None,
-) -> SearchSetup:
-    """Price every candidate of a search, without training.
-
-    Args:
-        model: a torchvision builder, `timm:NAME` or `package.module:factory`.
-        budget: limits by figure, such as `{"params": "+2 %"}`, or texts such as `params=+2%`.
-        objectives: figures to minimize in addition to the error, such as `latency@rtx3090`.
-        space: keys of `Choices`: candidate points, modules and hyperparameters.
-        input_shape: channels, height and width; that of the data if left out.
-        num_classes: classes of the head; those of the data if left out.
-        stem: `small` for images of about 32x32, for a builder.
-        args: more keyword arguments for the builder or factory.
-        stages: how many bottlenecks, counted from the deepest, or `all`.
-        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
-        steps: optimizer steps of a trial; 50 if left out.
-        recipe: further fields of a `Recipe`, such as `lr` and `batch_size`.
-        seeds: runs of each candidate; 1 if left out.
-        trials: how many candidates are trained; 24 if left out. With `resume`, as many in all.
-        exhaustive: train every candidate within the budgets instead.
-        sampler: `tpe`, `nsga2` or `random`; `tpe` if left out.
-        seed: the sampler's seed; 0 if left out.
-        halving: the factor of successive halving, over three rungs; none if left out.
-        confirm_seeds: fresh seeds to judge the front by; 5 if left out.
-        device: `auto`, or `cpu`.
-        storage: the URL of an Optuna storage; SQLite in the folder of the search if left out.
-        study: the name of the study in that storage.
-        resume: the folder of a search to resume, in place of all but `trials` and `confirm_seeds`.
-
-    Raises:
-        InputError: an argument is invalid, or no candidate is within the budgets.
-    """
-    if resume is not None:
-        return _resumed(Path(resume), trials, confirm_seeds)
-    if not model:
-        raise InputError("no model: name one, as in `bamctl search resnet18`")
-    trust(model)
-    texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
-    limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
-    network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
-    chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
-    choices = schemas.from_options(Choices, chosen)
-    training, images = plans.configure(
-        _spec(model, network),
-        data={"name": data} if isinstance(data, str) else data,
-        recipe=recipe or {},
-        steps=steps or STEPS,
-        seeds=list(range(seeds or 1)),
-        device=device,
-    )
-    given = {
-        "sampler": sampler,
-        "seed": seed,
-        "halving": halving,
-        "rungs": RUNGS if halving else None,
-        "confirm_seeds": confirm_seeds,
-        "storage": storage,
-        "study": study,
-    }
-    config = schemas.from_options(
-        SearchConfig,
-        {
-            "training": training,
-            "space": choices,
-            "budget": limits,
-            "objectives": list(objectives),
-            "trials": trials or TRIALS,
-            **{name: value for name, value in given.items() if value is not None},
-        },
-    )
-    setup = set_up(config, images)
-    return _of_every_candidate(setup) if exhaustive else setup
-
-
-def _spec(model: str, network: Mapping[str, Any]) -> NetworkSpec:
-    given = {name: value for name, value in network.items() if value is not None}
-    return schemas.from_options(NetworkSpec, {"model": models.check_name(model), **given})
-
-
-def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> SearchSetup:
-    config = folders.read_config(folder)
-    models.check_named_by(config.training.model, folder / "config.yaml")
-    if trials is not None and trials < config.trials:
-        raise InputError(f"--trials {trials} is fewer than the {config.trials} that are asked for")
-    changed = {"trials": trials, "confirm_seeds": confirm_seeds}
-    given = {name: value for name, value in changed.items() if value is not None}
-    return set_up(config.model_copy(update=given))
-
-
-def _of_every_candidate(setup: SearchSetup) -> SearchSetup:
-    if setup.costs.within is None:
-        raise InputError(
-            f"--exhaustive would train each of {setup.space.count():,} candidates; choose from "
-            "less, or give --trials"
-        )
-    within = set(map(tuple, setup.costs.within.tolist()))
-    others = {each for each in setup.space.references.values() if setup.costs.fits(each)}
-    config = setup.config.model_copy(update={"trials": len(within | others)})
-    return replace(setup, config=config)
 
 
 def search(
@@ -269,9 +145,48 @@ def _run(
     folder: SearchFolder,
     progress: SearchProgress,
 ) -> SearchResult:
-    config = setup.config
-    Search(config, setup.space, study, engine, progress).run()
-    result = write_front(gather(setup, study, folder.path))
+    Search(setup.config, setup.space, study, engine, progress).run()
+    result = gather(setup, study, folder.path)
+    result = write_front(_raced(result, engine, folder, progress))
+    return _confirmed(result, engine, folder, progress)
+
+
+def _records(result: SearchResult, file: Path, progress: SearchProgress) -> Records:
+    config = result.config
+    return Records(
+        file,
+        result.setup.space,
+        steps=config.steps()[-1],
+        search=config.identity(),
+        note=progress.note,
+    )
+
+
+def _raced(
+    result: SearchResult, engine: Engine, folder: SearchFolder, progress: SearchProgress
+) -> SearchResult:
+    """Give the steps that are left to the candidates that may be on the front."""
+    config = result.config
+    if not config.steps_to_race():
+        return result
+    progress.racing(config.steps_to_race())
+    raced = race(
+        standings(result),
+        _records(result, folder.race, progress),
+        engine,
+        seeds=range(_RACED_FROM, 2 * _RACED_FROM),
+        steps=config.steps_to_race(),
+        steps_of_run=config.steps_of_run(),
+        steps_of_seed=config.training.trunk_steps,
+    )
+    return after_race(result, raced)
+
+
+def _confirmed(
+    result: SearchResult, engine: Engine, folder: SearchFolder, progress: SearchProgress
+) -> SearchResult:
+    """Judge the front by seeds that chose nothing."""
+    config = result.config
     members = {each.name: each.codes for each in result.front if each.placement is not None}
     first = max(config.training.seeds) + 1
     seeds = range(first, first + config.confirm_seeds)
@@ -279,14 +194,11 @@ def _run(
         return result
     progress.confirming(len(members), len(seeds))
     evidence = confirm(
-        setup.space,
         members,
-        steps=config.steps()[-1],
+        _records(result, folder.confirmation, progress),
+        engine,
         seeds=seeds,
-        num_held_out=len(setup.data.held_out.labels),
-        engine=engine,
-        file=folder.confirmation,
-        search=config.identity(),
-        note=progress.note,
+        num_held_out=len(result.setup.data.held_out.labels),
+        first_look=config.first_look,
     )
     return with_evidence(result, evidence, tuple(seeds))

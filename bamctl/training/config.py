@@ -118,6 +118,10 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         default=None,
         description="published weights or a checkpoint to start from; init is identity then",
     )
+    trunk_steps: _CountOrNone = Field(
+        default=0,
+        description="steps that the baseline takes before arms part from it; init is identity then",
+    )
     data: DataConfig = DataConfig()
     recipe: Recipe
     seeds: list[_CountOrNone] = Field(min_length=1, description="one run of each arm for each")

@@ -5,13 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bamctl.data.sets import Data
 from bamctl.nas._front import is_front
 from bamctl.nas._space import Space
 from bamctl.nas.confirm import confirm
 from bamctl.nas.engines import Job, Outcome
+from bamctl.nas.records import Records
 from bamctl.nas.result import SearchResult, gather, write_front
-from bamctl.nas.setup import SearchSetup
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import resolve
 from tests.nas.table import Searched, Table, accuracy, subject
@@ -19,13 +18,12 @@ from tests.nas.test_run import local, run
 
 
 def search_of_a_table(folder: Path) -> SearchResult:
-    """No data are needed to look accuracies up."""
+    """Nothing but the number of images is needed to look accuracies up."""
     searched = Searched(changes={"trials": 40, "objectives": ["params", "macs"]})
     study = searched.study(f"sqlite:///{folder}/study.db")
     with local(Table(), 1) as engine:
         run(searched, study, engine)
-    no_data: Data = None  # type: ignore[assignment]
-    setup = SearchSetup(searched.config, no_data, subject(), searched.space, searched.costs)
+    setup = searched.setup()
     return write_front(gather(setup, study, folder))
 
 
@@ -93,17 +91,8 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     notes: list[str] = []
 
     def judged(seeds: range, lr: float = 0.1) -> dict[str, object]:
-        return confirm(
-            space,
-            members,
-            steps=90,
-            seeds=seeds,
-            num_held_out=1000,
-            engine=engine,
-            file=file,
-            search={"lr": lr},
-            note=notes.append,
-        )
+        records = Records(file, space, steps=90, search={"lr": lr}, note=notes.append)
+        return confirm(members, records, engine, seeds=seeds, num_held_out=1000)
 
     evidence = judged(range(1, 5))
     assert len(engine.jobs) == 3 * 4

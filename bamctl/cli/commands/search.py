@@ -35,7 +35,7 @@ def search(
     asked.check()
     _check_answers(asked)
     from bamctl.cli.progress import TrialBar
-    from bamctl.nas.search import plan
+    from bamctl.nas.plan import plan
     from bamctl.nas.search import search as run_search
     from bamctl.report.formats.formats import FORMATS
     from bamctl.report.views.search import plan_report, search_report
@@ -108,6 +108,7 @@ class _Asked:
             "space": self.space.given(),
             "data": self.images.given(),
             "steps": self.run.steps,
+            "max_steps": goal.max_steps,
             "recipe": self.run.given(),
             "seeds": goal.seeds,
             "exhaustive": goal.exhaustive,

@@ -83,7 +83,16 @@ class GoalOptions:
     ] = None
     seed: Annotated[int | None, option("Of the sampler. [0]", min=0)] = None
     seeds: Annotated[
-        int | None, option("Runs of each candidate, paired with the baseline's. [1]", min=1)
+        int | None,
+        option("Runs of each candidate in its trial, paired with the baseline's. [2]", min=1),
+    ] = None
+    max_steps: Annotated[
+        int | None,
+        option(
+            "Steps of all runs that choose, together. What the trials leave is raced with: further "
+            "seeds for the candidates that are not ruled out. [50 times --steps]",
+            min=1,
+        ),
     ] = None
     halving: Annotated[
         int | None,

@@ -26,6 +26,7 @@ from bamctl.report.document import Column, Report, Table
 from bamctl.training.curves import sparkline
 
 _MOST_IMPORTANT = 8
+_MOST_NAMED = 8
 
 
 def plan_report(setup: SearchSetup) -> Report:
@@ -137,6 +138,7 @@ def search_report(result: SearchResult) -> Report:
     blocks: list[Table | str] = [
         _what_was_done(result),
         _front_table(result),
+        *_level(result),
         *_verdicts(result),
         *_importance(result),
         *_remarks(result),
@@ -151,6 +153,8 @@ def search_report(result: SearchResult) -> Report:
         "trials": [_trial_data(each, result) for each in result.trials],
         "failed": result.failed,
         "front": [_trial_data(each, result) for each in result.front],
+        "level": [each.name for each in result.level],
+        "max_steps": result.config.max_steps,
         "hypervolume": list(result.volume),
         "importance": result.importance,
     }
@@ -175,9 +179,20 @@ def _what_was_done(result: SearchResult) -> str:
     steps = " to ".join(dict.fromkeys(map(str, (config.steps()[0], config.steps()[-1]))))
     return (
         f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} images each, "
-        f"with {'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}. "
-        f"{_counted(result.setup.costs)} Hypervolume over trials: "
+        f"with {'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
+        f"{_race_text(result)} {_counted(result.setup.costs)} Hypervolume over trials: "
         f"{sparkline(_thinned(result.volume), 0.0, 1.0)} {result.volume[-1]:.3f}."
+    )
+
+
+def _race_text(result: SearchResult) -> str:
+    if result.config.max_steps is None:
+        return ""
+    most = max(len(each.accuracies) for each in result.trials)
+    left = sum(len(each.accuracies) == most for each in result.trials)
+    return (
+        f" More seeds, up to {most}, for what the pairs did not rule out: {left} are left. At most "
+        f"{result.config.max_steps:,} steps in all."
     )
 
 
@@ -198,13 +213,26 @@ def _front_table(result: SearchResult) -> Table:
         [
             each.name,
             units.share(each.accuracy),
-            points(each.accuracy - result.baseline.accuracy) if any(each.codes) else "",
+            points(each.delta) if any(each.codes) else "",
             *_figures(_added(each), result.setup),
             summary(result.setup.space.sites(each.codes)),
         ]
         for each in result.front
     ]
     return Table(columns, rows)
+
+
+def _level(result: SearchResult) -> list[str]:
+    """Return which candidates are level with the most accurate one, and offer the cheapest."""
+    if len(result.level) < 2:
+        return []
+    cheapest = result.level[0]
+    named = ", ".join(each.name for each in result.level[:_MOST_NAMED])
+    more = f" and {len(result.level) - _MOST_NAMED} more" if len(result.level) > _MOST_NAMED else ""
+    text = f"These {len(result.level)} are level, the pairs cannot tell them apart: {named}{more}. "
+    if not any(cheapest.codes):
+        return [f"{text}The unmodified network is among them: no placement is shown to be better."]
+    return [f"{text}The cheapest of them is {cheapest.name}: {result.files.get(cheapest.name, '')}"]
 
 
 def _verdicts(result: SearchResult) -> list[Table | str]:
@@ -269,7 +297,8 @@ def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
         "name": candidate.name,
         "placement": candidate.placement and candidate.placement.as_dict(),
         "accuracy": candidate.accuracy,
-        "delta": candidate.accuracy - result.baseline.accuracy,
+        "accuracies": list(candidate.accuracies),
+        "delta": candidate.delta,
         "steps": candidate.steps,
         **_added_data(_added(candidate)),
         "params_overhead": fraction(candidate.added["params"], base["params"]),
