@@ -10,7 +10,7 @@ from bamctl.files import schemas, yaml_files
 from bamctl.nas._sampler import Sampler
 from bamctl.nas.choices import Choices
 from bamctl.text import masking
-from bamctl.training.config import TrainingConfig
+from bamctl.training.config import JUDGING, TrainingConfig
 
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -71,7 +71,10 @@ class SearchConfig(schemas.Versioned):
 
     def identity(self) -> dict[str, Any]:
         """Return everything that a trial depends on; searches of one study agree on it."""
-        training = self.training.model_dump(mode="json", exclude={"placements", "device"})
+        # Older versions, which knew no trunks, did not write their steps.
+        unset = set() if self.training.trunk_steps else {"trunk_steps"}
+        left_out = {*JUDGING, "placements", "device", *unset}
+        training = self.training.model_dump(mode="json", exclude=left_out)
         data = training["data"]
         training["data"] = {name: data[name] for name in ("name", "fingerprint")}
         own = self.model_dump(

@@ -15,8 +15,8 @@ from typing import Any
 from bamctl.errors import InputError
 from bamctl.placement.placement import Placement
 from bamctl.training import _state as states
-from bamctl.training._state import DamagedStateError
-from bamctl.training.config import Recipe, difference
+from bamctl.training._state import DamagedStateError, State
+from bamctl.training.config import difference
 from bamctl.training.json_lines import Line
 from bamctl.training.run_folder import RUN_KEY, RunFolder
 from bamctl.weights import checkpoints
@@ -26,14 +26,14 @@ from bamctl.weights import checkpoints
 class Origin:
     """Everything that determines a run.
 
-    `made_from` is the relevant part of the configuration, in plain values; `placement` is that in
-    the metadata of its final weights.
+    `made_from` is the relevant part of the configuration, in plain values; `evaluated_at` are the
+    steps after which it is evaluated; `placement` is that in the metadata of its final weights.
     """
 
     arm: str
     seed: int
     made_from: dict[str, Any]
-    recipe: Recipe
+    evaluated_at: tuple[int, ...]
     placement: Placement | None
 
     def receipt(self, evaluations: Sequence[Line]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Standing:
     is_verified: bool = True
 
 
-class _MisfitError(Exception):
+class MisfitError(Exception):
     """A file that is inconsistent with the rest of its run; the message says why."""
 
 
@@ -77,13 +77,13 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
     if weights.exists():
         try:
             return Standing(True, is_verified=_check_weights(weights, folder, origin))
-        except _MisfitError as error:
+        except MisfitError as error:
             notes.append(f"{weights} {error}; {origin.arm}, seed {origin.seed}, is trained again")
     for path in folder.states(origin.arm, origin.seed):
         try:
             count, is_verified = _check_state(path, folder, origin)
             return Standing(False, path, count, tuple(notes), is_verified)
-        except _MisfitError as error:
+        except MisfitError as error:
             notes.append(f"{path} {error}; going on from the one before")
     void = len(folder.evaluations(origin.arm, origin.seed))
     # Without a state there is at most one, if the run was interrupted before saving the state.
@@ -95,11 +95,26 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
     return Standing(False, notes=tuple(notes))
 
 
+def trunk_state(path: Path, origin: Origin) -> State:
+    """Read the state of a trunk.
+
+    Raises:
+        MisfitError: the file is damaged, or is that of another seed.
+        InputError: the trunk was trained from another configuration.
+    """
+    try:
+        state = states.read(path)
+    except DamagedStateError as error:
+        raise MisfitError(_without_path(path, error)) from error
+    _check_receipt(state.values.get("run", {}), [], origin)
+    return state
+
+
 def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
     """Check final weights against the rest of the run; return whether they have a receipt.
 
     Raises:
-        _MisfitError: they are inconsistent with it.
+        MisfitError: they are inconsistent with it.
         InputError: they were made from another configuration.
     """
     lines, timing = _lines(folder, origin), folder.timed(origin.arm, origin.seed)
@@ -108,17 +123,17 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
         sealed = found.metadata.get(RUN_KEY)
         values = None if sealed is None else states.unseal(sealed, found.state)
     except (InputError, DamagedStateError, ValueError, KeyError, TypeError) as error:
-        raise _MisfitError(_without_path(path, error)) from error
+        raise MisfitError(_without_path(path, error)) from error
     if values is not None:
         _check_receipt(values, lines, origin)
-    if not _is_whole(lines, origin.recipe):
-        raise _MisfitError("has not all its evaluations in metrics.jsonl")
+    if not _is_whole(lines, origin.evaluated_at):
+        raise MisfitError("has not all its evaluations in metrics.jsonl")
     if timing is None or (values is not None and values.get("timing") != timing):
-        raise _MisfitError("has other times than timing.jsonl")
+        raise MisfitError("has other times than timing.jsonl")
     if not found.state:
-        raise _MisfitError("is empty")
+        raise MisfitError("is empty")
     if values is None and found.placement != origin.placement:
-        raise _MisfitError("holds another placement")
+        raise MisfitError("holds another placement")
     return values is not None
 
 
@@ -126,56 +141,50 @@ def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bo
     """Check a state; return the number of evaluations up to it, and whether it has a receipt.
 
     Raises:
-        _MisfitError: the state is inconsistent with the rest of the run.
+        MisfitError: the state is inconsistent with the rest of the run.
         InputError: it was made from another configuration.
     """
     lines = _lines(folder, origin)
     try:
         values = states.read(path).values
     except DamagedStateError as error:
-        raise _MisfitError(_without_path(path, error)) from error
+        raise MisfitError(_without_path(path, error)) from error
     if path.stem != f"step-{values.get('step')!s:0>9}":
-        raise _MisfitError("is that of another step")
-    count = len(_steps(origin.recipe, values["step"]))
+        raise MisfitError("is that of another step")
+    count = sum(step <= values["step"] for step in origin.evaluated_at)
     if "run" in values:
         _check_receipt(values["run"], lines[:count], origin)
-    if not _is_in_order(lines[:count], origin.recipe) or len(lines) < count:
-        raise _MisfitError("has not all its evaluations in metrics.jsonl")
+    if not _is_in_order(lines[:count], origin.evaluated_at) or len(lines) < count:
+        raise MisfitError("has not all its evaluations in metrics.jsonl")
     return count, "run" in values
 
 
 def _check_receipt(values: Mapping[str, Any], lines: Sequence[Line], origin: Origin) -> None:
     arm, seed = values.get("arm"), values.get("seed")
     if (arm, seed) != (origin.arm, origin.seed):
-        raise _MisfitError(f"is that of {arm}, seed {seed}")
+        raise MisfitError(f"is that of {arm}, seed {seed}")
     if other := difference(origin.made_from, values.get("made_from", {})):
         raise InputError(
             f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; put "
             "that back, or begin a new comparison with `bamctl train --config`"
         )
     if values != {**values, **origin.receipt(lines)}:
-        raise _MisfitError("has other evaluations than metrics.jsonl")
+        raise MisfitError("has other evaluations than metrics.jsonl")
 
 
 def _lines(folder: RunFolder, origin: Origin) -> list[Line]:
     return folder.evaluations(origin.arm, origin.seed)
 
 
-def _steps(recipe: Recipe, last: int) -> list[int]:
-    """Return the steps after which a run is evaluated, up to `last`."""
-    every = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
-    return [step for step in every if step <= last]
+def _is_in_order(lines: Sequence[Line], steps: tuple[int, ...]) -> bool:
+    return tuple(line["step"] for line in lines) == steps[: len(lines)]
 
 
-def _is_in_order(lines: Sequence[Line], recipe: Recipe) -> bool:
-    return [line["step"] for line in lines] == _steps(recipe, recipe.steps)[: len(lines)]
-
-
-def _is_whole(lines: Sequence[Line], recipe: Recipe) -> bool:
+def _is_whole(lines: Sequence[Line], steps: tuple[int, ...]) -> bool:
     """Return whether a run was evaluated to its end, which is early if it diverged."""
     if lines and lines[-1].get("diverged"):
-        return _is_in_order(lines[:-1], recipe)
-    return len(lines) == len(_steps(recipe, recipe.steps)) and _is_in_order(lines, recipe)
+        return _is_in_order(lines[:-1], steps)
+    return len(lines) == len(steps) and _is_in_order(lines, steps)
 
 
 def _crc32(lines: Sequence[Line]) -> int:

@@ -15,6 +15,9 @@ from torch import Tensor
 from bamctl.errors import BamctlError, check_machine, first_line
 from bamctl.files.atomic import atomic_path, check_can_read
 
+# The prefix of the network's parameters and buffers.
+MODEL = "model/"
+
 _KEY = "bamctl_training"
 _CHECKSUM, _OLD_CHECKSUM = "checksum", "crc32"
 

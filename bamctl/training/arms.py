@@ -19,7 +19,7 @@ from bamctl.placement.sites import Site, named
 from bamctl.surgery.insert import insert_sites
 from bamctl.tracing.trace import Trace, trace
 from bamctl.training import _widening as widening
-from bamctl.training._state import checksum
+from bamctl.training._state import MODEL, State, checksum, with_prefix
 from bamctl.training.config import TrainingConfig
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.traced import TracedNetwork
@@ -77,9 +77,14 @@ class Networks:
             checkpoints.load_state(network, fitting)
         return network
 
-    def of(self, arm: Arm, seed: int) -> nn.Module:
-        """Build the network of an arm; layers shared with the baseline have its initial weights."""
+    def of(self, arm: Arm, seed: int, trunk: State | None = None) -> nn.Module:
+        """Build the network of an arm; layers shared with the baseline have its weights.
+
+        These are the initial ones, or those of the trunk.
+        """
         network = self.baseline(seed)
+        if trunk is not None:
+            network.load_state_dict(with_prefix(trunk.tensors, MODEL))
         set_seed(seed_for(seed, "attention"))
         arm.change(network)
         return network
@@ -88,8 +93,10 @@ class Networks:
         """Return a checksum of the pretrained weights, or None without them."""
         return None if self._state is None else checksum(self._state)
 
-    def pretrained(self, network: nn.Module) -> frozenset[str]:
-        """Return the names of a network's parameters that are pretrained."""
+    def pretrained(self, network: nn.Module, trunk: State | None = None) -> frozenset[str]:
+        """Return the names of a network's parameters that come from weights or from a trunk."""
+        if trunk is not None:
+            return frozenset(trunk.values["parameters"])
         if self._state is None:
             return frozenset()
         return frozenset(

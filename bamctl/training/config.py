@@ -18,15 +18,19 @@ from bamctl.errors import InputError
 from bamctl.files import schemas, yaml_files
 from bamctl.networks.spec import InputsField, NetworkSpec
 from bamctl.placement.placement import Placement
+from bamctl.training.start import Start
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]
 BadImages = Literal["refuse", "skip"]
 Device = Literal["auto", "cpu"]
 
-# Attention inserted in a pretrained network starts as the identity.
+# Attention inserted in a trained network starts as the identity.
 _UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
+
+# Fields that change what is judged, and when, and no run.
+JUDGING = frozenset({"first_look", "until", "margin"})
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _Count = Annotated[int, Field(ge=1, strict=True)]
@@ -74,7 +78,7 @@ class Recipe(BaseModel):
     precision: Precision = Field(default="no", description="mixed precision")
     eval_every: _Count = Field(description="steps between evaluations")
     freeze_backbone_steps: _CountOrNone = Field(
-        default=0, description="steps that train only what the weights do not have"
+        default=0, description="steps that train only what the weights or the trunk do not have"
     )
 
     def lr_at(self, step: int) -> float:
@@ -147,11 +151,11 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
 
     @field_validator("placements")
     @classmethod
-    def _weights_are_not_disturbed(
+    def _trained_features_are_not_disturbed(
         cls, placements: dict[str, Placement], info: ValidationInfo
     ) -> dict[str, Placement]:
-        """Set `init` to identity; a plain gate would scale pretrained features by 1 to 2."""
-        if info.data.get("weights") is None:
+        """Set `init` to identity; a plain gate would scale trained features by 1 to 2."""
+        if info.data.get("weights") is None and not info.data.get("trunk_steps"):
             return placements
         return {name: _UNCHANGED.with_overrides(each) for name, each in placements.items()}
 
@@ -159,6 +163,11 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     def _is_whole(self) -> "TrainingConfig":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one stands twice")
+        if self.trunk_steps >= self.recipe.steps:
+            raise ValueError(
+                f"trunk_steps: {self.trunk_steps} of {self.recipe.steps} steps leave none to the "
+                "arms"
+            )
         for name, placement in self.placements.items():
             said = sorted(placement.model_fields_set.intersection(NetworkSpec.model_fields))
             if said:
@@ -166,6 +175,17 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
                     f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
                 )
         return self
+
+    @property
+    def start(self) -> Start:
+        """Where the arms start."""
+        return "trunk" if self.trunk_steps else "weights" if self.weights else "scratch"
+
+    def evaluated_at(self) -> tuple[int, ...]:
+        """Return the steps after which an arm is evaluated; none is within the trunk."""
+        recipe = self.recipe
+        every = range(recipe.eval_every, recipe.steps, recipe.eval_every)
+        return (*(step for step in every if step > self.trunk_steps), recipe.steps)
 
     def with_seeds(self, count: int) -> "TrainingConfig":
         """Return the configuration with `count` seeds; new ones follow the existing ones.
@@ -186,8 +206,10 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
 
     def identity(self) -> dict[str, Any]:
         """Return everything that determines a run except its arm, its seed and the machine."""
-        judged = {"seeds", "first_look", "until", "margin", "placements", "control"}
-        left_out = {*judged, "snapshots", "device", "data"}
+        left_out = {*JUDGING, "seeds", "placements", "control", "snapshots", "device", "data"}
+        if not self.trunk_steps:
+            # Older versions, which knew no trunks, did not write it.
+            left_out.add("trunk_steps")
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)
         return {**own, "data": self.data.model_dump(mode="json", include=data)}

@@ -1,33 +1,33 @@
 """A comparison from start to end: training of every arm with every seed, then evaluation."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from time import perf_counter
-from typing import cast
+from typing import Any
 
-import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
 from bamctl.data import sets as datasets
 from bamctl.data.images import left_out
 from bamctl.data.sets import Data
-from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.errors import InputError, first_line
 from bamctl.networks import models
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training import _state as states
 from bamctl.training import run_folder
+from bamctl.training._recorders import Recorder
 from bamctl.training._standing import Origin, Standing, stand
-from bamctl.training._state import State
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
-from bamctl.training.config import DataConfig, TrainingConfig, Until
+from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
-from bamctl.training.watching import Evaluation, Progress, Watcher, as_line
+from bamctl.training.trunks import TRUNK, Trunks
+from bamctl.training.until import Budget
+from bamctl.training.watching import Progress
 
 
 def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto") -> Data:
@@ -115,7 +115,7 @@ class Experiment:
             if self.data.skipped:
                 progress.note(left_out(self.data.skipped))
             until = self.config.until
-            budget = until and _Budget(until, len(self.config.seeds))
+            budget = until and Budget(until, len(self.config.seeds))
             self._train_all(folder, self.config.seeds, progress)
             result = self._summary(path)
             return self._until_settled(folder, result, budget, progress) if budget else result
@@ -133,7 +133,7 @@ class Experiment:
         return summarize(RunFolder(path, is_writer=False), self.config, self.made, self.data)
 
     def _until_settled(
-        self, folder: RunFolder, result: Result, budget: "_Budget", progress: Progress
+        self, folder: RunFolder, result: Result, budget: "Budget", progress: Progress
     ) -> Result:
         """Add seed after seed until every comparison is settled, or the budget is spent."""
         while (reason := budget.reason_to_stop(result)) is None:
@@ -173,24 +173,41 @@ class Experiment:
             )
         return list(zip(origins, found, strict=True))
 
+    def _trunks(self, folder: RunFolder, progress: Progress) -> Trunks:
+        return Trunks(
+            folder,
+            self.config,
+            self.networks,
+            self.data,
+            self.accelerator,
+            made_from=self._made_from(TRUNK, None),
+            told=self._told,
+            progress=progress,
+        )
+
     def _origin(self, arm: Arm, seed: int) -> Origin:
         placement = self.config.placements.get(arm.of or arm.name)
-        made_from = {
+        made_from = self._made_from(arm.kind, placement)
+        steps = self.config.evaluated_at()
+        return Origin(arm.name, seed, made_from, steps, self._placement(arm))
+
+    def _made_from(self, kind: str, placement: Placement | None) -> dict[str, Any]:
+        return {
             **self.config.identity(),
             "weights": self.networks.fingerprint(),
-            "arm": arm.kind,
+            "arm": kind,
             "placement": placement and placement.as_dict(),
         }
-        return Origin(arm.name, seed, made_from, self.config.recipe, self._placement(arm))
 
     def _train(
         self, folder: RunFolder, origin: Origin, found: Standing, progress: Progress
     ) -> None:
         (arm,) = (arm for arm in self.arms if arm.name == origin.arm)
         seed = origin.seed
-        network = self.networks.of(arm, seed)
-        pretrained = self.networks.pretrained(network)
-        run = Run(network, self.data, self.config, seed, self.accelerator, pretrained)
+        trunk = self._trunks(folder, progress).state(seed)
+        network = self.networks.of(arm, seed, trunk)
+        pretrained = self.networks.pretrained(network, trunk)
+        run = Run(network, self.data, self.config, seed, self.accelerator, pretrained, trunk)
         if found.state is not None:
             _restore(run, found.state)
         folder.begin(arm.name, seed, found.evaluations)
@@ -200,7 +217,7 @@ class Experiment:
             if self.config.snapshots:
                 folder.save_snapshot(arm.name, seed, step, network, origin.placement)
 
-        timing = run.train(_Recorder(folder, origin, progress, self._told, snapshot))
+        timing = run.train(Recorder(folder, origin, progress, self._told, snapshot))
         receipt = origin.receipt(folder.evaluations(arm.name, seed))
         folder.finish(arm.name, seed, network, origin.placement, asdict(timing), receipt)
         self.accelerator.wait_for_everyone()
@@ -209,79 +226,6 @@ class Experiment:
     def _placement(self, arm: Arm) -> Placement | None:
         """Return an arm's placement with its network, for `bamctl insert`."""
         return arm.placement and arm.placement.with_network(self.config)
-
-
-class _Budget:
-    """The limits of a comparison that adds seeds; its time starts here."""
-
-    def __init__(self, until: Until, num_seeds: int) -> None:
-        self._until, self._num_seeds = until, num_seeds
-        self._looks = [perf_counter()]
-
-    def reason_to_stop(self, result: Result) -> str | None:
-        """Return why no further seed is begun, or None; all processes agree on it."""
-        self._looks.append(perf_counter())
-        (reason,) = broadcast_object_list([self._reason(result)])
-        return cast("str | None", reason)
-
-    def _reason(self, result: Result) -> str | None:
-        seeds, left = len(result.config.seeds), sum(not c.is_settled for c in result.comparisons)
-        if result.is_settled:
-            return f"every comparison is settled after {seeds} seeds"
-        still_open = f"{left} of {len(result.comparisons)} comparisons are not settled"
-        if seeds >= self._until.max_seeds:
-            return f"{still_open} after {seeds} seeds, the most that are allowed"
-        limit = self._until.max_minutes
-        if limit is not None and self._seconds_after_another() > 60 * limit:
-            return (
-                f"{still_open} after {seeds} seeds, and another does not fit in {limit:g} minutes"
-            )
-        return None
-
-    def _seconds_after_another(self) -> float:
-        began, first, *later = self._looks
-        longest = max([(first - began) / self._num_seeds, *np.diff([first, *later])])
-        return self._looks[-1] - began + float(longest)
-
-
-@dataclass(frozen=True)
-class _Recorder(Watcher):
-    """Observer that records a run in its folder."""
-
-    folder: RunFolder
-    origin: Origin
-    progress: Progress
-    told: set[str]
-    snapshot: Callable[[int], None]
-
-    def stepped(self, step: int, loss: float | None) -> None:
-        self.progress.stepped(step, loss)
-
-    def evaluated(self, evaluation: Evaluation) -> None:
-        self.snapshot(evaluation.step)
-        arm, seed = self.origin.arm, self.origin.seed
-        self.folder.metrics.append(as_line(arm, seed, evaluation))
-        self.progress.evaluated(arm, seed, evaluation)
-
-    def keep(self, step: int, state: Callable[[], State]) -> None:
-        arm, seed = self.origin.arm, self.origin.seed
-
-        def named() -> State:
-            receipt = self.origin.receipt(self.folder.evaluations(arm, seed))
-            found = state()
-            return replace(found, values={**found.values, "run": receipt})
-
-        try:
-            self.folder.save_state(arm, seed, step, named)
-        except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
-
-    def skipped(self, files: tuple[str, ...]) -> None:
-        # Every epoch encounters them again.
-        new = tuple(file for file in files if file not in self.told)
-        self.told.update(new)
-        if new:
-            self.progress.note(left_out(new))
 
 
 def _restore(run: Run, path: Path) -> None:

@@ -1,7 +1,7 @@
 """One training run; Accelerate handles devices, processes, precision and accumulation."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
@@ -13,15 +13,15 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bamctl.data.images import Batch, Images, cannot_read
+from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
-from bamctl.errors import InputError
+from bamctl.errors import BamctlError, InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.networks.memory import PeakMemory
 from bamctl.training._errors import actionable
 from bamctl.training._evaluation import finite, judge, logits_of
-from bamctl.training._loader import Order, evaluation_batches, training_batches
-from bamctl.training._state import State, flattened, unflattened, with_prefix
+from bamctl.training._reading import Reader
+from bamctl.training._state import MODEL, State, flattened, unflattened, with_prefix
 from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
@@ -29,9 +29,8 @@ from bamctl.training.watching import Evaluation, Timing, Watcher
 
 # Steps between reads of the loss, each of which synchronizes the device.
 _LOOK_EVERY = 10
-_EVALUATION_BATCH = 256
 
-_MODEL, _OPTIMIZER = "model/", "optimizer/"
+_OPTIMIZER = "optimizer/"
 
 
 @dataclass
@@ -53,7 +52,10 @@ class Run:
         config: the recipe, and the options of reading images.
         seed: the seed of data order, augmentation and dropout.
         accelerator: one for all runs, by `devices.accelerator_for`.
-        pretrained: names of the parameters frozen during `freeze_backbone_steps`.
+        pretrained: names of the parameters frozen during the first `freeze_backbone_steps` of this
+            run.
+        trunk: the state of the baseline's run from which this one parts; its weights are in the
+            network already.
     """
 
     def __init__(
@@ -64,12 +66,13 @@ class Run:
         seed: int,
         accelerator: Accelerator,
         pretrained: frozenset[str] = frozenset(),
+        trunk: State | None = None,
     ) -> None:
         self.network = network
         self._data, self._config, self._seed = data, config, seed
         self._accelerator, self._pretrained = accelerator, pretrained
         recipe = config.recipe
-        self._order = Order(len(data.train.labels), recipe.batch_size, seed)
+        self._reader = Reader(data, config, seed, accelerator)
         if accelerator.num_processes > 1:
             synchronize(network, accelerator.device)
         network.to(accelerator.device)
@@ -82,16 +85,35 @@ class Run:
         self._model, self._optimizer = accelerator.prepare(network, optimizer)
         self._step = 0
         self._meter = _Meter(torch.zeros((), device=accelerator.device))
+        if trunk is not None:
+            self._part_from(trunk)
+        self._first = self._step
 
     @property
     def step(self) -> int:
         """The number of completed steps."""
         return self._step
 
+    def _part_from(self, trunk: State) -> None:
+        """Continue the optimizer of a trunk; parameters that it does not have start afresh."""
+        index = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
+        shapes = {name: each.shape for name, each in self.network.named_parameters()}
+        kept = unflattened(with_prefix(trunk.tensors, _OPTIMIZER))
+        common = {
+            index[name]: kept[i]
+            for i, name in enumerate(trunk.values["parameters"])
+            if i in kept and all(each.shape == shapes.get(name) for each in kept[i].values())
+        }
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": common, "param_groups": groups})
+        self._step = trunk.values["step"]
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(trunk.values["scaler"])
+
     def restore(self, state: State) -> None:
         """Resume from a state."""
         kept = with_prefix(state.tensors, _OPTIMIZER)
-        self.network.load_state_dict(with_prefix(state.tensors, _MODEL))
+        self.network.load_state_dict(with_prefix(state.tensors, MODEL))
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": unflattened(kept), "param_groups": groups})
         values = state.values
@@ -104,7 +126,7 @@ class Run:
 
     def state(self) -> State:
         """Return the state from which this run can be resumed."""
-        tensors = {_MODEL + k: v for k, v in self.network.state_dict().items()}
+        tensors = {MODEL + k: v for k, v in self.network.state_dict().items()}
         kept = flattened(self._optimizer.state_dict())
         tensors |= {_OPTIMIZER + k: v for k, v in kept.items()}
         scaler = self._accelerator.scaler
@@ -115,7 +137,29 @@ class Run:
             "peak_bytes": self._meter.peak_bytes,
             "scaler": None if scaler is None else scaler.state_dict(),
         }
+        values["parameters"] = [name for name, _ in self.network.named_parameters()]
         return State({**tensors, "loss": self._meter.loss}, values)
+
+    def train_trunk(self, steps: int, watcher: Watcher) -> State:
+        """Run up to a number of steps without evaluations, and return the state after them.
+
+        Raises:
+            InputError: as for `train`.
+            BamctlError: the loss diverged, or a batch does not fit in memory.
+        """
+        for batches in self._reader.training(range(self._step, steps), watcher):
+            self._try_step(batches)
+            is_due = self._step % self._config.recipe.eval_every == 0
+            looked = self._mean_loss() if is_due or self._step == steps else None
+            if looked is not None and not math.isfinite(looked):
+                raise BamctlError(
+                    f"the trunk of seed {self._seed} diverged by step {self._step}; try a smaller "
+                    "learning rate"
+                )
+            watcher.stepped(self._step, looked)
+            if is_due and self._step < steps:
+                watcher.keep(self._step, self.state)
+        return self.state()
 
     def train(self, watcher: Watcher) -> Timing:
         """Run the remaining steps.
@@ -128,7 +172,7 @@ class Run:
         recipe = self._config.recipe
         started = perf_counter()
         diverged = False
-        for batches in self._batches(watcher):
+        for batches in self._reader.training(range(self._step, recipe.steps), watcher):
             self._try_step(batches)
             is_due = self._step % recipe.eval_every == 0 or self._step == recipe.steps
             looked = None
@@ -151,7 +195,7 @@ class Run:
     @contextmanager
     def _memory_measured(self) -> Iterator[None]:
         """Measure the peak memory of one step: the second, once the optimizer state exists."""
-        if self._step != min(1, self._config.recipe.steps - 1):
+        if self._step != min(self._first + 1, self._config.recipe.steps - 1):
             yield
         elif self._accelerator.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._accelerator.device)
@@ -164,36 +208,10 @@ class Run:
                 yield
             self._meter.peak_bytes = measured.peak_bytes
 
-    def _batches(self, watcher: Watcher) -> Iterator[list[Batch]]:
-        """Yield the batches of the remaining steps, without unreadable images."""
-        recipe, accelerator = self._config.recipe, self._accelerator
-        batches = training_batches(
-            self._data.train,
-            self._order,
-            range(self._step, recipe.steps),
-            parts=accelerator.num_processes * recipe.accumulate,
-            share=range(
-                accelerator.process_index,
-                accelerator.num_processes * recipe.accumulate,
-                accelerator.num_processes,
-            ),
-            workers=self._config.data.workers,
-        )
-        for parts in batches:
-            for part in parts:
-                self._check_readable(part, watcher)
-            yield parts
-
-    def _check_readable(self, batch: Batch, watcher: Watcher) -> None:
-        if batch.unreadable and self._config.data.bad_images == "refuse":
-            raise InputError(cannot_read(batch.unreadable))
-        if batch.unreadable:
-            watcher.skipped(batch.unreadable)
-
     def _try_step(self, batches: list[Batch]) -> None:
         """Run one optimizer step; turn a failure of the first one into an actionable error."""
         with (
-            actionable(self._config.recipe.batch_size, is_first=not self._step),
+            actionable(self._config.recipe.batch_size, is_first=self._step == self._first),
             self._memory_measured(),
         ):
             self._take_step(batches)
@@ -204,7 +222,7 @@ class Run:
         set_seed(seed_for(self._seed, "step", self._step, accelerator.process_index))
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.lr_at(self._step)
-        resting = self._step < recipe.freeze_backbone_steps
+        resting = 0 <= self._step - self._config.trunk_steps < recipe.freeze_backbone_steps
         self._model.train()
         with self._backbone_at_rest() if resting else nullcontext():
             for batch in batches:
@@ -224,18 +242,13 @@ class Run:
         self._meter.steps += 1
 
     def _loss(self, batch: Batch) -> Tensor:
-        pixels, labels = self._on_device(batch)
+        pixels, labels = self._reader.on_device(batch)
         with self._accelerator.autocast():
             logits = logits_of(self._model(self._data.normalized(pixels)))
             if not len(labels):
                 return logits.sum() * 0
             smoothing = self._config.recipe.label_smoothing
             return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        device = self._accelerator.device
-        pixels = batch.pixels.to(device, non_blocking=True)
-        return pixels, batch.labels.to(device, non_blocking=True)
 
     @contextmanager
     def _backbone_at_rest(self) -> Iterator[None]:
@@ -277,23 +290,7 @@ class Run:
         """Return mean loss and accuracy over the readable images."""
         # In eval mode processes exchange nothing, so the unwrapped network suffices.
         self.network.eval()
-        batches = evaluation_batches(
-            images,
-            _EVALUATION_BATCH,
-            rank=self._accelerator.process_index,
-            processes=self._accelerator.num_processes,
-            workers=self._config.data.workers,
-        )
-        return judge(self._forward, self._readable(batches, watcher), self._accelerator)
+        return judge(self._forward, self._reader.evaluation(images, watcher), self._accelerator)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         return logits_of(self.network(self._data.normalized(pixels)))
-
-    def _readable(
-        self, batches: Iterable[Batch], watcher: Watcher
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in batches:
-            self._check_readable(batch, watcher)
-            pixels, labels = self._on_device(batch)
-            if len(labels):
-                yield pixels, labels

@@ -12,9 +12,11 @@ from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.networks.inputs import Input
 from bamctl.networks.spec import NetworkSpec
+from bamctl.training.arms import BASELINE
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loop import Run
+from bamctl.training.start import Start, check_start, trunk_length
 from bamctl.training.watching import NullObserver
 
 _DEFAULT_STEPS = 150
@@ -37,6 +39,8 @@ def configure(
     steps: int | None = None,
     epochs: int | None = None,
     freeze_backbone_epochs: int = 0,
+    start: Start | None = None,
+    trunk_steps: int | None = None,
     **fields: Any,
 ) -> tuple[TrainingConfig, Data]:
     """Return a whole configuration, with every number explicit, and its images.
@@ -48,11 +52,14 @@ def configure(
         steps: the length of a run, as for `usual_recipe`.
         epochs: the length instead, in epochs.
         freeze_backbone_epochs: epochs that train only the parameters that are not pretrained.
+        start: where arms start, as for `bamctl.train`.
+        trunk_steps: the steps of the trunk; half of all if left out.
         fields: further fields of a `TrainingConfig`.
 
     Raises:
         InputError: a value is invalid, or values are incompatible.
     """
+    start = check_start(start, trunk_steps=trunk_steps, weights=fields.get("weights"))
     data_config = schemas.from_options(DataConfig, data)
     images = load_data(network, data_config, device=fields.get("device", "auto"))
     chosen = usual_recipe(
@@ -63,7 +70,15 @@ def configure(
         pretrained=fields.get("weights") is not None,
         freeze_backbone_epochs=freeze_backbone_epochs,
     )
+    trunk = trunk_length(start, trunk_steps, chosen.steps)
+    frozen = chosen.freeze_backbone_steps
+    if trunk and frozen >= chosen.steps - trunk:
+        raise InputError(
+            f"the backbone would be frozen for all of the {chosen.steps - trunk} steps after the "
+            "trunk; train longer"
+        )
     values = {
+        "trunk_steps": trunk,
         "num_classes": len(images.classes),
         "input": (Input(images.input_shape),),
         **network.given(),
@@ -126,11 +141,12 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
             throughout.
     """
     config = experiment.config
+    trunk = config.trunk_steps / config.recipe.steps
     evaluations = _EVALUATIONS
     probe = config.recipe.model_copy(
         update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
     )
-    probed = config.model_copy(update={"recipe": probe})
+    probed = config.model_copy(update={"recipe": probe, "trunk_steps": 0})
     step_seconds, other_seconds = 0.0, 0.0
     for arm in experiment.arms:
         started = perf_counter()
@@ -138,7 +154,9 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         run = Run(network, experiment.data, probed, config.seeds[0], experiment.accelerator)
         timing = run.train(NullObserver())
         experiment.accelerator.free_memory()
-        step_seconds += timing.seconds_per_step
+        step_seconds += (1 - trunk) * timing.seconds_per_step
+        if arm.name == BASELINE:
+            step_seconds += trunk * timing.seconds_per_step
         whole = perf_counter() - started
         other_seconds += whole - _PROBED_STEPS * timing.seconds_per_step
     available = minutes * 60 * _FOR_TRAINING / len(config.seeds)
@@ -149,7 +167,7 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
             f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
         )
-    if steps <= config.recipe.freeze_backbone_steps:
+    if steps - int(trunk * steps) <= config.recipe.freeze_backbone_steps:
         raise InputError(
             f"{minutes:g} minutes are {steps} steps, and the backbone would rest for "
             f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
@@ -162,4 +180,5 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         "eval_every": given.get("eval_every", ceil(steps / evaluations)),
     }
     recipe = config.recipe.model_copy(update=changed)
-    experiment.config = config.model_copy(update={"recipe": recipe})
+    changed = {"recipe": recipe, "trunk_steps": int(trunk * steps)}
+    experiment.config = config.model_copy(update=changed)

@@ -10,7 +10,7 @@ from bamctl.data.sets import Data
 from bamctl.results import Displayed
 from bamctl.tracing.trace import Trace
 from bamctl.training.arms import BASELINE, Arm, Arms
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence, compare
 from bamctl.training.run_folder import RunFolder
 from bamctl.trunk.cut_points import Trunk
@@ -117,16 +117,15 @@ def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResul
         accuracy=tuple(line["accuracy"] for line in last),
         loss=tuple(line.get("loss") for line in last),
         test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
-        curve=_mean_curve(by_seed, config.recipe),
+        curve=_mean_curve(by_seed, config.evaluated_at()),
         diverged=sum(line["diverged"] for line in last),
         seconds_per_step=median(line["seconds_per_step"] for line in timing),
         peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
     )
 
 
-def _mean_curve(by_seed: list[list[dict[str, Any]]], recipe: Recipe) -> dict[int, float]:
+def _mean_curve(by_seed: list[list[dict[str, Any]]], steps: tuple[int, ...]) -> dict[int, float]:
     """Return the mean over the seeds by step; a diverged run keeps its last accuracy."""
-    steps = [*range(recipe.eval_every, recipe.steps, recipe.eval_every), recipe.steps]
 
     def at(lines: list[dict[str, Any]], step: int) -> float:
         before = [line for line in lines if line["step"] <= step]

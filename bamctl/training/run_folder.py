@@ -3,6 +3,7 @@
 config.yaml     the whole configuration
 metrics.jsonl   a line for each evaluation; identical in every repetition on one machine
 timing.jsonl    a line for each finished run: seconds and memory
+trunks/         the state at the end of each trunk, and the last two of an unfinished one
 checkpoints/    the last two states of an unfinished run
 weights/        the final weights of each finished run, with its placement
 snapshots/      the weights at each evaluation, if requested
@@ -82,9 +83,25 @@ class RunFolder:
         """Return the path of a run's final weights."""
         return self.path / "weights" / f"{_file_name(arm)}.seed-{seed}.safetensors"
 
-    def states(self, arm: str, seed: int) -> list[Path]:
-        """Return the states of an unfinished run, the newest first."""
+    def states(self, arm: str | None, seed: int) -> list[Path]:
+        """Return the states of an unfinished run, the newest first; without an arm, of a trunk."""
         return sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True)
+
+    def trunk(self, seed: int) -> Path:
+        """Return the path of the state at the end of a trunk."""
+        return self.path / "trunks" / f"seed-{seed}.safetensors"
+
+    def save_trunk(self, seed: int, state: State) -> None:
+        """Write the state at the end of a trunk, and delete those on its way.
+
+        Raises:
+            BamctlError: it cannot be written.
+        """
+        if self._is_writer:
+            with appended(go_on(self.path)):
+                make_folder(self.trunk(seed).parent)
+                states.write(self.trunk(seed), state)
+            shutil.rmtree(self._states(None, seed), ignore_errors=True)
 
     def begin(self, arm: str, seed: int, evaluations: int) -> None:
         """Drop the lines of a run after its first `evaluations`, from which it resumes.
@@ -148,8 +165,8 @@ class RunFolder:
             make_folder(path.parent)
             checkpoints.write(path, network, placement, more)
 
-    def save_state(self, arm: str, seed: int, step: int, state: Callable[[], State]) -> None:
-        """Save a state, and delete all but the one before it.
+    def save_state(self, arm: str | None, seed: int, step: int, state: Callable[[], State]) -> None:
+        """Save a state, without an arm that of a trunk, and delete all but the one before it.
 
         Raises:
             BamctlError: it cannot be written; the states before it are kept.
@@ -162,7 +179,9 @@ class RunFolder:
         for old in self.states(arm, seed)[_KEPT_STATES:]:
             old.unlink()
 
-    def _states(self, arm: str, seed: int) -> Path:
+    def _states(self, arm: str | None, seed: int) -> Path:
+        if arm is None:
+            return self.trunk(seed).with_suffix("")
         return self.path / "checkpoints" / f"{_file_name(arm)}.seed-{seed}"
 
 

@@ -20,6 +20,7 @@ from bamctl.training.config import Device, TrainingConfig, Until
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
+from bamctl.training.start import Start
 from bamctl.training.watching import NullObserver, Progress
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
 
@@ -37,6 +38,8 @@ def train(
     stem: str | None = None,
     args: Mapping[str, Any] | None = None,
     stages: Stages | None = None,
+    start: Start | None = None,
+    trunk_steps: int | None = None,
     weights: str | Path | None = None,
     data: str | Mapping[str, Any] = "digits",
     steps: int | None = None,
@@ -74,6 +77,12 @@ def train(
         stem: `small` for images of about 32x32, for a builder.
         args: more keyword arguments for the builder or factory.
         stages: how many bottlenecks, counted from the deepest, or `all`.
+        start: `scratch` trains every arm from its initial weights: does attention help from the
+            beginning? `trunk` trains the unmodified network for `trunk_steps` once for each seed,
+            and inserts attention at `init=identity` in copies of it that train on, and `weights`
+            inserts it in a pretrained network: does it help when it is added to a network that is
+            trained on? `weights` where they are given, and `scratch` elsewhere, if left out.
+        trunk_steps: the steps of the trunk, with `start="trunk"`; half of all if left out.
         weights: published weights by name, or a file; attention then starts at `init=identity`.
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
         steps: optimizer steps of a run; 150 if no length is given.
@@ -125,6 +134,8 @@ def train(
             steps=steps,
             epochs=epochs,
             freeze_backbone_epochs=freeze_backbone_epochs,
+            start=start,
+            trunk_steps=trunk_steps,
             weights=None if weights is None else str(weights),
             seeds=list(range(SEEDS if seeds is None else seeds)),
             until=stop,

@@ -16,6 +16,7 @@ from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError, appended
 from bamctl.files.atomic import write_text
+from bamctl.training.start import check_start
 
 
 def train(
@@ -86,10 +87,16 @@ class _Asked:
         if self.comparison.pretrained and self.comparison.weights:
             raise InputError("--pretrained and --weights both name weights; give one of them")
         weights = self.comparison.pretrained or self.comparison.weights
-        if self.length.freeze_backbone_epochs and not weights:
+        start = check_start(
+            self.comparison.start,
+            trunk_steps=self.comparison.trunk_steps,
+            weights=weights,
+            pretrained="--pretrained or --weights",
+        )
+        if self.length.freeze_backbone_epochs and start == "scratch":
             raise InputError(
-                "--freeze-backbone-epochs is for networks that start from weights; add "
-                "--pretrained or --weights"
+                "--freeze-backbone-epochs is for networks that start from weights or a trunk; add "
+                "--pretrained, --weights or --start trunk"
             )
         if self.comparison.max_seeds and not self.comparison.until:
             raise InputError("--max-seeds limits the seeds that --until settled adds; give both")
@@ -123,6 +130,8 @@ class _Asked:
             "where": self.where,
             "placements": self.placement,
             "attention": attention.given(),
+            "start": wanted.start,
+            "trunk_steps": wanted.trunk_steps,
             "weights": "DEFAULT" if wanted.pretrained else wanted.weights,
             "data": self.data.given(),
             **asdict(self.length),

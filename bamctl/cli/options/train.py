@@ -136,6 +136,16 @@ class ComparisonOptions:
     weights: Annotated[
         str | None, option("Or from these weights, by name or file.", metavar="NAME|FILE")
     ] = None
+    start: Annotated[
+        Literal["scratch", "trunk", "weights"] | None,
+        option(
+            "Where arms start. trunk: the unmodified network is trained once for each seed, and "
+            "attention inserted in copies that train on. [weights if given, else scratch]"
+        ),
+    ] = None
+    trunk_steps: Annotated[
+        int | None, option("The steps of the trunk. [half of --steps]", min=1)
+    ] = None
     device: Annotated[
         Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]")
     ] = None

@@ -8,9 +8,11 @@ from bamctl.networks import inputs, models
 from bamctl.report._wording import CONVENTION, SCHEMA, evidence_data, fraction, settings
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
+from bamctl.training.config import TrainingConfig
 from bamctl.training.curves import sparkline
 from bamctl.training.evidence import MOST_SEEDS, Evidence
 from bamctl.training.result import ArmResult, Comparison, Result
+from bamctl.training.start import QUESTIONS
 
 _OPEN = "inconclusive"
 
@@ -41,13 +43,20 @@ def training_report(result: Result) -> Report:
 def _what_was_done(result: Result) -> str:
     recipe, config = result.config.recipe, result.config
     seeds = "1 seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
-    start = f"from the weights {config.weights}" if config.weights else "from scratch"
     return (
-        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} images each, {start}: SGD, "
+        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} images each, {_start(config)}: SGD, "
         f"learning rate {recipe.lr:g}, {recipe.schedule} schedule, {recipe.warmup_steps} steps of "
         f"warm-up, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}. "
-        f"{result.num_train:,} images to train on, {result.num_held_out:,} held out to judge by."
+        f"{result.num_train:,} images to train on, {result.num_held_out:,} held out to judge by. "
+        f"The question: {QUESTIONS[config.start]}?"
     )
+
+
+def _start(config: TrainingConfig) -> str:
+    weights = f"from the weights {config.weights}" if config.weights else "from scratch"
+    if not config.trunk_steps:
+        return weights
+    return f"{config.trunk_steps} of them as the unmodified network, {weights}, once for each seed"
 
 
 def _arm_table(result: Result) -> Table:
@@ -213,6 +222,8 @@ def _data(result: Result) -> dict[str, Any]:
         "num_held_out": result.num_held_out,
         "seeds": config.seeds,
         "recipe": config.recipe.model_dump(),
+        "start": config.start,
+        "trunk_steps": config.trunk_steps,
         "weights": config.weights,
         "folder": str(result.folder),
         "params": result.trace.params,
