@@ -1,7 +1,7 @@
 """The configuration of a search; a YAML file in its folder repeats or resumes it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
@@ -36,6 +36,9 @@ class SearchConfig(schemas.Versioned):
         default=None, description="steps of all runs that choose; what trials leave is raced with"
     )
     confirm_seeds: Annotated[int, Field(ge=0, strict=True)] = 5
+    confirm_start: Literal["scratch"] | None = Field(
+        default=None, description="the start of runs on fresh seeds, if not that of the trials"
+    )
     first_look: _Count | None = Field(
         default=None, description="fresh seeds at the first report; all of them if left out"
     )
@@ -48,6 +51,11 @@ class SearchConfig(schemas.Versioned):
         """Return how many steps each rung of a trial takes, the last being all."""
         full = self.training.recipe.steps
         return tuple(max(full // self.halving**rung, 1) for rung in reversed(range(self.rungs)))
+
+    @property
+    def confirms_from_scratch(self) -> bool:
+        """Whether the front is judged without trunks, though it was found with them."""
+        return self.confirm_start == "scratch" and self.training.trunk_steps > 0
 
     def steps_of_run(self) -> int:
         """Return the steps of one candidate with one seed, after the trunk."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bamctl.nas.engines import Engine
+from bamctl.engines.engine import Engine
 from bamctl.nas.records import Codes, Records
 from bamctl.training.arms import BASELINE
 from bamctl.training.evidence import Evidence, compare

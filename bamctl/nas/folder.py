@@ -4,6 +4,7 @@ config.yaml          the whole configuration, without the password of a storage
 storage.url          the storage's URL with its password, if it has one; mode 0600
 study.db             the trials, unless they are in another storage
 front/               a placement file for each member of the front
+trunks/              the state at the end of each trunk, one for each seed
 race.jsonl           a line for each run of the race
 confirmation.jsonl   a line for each run on fresh seeds
 result.json          what is reported
@@ -19,6 +20,7 @@ from bamctl.files import held_folder
 from bamctl.files.atomic import write_text
 from bamctl.nas.config import SearchConfig
 from bamctl.text import masking
+from bamctl.training.start import Start
 
 _CONFIG = "config.yaml"
 _URL = "storage.url"
@@ -37,14 +39,18 @@ class SearchFolder:
         self._lock = lock
 
     @property
+    def trunks(self) -> Path:
+        """The folder of the trunks."""
+        return self.path / "trunks"
+
+    @property
     def race(self) -> Path:
         """The path of the records of the race."""
         return self.path / "race.jsonl"
 
-    @property
-    def confirmation(self) -> Path:
-        """The path of the records of runs on fresh seeds."""
-        return self.path / "confirmation.jsonl"
+    def confirmation(self, start: Start | None) -> Path:
+        """Return the path of the records of runs on fresh seeds; of those of another start, too."""
+        return self.path / (f"confirmation-{start}.jsonl" if start else "confirmation.jsonl")
 
     def storage(self, config: SearchConfig) -> str:
         """Return the URL of the study."""

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from bamctl.data.sets import Data
-from bamctl.nas.engines import Job, Outcome
+from bamctl.nas.jobs import Job, Outcome, TrunkJob
 from bamctl.networks import trust
 from bamctl.placement.cost import Cost
 from bamctl.placement.sites import Site
 from bamctl.surgery.insert import insert_sites
+from bamctl.training import trunks
 from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
@@ -35,8 +36,11 @@ class Objective:
     threads: int = 1
     folder: str = field(default_factory=os.getcwd)
 
-    def __call__(self, job: Job) -> Outcome:
-        """Train one candidate with each seed.
+    def __call__(self, job: Job | TrunkJob) -> Outcome | bytes:
+        """Train one candidate with each seed, or a trunk.
+
+        Returns:
+            The outcome of the candidate, or the content of the trunk's file.
 
         Raises:
             BamctlError: it cannot be trained; the message says why.
@@ -45,24 +49,35 @@ class Objective:
         trust.trust(self.training.model)
         trust.find_in(self.folder)
         torch.set_num_threads(self.threads)
+        if isinstance(job, TrunkJob):
+            return trunks.trained(self.training, self.data, job.seed)
+        return self._outcome(job)
+
+    def _outcome(self, job: Job) -> Outcome:
         started = perf_counter()
-        last = [self._trained(job, seed) for seed in job.seeds]
+        last = [self._trained(job, index) for index in range(len(job.seeds))]
         return Outcome(
             accuracy=tuple(each.accuracy for each in last),
             diverged=sum(each.diverged for each in last),
             seconds=perf_counter() - started,
         )
 
-    def _trained(self, job: Job, seed: int) -> Evaluation:
-        recipe = _shortened(self.training.recipe, job.steps)
-        config = self.training.model_copy(update={"recipe": recipe})
+    def _trained(self, job: Job, index: int) -> Evaluation:
+        seed, trunk = job.seeds[index], None
+        if job.trunks:
+            with job.trunks[index].opened() as path:
+                trunk = trunks.read(path)
+        changed = {
+            "recipe": _shortened(self.training.recipe, job.steps),
+            "trunk_steps": self.training.trunk_steps if job.trunks else 0,
+        }
+        config = self.training.model_copy(update=changed)
         networks = Networks(config)
-        network = networks.of(
-            Arm("candidate", "placement", partial(_insert, job.sites), Cost()), seed
-        )
+        arm = Arm("candidate", "placement", partial(_insert, job.sites), Cost())
+        network = networks.of(arm, seed, trunk)
         accelerator = accelerator_for(config)
-        pretrained = networks.pretrained(network)
-        run = Run(network, self.data, config, seed, accelerator, pretrained)
+        pretrained = networks.pretrained(network, trunk)
+        run = Run(network, self.data, config, seed, accelerator, pretrained, trunk)
         last = _Last()
         run.train(last)
         accelerator.free_memory()

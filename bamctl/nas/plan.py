@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bamctl.errors import InputError
 from bamctl.files import schemas
@@ -41,6 +41,8 @@ def plan(
     data: str | Mapping[str, Any] = "digits",
     steps: int | None = None,
     max_steps: int | None = None,
+    start: Literal["scratch", "trunk"] | None = None,
+    trunk_steps: int | None = None,
     recipe: Mapping[str, Any] | None = None,
     seeds: int | None = None,
     trials: int | None = None,
@@ -49,6 +51,7 @@ def plan(
     seed: int | None = None,
     halving: int | None = None,
     confirm_seeds: int | None = None,
+    confirm_start: Literal["scratch"] | None = None,
     device: Device = "auto",
     storage: str | None = None,
     study: str | None = None,
@@ -71,6 +74,9 @@ def plan(
         max_steps: optimizer steps of all runs that choose, with their trunks. What the trials
             leave is raced with: seeds for the candidates that are not ruled out. 50 times `steps`
             if left out, or half more than the trials take; with `halving`, no race is run.
+        start: where candidates start, as for `bamctl.train`; `trunk` if left out, and `scratch`
+            with `halving`.
+        trunk_steps: the steps of the trunk; half of all if left out.
         recipe: further fields of a `Recipe`, such as `lr` and `batch_size`.
         seeds: runs of each candidate in its trial; 2 if left out, and 1 with `halving`.
         trials: how many candidates are trained; 24 if left out. With `resume`, as many in all.
@@ -79,6 +85,8 @@ def plan(
         seed: the sampler's seed; 0 if left out.
         halving: the factor of successive halving, over three rungs; none if left out.
         confirm_seeds: fresh seeds to judge the front by; 5 if left out.
+        confirm_start: `scratch` judges the front from scratch, though trunks found it: does it
+            help from the beginning?
         device: `auto`, or `cpu`.
         storage: the URL of an Optuna storage; SQLite in the folder of the search if left out.
         study: the name of the study in that storage.
@@ -96,12 +104,23 @@ def plan(
     limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
+    start = start or ("scratch" if halving else "trunk")
+    if start == "trunk":
+        if halving:
+            raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")
+        if chosen.setdefault("init", "identity") != "identity":
+            raise InputError(
+                f"--init {chosen['init']} would change what the trunk has learned; candidates "
+                "start at identity, or with --start scratch"
+            )
     choices = schemas.from_options(Choices, chosen)
     training, images = plans.configure(
         _spec(model, network),
         data={"name": data} if isinstance(data, str) else data,
         recipe=recipe or {},
         steps=steps or STEPS,
+        start=start,
+        trunk_steps=trunk_steps,
         seeds=list(range(seeds or (1 if halving else SEEDS))),
         device=device,
     )
@@ -111,6 +130,7 @@ def plan(
         "halving": halving,
         "rungs": RUNGS if halving else None,
         "confirm_seeds": confirm_seeds,
+        "confirm_start": confirm_start,
         "storage": storage,
         "study": study,
     }

@@ -14,7 +14,7 @@ from math import sqrt
 import numpy as np
 from scipy import special
 
-from bamctl.nas.engines import Engine
+from bamctl.engines.engine import Engine
 from bamctl.nas.records import Codes, Records
 
 _LEVEL = 0.05

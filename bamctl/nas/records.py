@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bamctl.engines.engine import Engine, outcomes
 from bamctl.nas._space import Space
-from bamctl.nas.engines import Engine, Job, outcomes
+from bamctl.nas.jobs import Job
+from bamctl.nas.trunks import Trunks
 from bamctl.training.json_lines import JsonLines, Line
 from bamctl.training.lines import ConfirmationLine
 
@@ -23,6 +25,7 @@ class Records:
     Args:
         file: of JSON lines; runs in it are used if they belong to this search and are unchanged.
         space: of the candidates.
+        trunks: those from which the runs part.
         steps: the length of each run.
         search: everything else that an accuracy depends on, in plain values.
         note: receives messages about the file, of one line.
@@ -32,12 +35,13 @@ class Records:
         self,
         file: Path,
         space: Space,
+        trunks: Trunks,
         *,
         steps: int,
         search: Mapping[str, Any],
         note: Callable[[str], None],
     ) -> None:
-        self._space, self._steps = space, steps
+        self._space, self._trunks, self._steps = space, trunks, steps
         self._lines = JsonLines(file, ("codes", "seed"), ConfirmationLine)
         self._origin = {**search, "steps": steps, "places": [place.name for place in space.places]}
         self._drop_void(note)
@@ -52,10 +56,14 @@ class Records:
             BamctlError: a candidate cannot be trained, or the file cannot be written.
         """
         runs = list(runs)
+        left = [run for run in runs if run not in self._known]
+        # All at once, so that they are trained side by side.
+        self._trunks.of(dict.fromkeys(seed for _, seed in left))
         jobs = {
-            (codes, seed): Job(self._space.sites(codes), self._steps, (seed,))
-            for codes, seed in runs
-            if (codes, seed) not in self._known
+            (codes, seed): Job(
+                self._space.sites(codes), self._steps, (seed,), self._trunks.of((seed,))
+            )
+            for codes, seed in left
         }
         for (codes, seed), outcome in outcomes(engine, jobs):
             (accuracy,) = outcome.accuracy

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Protocol
 
+from bamctl.engines.engine import ACCIDENT, MOST_ACCIDENTS, Engine
 from bamctl.errors import BamctlError
 from bamctl.nas._halving import goes_on
 from bamctl.nas._space import Space
 from bamctl.nas._trials import Asked
 from bamctl.nas.config import SearchConfig
-from bamctl.nas.engines import ACCIDENT, MOST_ACCIDENTS, Engine, Job, Outcome
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.nas.study import Study
+from bamctl.nas.trunks import Trunks
 
 _LOOK_SECONDS = 1.0
 
@@ -45,6 +47,7 @@ class Search:
         study: its trials.
         engine: runs them.
         watcher: its observer.
+        trunks: those from which the trials part.
     """
 
     config: SearchConfig
@@ -52,6 +55,7 @@ class Search:
     study: Study
     engine: Engine
     watcher: Watcher
+    trunks: Trunks
     _pending: "dict[Future[Outcome], _Running]" = field(default_factory=dict)
 
     def run(self) -> None:
@@ -86,7 +90,7 @@ class Search:
     def _submit(self, running: _Running) -> None:
         steps = self.config.steps()[running.rung]
         seeds = tuple(self.config.training.seeds)
-        job = Job(self.space.sites(running.asked.codes), steps, seeds)
+        job = Job(self.space.sites(running.asked.codes), steps, seeds, self.trunks.of(seeds))
         self._pending[self.engine.submit(job)] = running
 
     def _take(self, future: "Future[Outcome]", running: _Running) -> None:

@@ -1,14 +1,15 @@
 """`search`: find the placements that are most accurate within a budget."""
 
-import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from bamctl.engines.engine import Engine
+from bamctl.engines.engines import ENGINES
 from bamctl.nas import folder as folders
 from bamctl.nas.confirm import confirm
-from bamctl.nas.engines import Engine, LocalEngine
 from bamctl.nas.folder import SearchFolder
 from bamctl.nas.objective import Objective
 from bamctl.nas.plan import plan
@@ -26,7 +27,8 @@ from bamctl.nas.run import Search
 from bamctl.nas.setup import SearchSetup
 from bamctl.nas.storage import open_storage
 from bamctl.nas.study import Study
-from bamctl.processes import signals
+from bamctl.nas.trunks import Trunks
+from bamctl.training.config import TrainingConfig
 
 # Far from the seeds of trials and of the confirmation, which chooses nothing.
 _RACED_FROM = 10_000
@@ -103,7 +105,7 @@ def search(
         running = ENGINES[engine](evaluate, workers, cpus_per_trial, gpus_per_trial, address)
         try:
             progress.prepared(setup, folder, url)
-            return _run(setup, study, running, folder, progress)
+            return _Phases(setup, study, running, folder, progress).run()
         finally:
             running.close()
     finally:
@@ -118,87 +120,72 @@ def _folder(setup: SearchSetup, resume: str | Path | None, out: str | Path | Non
     return folders.create(Path(out or usual), setup.config)
 
 
-def _local(evaluate: Objective, workers: int | None, cpus: int, gpus: float, at: str) -> Engine:
-    return LocalEngine(evaluate, workers or max((os.cpu_count() or 1) // cpus, 1))
+@dataclass(frozen=True)
+class _Phases:
+    """The phases of a search, which follow each other: trials, race and confirmation."""
 
+    setup: SearchSetup
+    study: Study
+    engine: Engine
+    folder: SearchFolder
+    progress: SearchProgress
 
-def _ray(evaluate: Objective, workers: int | None, cpus: int, gpus: float, at: str) -> Engine:
-    from bamctl.nas.cluster import RayEngine, Resources
+    def run(self) -> SearchResult:
+        """Run all that is not recorded yet."""
+        config, trunks = self.setup.config, self._trunks(self.setup.config.training)
+        search = Search(config, self.setup.space, self.study, self.engine, self.progress, trunks)
+        search.run()
+        result = gather(self.setup, self.study, self.folder.path)
+        return self._confirmed(write_front(self._raced(result, trunks)), trunks)
 
-    engine = RayEngine(evaluate, at, Resources(cpus, gpus), workers)
-    # Ray replaces the signal handler.
-    signals.catch_again()
-    return engine
+    def _trunks(self, training: TrainingConfig) -> Trunks:
+        return Trunks(training, self.folder.trunks, self.engine, self.progress.note)
 
+    def _records(self, file: Path, trunks: Trunks) -> Records:
+        config = self.setup.config
+        return Records(
+            file,
+            self.setup.space,
+            trunks,
+            steps=config.steps()[-1],
+            search=config.identity(),
+            note=self.progress.note,
+        )
 
-# Arguments: the objective, workers, CPUs and GPUs of a trial, and the address of a cluster.
-ENGINES: dict[str, Callable[[Objective, int | None, int, float, str], Engine]] = {
-    "local": _local,
-    "ray": _ray,
-}
+    def _raced(self, result: SearchResult, trunks: Trunks) -> SearchResult:
+        """Give the steps that are left to the candidates that may be on the front."""
+        config = result.config
+        if not config.steps_to_race():
+            return result
+        self.progress.racing(config.steps_to_race())
+        raced = race(
+            standings(result),
+            self._records(self.folder.race, trunks),
+            self.engine,
+            seeds=range(_RACED_FROM, 2 * _RACED_FROM),
+            steps=config.steps_to_race(),
+            steps_of_run=config.steps_of_run(),
+            steps_of_seed=config.training.trunk_steps,
+        )
+        return after_race(result, raced)
 
-
-def _run(
-    setup: SearchSetup,
-    study: Study,
-    engine: Engine,
-    folder: SearchFolder,
-    progress: SearchProgress,
-) -> SearchResult:
-    Search(setup.config, setup.space, study, engine, progress).run()
-    result = gather(setup, study, folder.path)
-    result = write_front(_raced(result, engine, folder, progress))
-    return _confirmed(result, engine, folder, progress)
-
-
-def _records(result: SearchResult, file: Path, progress: SearchProgress) -> Records:
-    config = result.config
-    return Records(
-        file,
-        result.setup.space,
-        steps=config.steps()[-1],
-        search=config.identity(),
-        note=progress.note,
-    )
-
-
-def _raced(
-    result: SearchResult, engine: Engine, folder: SearchFolder, progress: SearchProgress
-) -> SearchResult:
-    """Give the steps that are left to the candidates that may be on the front."""
-    config = result.config
-    if not config.steps_to_race():
-        return result
-    progress.racing(config.steps_to_race())
-    raced = race(
-        standings(result),
-        _records(result, folder.race, progress),
-        engine,
-        seeds=range(_RACED_FROM, 2 * _RACED_FROM),
-        steps=config.steps_to_race(),
-        steps_of_run=config.steps_of_run(),
-        steps_of_seed=config.training.trunk_steps,
-    )
-    return after_race(result, raced)
-
-
-def _confirmed(
-    result: SearchResult, engine: Engine, folder: SearchFolder, progress: SearchProgress
-) -> SearchResult:
-    """Judge the front by seeds that chose nothing."""
-    config = result.config
-    members = {each.name: each.codes for each in result.front if each.placement is not None}
-    first = max(config.training.seeds) + 1
-    seeds = range(first, first + config.confirm_seeds)
-    if not (members and seeds):
-        return result
-    progress.confirming(len(members), len(seeds))
-    evidence = confirm(
-        members,
-        _records(result, folder.confirmation, progress),
-        engine,
-        seeds=seeds,
-        num_held_out=len(result.setup.data.held_out.labels),
-        first_look=config.first_look,
-    )
-    return with_evidence(result, evidence, tuple(seeds))
+    def _confirmed(self, result: SearchResult, trunks: Trunks) -> SearchResult:
+        """Judge the front by seeds that chose nothing."""
+        config = result.config
+        members = {each.name: each.codes for each in result.front if each.placement is not None}
+        first = max(config.training.seeds) + 1
+        seeds = range(first, first + config.confirm_seeds)
+        if not (members and seeds):
+            return result
+        self.progress.confirming(len(members), len(seeds))
+        if config.confirms_from_scratch:
+            trunks = self._trunks(config.training.model_copy(update={"trunk_steps": 0}))
+        evidence = confirm(
+            members,
+            self._records(self.folder.confirmation(config.confirm_start), trunks),
+            self.engine,
+            seeds=seeds,
+            num_held_out=len(result.setup.data.held_out.labels),
+            first_look=config.first_look,
+        )
+        return with_evidence(result, evidence, tuple(seeds))

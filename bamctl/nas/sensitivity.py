@@ -1,15 +1,19 @@
 """Sensitivity: the gain of each site of a placement alone, and of all but each."""
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from bamctl.attention.settings import Settings
+from bamctl.engines.engine import Engine, LocalEngine, outcomes
 from bamctl.errors import InputError
 from bamctl.files import schemas
-from bamctl.nas.engines import Engine, Job, LocalEngine, outcomes
+from bamctl.nas.jobs import Job
 from bamctl.nas.objective import Objective
+from bamctl.nas.trunks import Trunks
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
@@ -59,6 +63,7 @@ def sensitivity(
     data: str | Mapping[str, Any] = "digits",
     steps: int = 50,
     seeds: int = 3,
+    start: Literal["scratch", "trunk"] = "trunk",
     workers: int | None = None,
 ) -> tuple[TrainingConfig, Sensitivity]:
     """Find which sites of a placement carry its gain, by short training runs.
@@ -75,6 +80,7 @@ def sensitivity(
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
         steps: optimizer steps of a run.
         seeds: runs of each network.
+        start: where the networks start, as for `bamctl.train`.
         workers: runs at a time; one for each core if left out.
 
     Returns:
@@ -91,27 +97,43 @@ def sensitivity(
         recipe={},
         steps=steps,
         seeds=list(range(seeds)),
+        start=start,
     )
     traced = TracedNetwork.load(training)
     check_classifies(training, traced.trace)
     wanted = {"where": where, "attention": attention, "stages": stages}
-    sites = resolve(Placement().with_options(wanted), traced.trunk)
+    placement = Placement().with_options(wanted)
+    if start == "trunk":
+        placement = placement.with_options({"attention": {"init": "identity"}})
+    sites = resolve(placement, traced.trunk)
     engine = LocalEngine(Objective(training, images), workers or os.cpu_count() or 1)
     try:
-        found = take_apart(
-            sites,
-            steps=training.recipe.steps,
-            seeds=training.seeds,
-            num_held_out=len(images.held_out.labels),
-            engine=engine,
-        )
+        with tempfile.TemporaryDirectory(prefix="bamctl-") as folder:
+            found = take_apart(
+                sites,
+                steps=training.recipe.steps,
+                seeds=training.seeds,
+                num_held_out=len(images.held_out.labels),
+                engine=engine,
+                trunks=Trunks(training, Path(folder), engine, _nobody),
+            )
     finally:
         engine.close()
     return training, found
 
 
+def _nobody(text: str) -> None:
+    """Ignore messages about files of an earlier run, of which there is none."""
+
+
 def take_apart(
-    sites: Sequence[Site], *, steps: int, seeds: Sequence[int], num_held_out: int, engine: Engine
+    sites: Sequence[Site],
+    *,
+    steps: int,
+    seeds: Sequence[int],
+    num_held_out: int,
+    engine: Engine,
+    trunks: Trunks,
 ) -> Sensitivity:
     """Train without sites, with each alone, all but each, and all, seed by seed.
 
@@ -121,6 +143,7 @@ def take_apart(
         seeds: one run per network and seed.
         num_held_out: the number of images that accuracies are measured on.
         engine: runs the jobs.
+        trunks: those from which the networks part.
 
     Raises:
         InputError: there are fewer than two sites.
@@ -128,7 +151,7 @@ def take_apart(
     """
     if len(sites) < 2:
         raise InputError(f"{len(sites)} site cannot be taken apart; name two or more with --where")
-    accuracy = _trained(_arms(sites), steps, seeds, engine)
+    accuracy = _trained(_arms(sites), steps, seeds, engine, trunks)
     pairs = {ALL: (accuracy[BASELINE], accuracy[ALL])}
     for site in sites:
         name = site.point.module
@@ -165,9 +188,19 @@ def _without(name: str) -> str:
 
 
 def _trained(
-    arms: dict[str, tuple[Site, ...]], steps: int, seeds: Sequence[int], engine: Engine
+    arms: dict[str, tuple[Site, ...]],
+    steps: int,
+    seeds: Sequence[int],
+    engine: Engine,
+    trunks: Trunks,
 ) -> dict[str, tuple[float, ...]]:
     """Return the accuracies of each arm, one per seed; train networks that arms share once."""
-    jobs = {(own, seed): Job(own, steps, (seed,)) for seed in seeds for own in arms.values()}
+    # All at once, so that they are trained side by side.
+    trunks.of(seeds)
+    jobs = {
+        (own, seed): Job(own, steps, (seed,), trunks.of((seed,)))
+        for seed in seeds
+        for own in arms.values()
+    }
     found = {key: outcome.accuracy[0] for key, outcome in outcomes(engine, jobs)}
     return {name: tuple(found[own, seed] for seed in seeds) for name, own in arms.items()}

@@ -1,6 +1,7 @@
 """Checkpoints of unfinished training runs: weights, optimizer state and progress in one file."""
 
 import json
+import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,14 @@ def write(path: Path, state: State) -> None:
             save_file(tensors, temporary, {_KEY: seal(tensors, state.values)})
     except (BamctlError, SafetensorError) as error:
         raise BamctlError(first_line(error)) from error
+
+
+def dump(state: State) -> bytes:
+    """Return the content of a file with a state."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state"
+        write(path, state)
+        return path.read_bytes()
 
 
 def read(path: Path) -> State:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
@@ -25,7 +24,7 @@ from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
-from bamctl.training.trunks import TRUNK, Trunks
+from bamctl.training.trunks import Trunks
 from bamctl.training.until import Budget
 from bamctl.training.watching import Progress
 
@@ -180,24 +179,20 @@ class Experiment:
             self.networks,
             self.data,
             self.accelerator,
-            made_from=self._made_from(TRUNK, None),
             told=self._told,
             progress=progress,
         )
 
     def _origin(self, arm: Arm, seed: int) -> Origin:
         placement = self.config.placements.get(arm.of or arm.name)
-        made_from = self._made_from(arm.kind, placement)
-        steps = self.config.evaluated_at()
-        return Origin(arm.name, seed, made_from, steps, self._placement(arm))
-
-    def _made_from(self, kind: str, placement: Placement | None) -> dict[str, Any]:
-        return {
+        made_from = {
             **self.config.identity(),
             "weights": self.networks.fingerprint(),
-            "arm": kind,
+            "arm": arm.kind,
             "placement": placement and placement.as_dict(),
         }
+        steps = self.config.evaluated_at()
+        return Origin(arm.name, seed, made_from, steps, self._placement(arm))
 
     def _train(
         self, folder: RunFolder, origin: Origin, found: Standing, progress: Progress

@@ -1,24 +1,68 @@
 """Trunks: the part of the baseline's runs that all arms of a comparison share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from bamctl.data.sets import Data
+from bamctl.training import _state as states
 from bamctl.training._recorders import TrunkRecorder, sealed
 from bamctl.training._standing import MisfitError, Origin, trunk_state
 from bamctl.training._state import State
 from bamctl.training.arms import Networks
 from bamctl.training.config import TrainingConfig
+from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
 from bamctl.training.run_folder import RunFolder
-from bamctl.training.watching import Progress
+from bamctl.training.watching import NullObserver, Progress
 
 # The name of a trunk's run, in its receipt and while it is trained.
 TRUNK = "trunk"
+
+
+def origin_of(config: TrainingConfig, seed: int, weights: int | None = None) -> Origin:
+    """Return everything that determines a trunk; `weights` is their checksum, if it has any."""
+    made_from = {**config.identity(), "weights": weights, "arm": TRUNK, "placement": None}
+    return Origin(TRUNK, seed, made_from, (), None)
+
+
+def trained(config: TrainingConfig, data: Data, seed: int) -> bytes:
+    """Train a trunk, and return the content of its file.
+
+    Raises:
+        InputError, BamctlError: it cannot be trained.
+    """
+    accelerator = accelerator_for(config)
+    run = Run(Networks(config).baseline(seed), data, config, seed, accelerator)
+    end = run.train_trunk(config.trunk_steps, NullObserver())
+    accelerator.free_memory()
+    return states.dump(sealed(end, origin_of(config, seed)))
+
+
+def read(path: Path) -> State:
+    """Read the state at the end of a trunk.
+
+    Raises:
+        BamctlError: the file was modified, or there is too little memory for it.
+    """
+    return states.read(path)
+
+
+def kept(path: Path, origin: Origin, note: Callable[[str], None]) -> State | None:
+    """Read a state of a trunk; return None, with a note, if it cannot be used.
+
+    Raises:
+        InputError: it was trained from another configuration.
+    """
+    if not path.exists():
+        return None
+    try:
+        return trunk_state(path, origin)
+    except MisfitError as error:
+        note(f"{path} {error}; the trunk of seed {origin.seed} is trained again")
+        return None
 
 
 class Trunks:
@@ -33,7 +77,6 @@ class Trunks:
         networks: builds the baseline.
         data: the images.
         accelerator: that of all runs.
-        made_from: everything else that determines a trunk, in plain values.
         told: files that were reported to be skipped.
         progress: the observer of the comparison.
     """
@@ -46,13 +89,12 @@ class Trunks:
         data: Data,
         accelerator: Accelerator,
         *,
-        made_from: Mapping[str, Any],
         told: set[str],
         progress: Progress,
     ) -> None:
         self._folder, self._config, self._networks = folder, config, networks
         self._data, self._accelerator = data, accelerator
-        self._made_from, self._told, self._progress = dict(made_from), told, progress
+        self._told, self._progress = told, progress
 
     def state(self, seed: int) -> State | None:
         """Return the state at the end of a trunk, trained unless it is kept; None without trunks.
@@ -63,9 +105,11 @@ class Trunks:
         """
         if not self._config.trunk_steps:
             return None
-        origin, path = Origin(TRUNK, seed, self._made_from, (), None), self._folder.trunk(seed)
+        origin = origin_of(self._config, seed, self._networks.fingerprint())
+        path = self._folder.trunk(seed)
         is_main = self._accelerator.is_main_process
-        (is_kept,) = broadcast_object_list([is_main and self._kept(path, origin) is not None])
+        found = kept(path, origin, self._progress.note) if is_main else None
+        (is_kept,) = broadcast_object_list([found is not None])
         if not is_kept:
             self._train(origin)
         # Read by all processes, as after an interruption.
@@ -74,9 +118,9 @@ class Trunks:
     def _train(self, origin: Origin) -> None:
         seed, accelerator = origin.seed, self._accelerator
         run = Run(self._networks.baseline(seed), self._data, self._config, seed, accelerator)
-        found = None
+        found, note = None, self._progress.note
         if accelerator.is_main_process:
-            states = (self._kept(path, origin) for path in self._folder.states(None, seed))
+            states = (kept(path, origin, note) for path in self._folder.states(None, seed))
             found = next(filter(None, states), None)
         (found,) = broadcast_object_list([found])
         if found is not None:
@@ -87,17 +131,3 @@ class Trunks:
         self._folder.save_trunk(seed, sealed(end, origin))
         accelerator.wait_for_everyone()
         accelerator.free_memory()
-
-    def _kept(self, path: Path, origin: Origin) -> State | None:
-        """Read a state; return None with a note if it cannot be used.
-
-        Raises:
-            InputError: it was trained from another configuration.
-        """
-        if not path.exists():
-            return None
-        try:
-            return trunk_state(path, origin)
-        except MisfitError as error:
-            self._progress.note(f"{path} {error}; the trunk of seed {origin.seed} is trained again")
-            return None

@@ -22,11 +22,11 @@ from optuna.trial import TrialState
 
 from bamctl.nas._front import hypervolume, is_front
 from bamctl.nas._trials import candidate
-from bamctl.nas.engines import Job, Outcome
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.nas.race import Standings, race
 from bamctl.nas.records import Codes, Records
 from bamctl.nas.run import Search
-from tests.nas.table import Quiet, Searched, true_accuracy
+from tests.nas.table import Quiet, Scratch, Searched, true_accuracy
 
 STEPS, TRUNK_STEPS = 50, 25
 # The share of the steps for trials; the rest is raced with.
@@ -73,7 +73,7 @@ def proposed(searched: Searched, engine: Noisy) -> dict[Codes, list[float]]:
     """The candidates of a study and their accuracies, one for each seed."""
     with tempfile.TemporaryDirectory() as folder:
         study = searched.study(f"sqlite:///{folder}/study.db")
-        Search(searched.config, searched.space, study, engine, Quiet()).run()
+        Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
         ended = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
     found = {candidate(trial, searched.space): trial.user_attrs["accuracy"] for trial in ended}
     return {codes: accuracy for codes, accuracy in found.items() if codes is not None}
@@ -107,7 +107,12 @@ def raced(seed: int, steps: int) -> list[Codes]:
     start = standings(searched, proposed(searched, engine))
     with tempfile.TemporaryDirectory() as folder:
         records = Records(
-            Path(folder) / "race.jsonl", searched.space, steps=STEPS, search={}, note=print
+            Path(folder) / "race.jsonl",
+            searched.space,
+            Scratch(),
+            steps=STEPS,
+            search={},
+            note=print,
         )
         spent = 2 * (TRUNK_STEPS + of_run * trials)
         last = race(

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bamctl.nas.cluster import RayEngine, Resources
-from bamctl.nas.engines import Engine, Job, LocalEngine
+from bamctl.engines.cluster import RayEngine, Resources
+from bamctl.engines.engine import Engine, LocalEngine
+from bamctl.nas.jobs import Job
 from bamctl.nas.run import Search
-from tests.nas.table import Quiet, Searched, Table
+from tests.nas.table import Quiet, Scratch, Searched, Table
 from tests.nas.test_cluster import Cluster, alive
 from tests.nas.test_run import wait_for
 
@@ -30,7 +31,7 @@ def busy(engine: Engine, seconds: float, folder: Path) -> float:
     searched = Searched(changes={"trials": TRIALS})
     study = searched.study(f"sqlite:///{folder}/{type(engine).__name__}.db")
     started = time.perf_counter()
-    Search(searched.config, searched.space, study, engine, Quiet()).run()
+    Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
     taken = time.perf_counter() - started
     return TRIALS * seconds / (WORKERS * taken)
 

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import cast
 import numpy as np
 
 from bamctl.data.sets import Data
+from bamctl.engines.engine import Shared
 from bamctl.nas._space import Space
 from bamctl.nas.choices import Choices
 from bamctl.nas.config import SearchConfig
 from bamctl.nas.costs import Costs
-from bamctl.nas.engines import Job, Outcome
 from bamctl.nas.goals import parse_goal
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.nas.setup import SearchSetup
 from bamctl.nas.storage import open_storage
 from bamctl.nas.study import Study
@@ -121,6 +122,13 @@ class Searched:
 
     def study(self, url: str, *, alone: bool = True) -> Study:
         return Study(self.config, self.costs, open_storage(url), alone=alone)
+
+
+class Scratch:
+    """No trunks: every run starts from scratch."""
+
+    def of(self, seeds: Iterable[int]) -> tuple[Shared, ...]:
+        return ()
 
 
 class Quiet:

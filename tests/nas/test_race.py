@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from bamctl.errors import BamctlError
-from bamctl.nas.engines import Job
+from bamctl.nas.jobs import Job
 from bamctl.nas.race import Race, Standings, race
 from bamctl.nas.records import Records
 from bamctl.nas.result import after_race, gather, standings
-from tests.nas.table import Searched, Table, accuracy
+from tests.nas.table import Scratch, Searched, Table, accuracy
 from tests.nas.test_result import Counting
 from tests.nas.test_run import local, run
 
@@ -151,4 +151,6 @@ def table_standings(searched: Searched) -> Standings:
 
 
 def recorded(folder: Path, searched: Searched) -> Records:
-    return Records(folder / "race.jsonl", searched.space, steps=90, search={}, note=print)
+    return Records(
+        folder / "race.jsonl", searched.space, Scratch(), steps=90, search={}, note=print
+    )

@@ -8,12 +8,12 @@ import pytest
 from bamctl.nas._front import is_front
 from bamctl.nas._space import Space
 from bamctl.nas.confirm import confirm
-from bamctl.nas.engines import Job, Outcome
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.nas.records import Records
 from bamctl.nas.result import SearchResult, gather, write_front
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import resolve
-from tests.nas.table import Searched, Table, accuracy, subject
+from tests.nas.table import Scratch, Searched, Table, accuracy, subject
 from tests.nas.test_run import local, run
 
 
@@ -91,7 +91,7 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     notes: list[str] = []
 
     def judged(seeds: range, lr: float = 0.1) -> dict[str, object]:
-        records = Records(file, space, steps=90, search={"lr": lr}, note=notes.append)
+        records = Records(file, space, Scratch(), steps=90, search={"lr": lr}, note=notes.append)
         return confirm(members, records, engine, seeds=seeds, num_held_out=1000)
 
     evidence = judged(range(1, 5))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from bamctl.engines.engine import Engine, LocalEngine
 from bamctl.nas._trials import candidate
-from bamctl.nas.engines import Engine, LocalEngine
 from bamctl.nas.run import Search
 from bamctl.nas.study import Study
 from tests.conftest import REPOSITORY
-from tests.nas.table import Quiet, Searched, Table
+from tests.nas.table import Quiet, Scratch, Searched, Table
 
 Results = dict[tuple[int, ...], float]
 
@@ -31,7 +31,7 @@ def local(table: Table, workers: int) -> Iterator[Engine]:
 
 def run(searched: Searched, study: Study, engine: Engine) -> list[tuple[int, ...]]:
     """The candidates of a search in the order of their trials, each of which ended once."""
-    Search(searched.config, searched.space, study, engine, Quiet()).run()
+    Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
     return list(results(searched, study))
 
 
@@ -82,14 +82,14 @@ def test_halving_takes_the_best_further_and_the_strategies_to_the_end(tmp_path: 
 
 DRIVER = """
 import sys
-from tests.nas.table import Quiet, Searched, Table
-from bamctl.nas.engines import LocalEngine
+from tests.nas.table import Quiet, Scratch, Searched, Table
+from bamctl.engines.engine import LocalEngine
 from bamctl.nas.run import Search
 if __name__ == "__main__":
     searched = Searched()
     study = searched.study(sys.argv[1])
     engine = LocalEngine(Table(seconds=0.2), 2)
-    Search(searched.config, searched.space, study, engine, Quiet()).run()
+    Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
     engine.close()
 """
 

@@ -10,7 +10,7 @@ from bamctl.nas._front import hypervolume, is_front
 from bamctl.nas._sampler import Proposals
 from bamctl.nas._trials import CODES
 from bamctl.nas.choices import Choices
-from bamctl.nas.engines import Job
+from bamctl.nas.jobs import Job
 from tests.nas.table import Searched, accuracy
 
 SEEDS = range(20)

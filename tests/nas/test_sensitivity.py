@@ -1,9 +1,9 @@
 import pytest
 
 from bamctl.errors import InputError
-from bamctl.nas.engines import Job
+from bamctl.nas.jobs import Job
 from bamctl.nas.sensitivity import ALL, take_apart
-from tests.nas.table import Searched, accuracy
+from tests.nas.table import Scratch, Searched, accuracy
 from tests.nas.test_result import Counting
 
 
@@ -11,7 +11,9 @@ def test_each_site_is_judged_alone_and_added_last() -> None:
     space = Searched().space
     sites = space.sites(space.references["block"])
     engine, seeds = Counting(), (0, 1, 2)
-    found = take_apart(sites, steps=90, seeds=seeds, num_held_out=1000, engine=engine)
+    found = take_apart(
+        sites, steps=90, seeds=seeds, num_held_out=1000, engine=engine, trunks=Scratch()
+    )
     # Without any, with all, each alone and all but each.
     assert len(engine.jobs) == 3 * (2 + 2 * 6)
 
@@ -36,4 +38,6 @@ def test_one_site_cannot_be_taken_apart() -> None:
     space = Searched().space
     (site, *_) = space.sites(space.references["block"])
     with pytest.raises(InputError, match="1 site cannot be taken apart"):
-        take_apart([site], steps=1, seeds=(0,), num_held_out=10, engine=Counting())
+        take_apart(
+            [site], steps=1, seeds=(0,), num_held_out=10, engine=Counting(), trunks=Scratch()
+        )

@@ -25,14 +25,14 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 DRIVER = """
 import sys
-from tests.nas.table import Quiet, Searched, Table
-from bamctl.nas.engines import LocalEngine
+from tests.nas.table import Quiet, Scratch, Searched, Table
+from bamctl.engines.engine import LocalEngine
 from bamctl.nas.run import Search
 if __name__ == "__main__":
     searched = Searched(changes={"trials": 30})
     study = searched.study(sys.argv[1], alone=False)
     engine = LocalEngine(Table(seconds=0.4), 2)
-    Search(searched.config, searched.space, study, engine, Quiet()).run()
+    Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
     engine.close()
 """
 

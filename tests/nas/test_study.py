@@ -9,7 +9,7 @@ from bamctl.errors import InputError
 from bamctl.nas._sampler import _MUTATIONS
 from bamctl.nas._space import Space
 from bamctl.nas._trials import CODES, REASON, Asked, candidate
-from bamctl.nas.engines import Job
+from bamctl.nas.jobs import Job
 from bamctl.nas.study import Study
 from tests.nas.table import Searched, accuracy
 

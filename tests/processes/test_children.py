@@ -26,7 +26,8 @@ if __name__ == "__main__":
 """
 BOTH = """
 from bamctl.placement.placement import Placement
-from bamctl.nas.engines import Job, LocalEngine, Outcome
+from bamctl.engines.engine import LocalEngine
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.analysis.sweep import sweep
 
 def evaluate(job):

@@ -109,6 +109,9 @@ class _Asked:
             "data": self.images.given(),
             "steps": self.run.steps,
             "max_steps": goal.max_steps,
+            "start": self.run.start,
+            "trunk_steps": self.run.trunk_steps,
+            "confirm_start": goal.confirm_start,
             "recipe": self.run.given(),
             "seeds": goal.seeds,
             "exhaustive": goal.exhaustive,
@@ -147,6 +150,6 @@ def _check_answers(asked: _Asked) -> None:
 
         open_storage(asked.study.storage)
     if asked.engine.engine == "ray":
-        from bamctl.nas.cluster import check_answers
+        from bamctl.engines.cluster import check_answers
 
         check_answers(asked.engine.address or "auto")

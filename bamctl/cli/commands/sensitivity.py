@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bamctl.cli.messages import working
 from bamctl.cli.options.declare import flag, option
@@ -45,6 +45,10 @@ class SensitivityOptions:
     ] = None
     seeds: Annotated[int | None, option("Runs of each network. [3]", "Sensitivity", min=1)] = None
     steps: Annotated[int | None, option("Steps of each run. [50]", "Sensitivity", min=1)] = None
+    start: Annotated[
+        Literal["scratch", "trunk"] | None,
+        option("Where networks start, as in `bamctl train`. [trunk]", "Sensitivity"),
+    ] = None
     workers: Annotated[
         int | None, option("Runs at a time. [a core for each]", "Sensitivity", min=1)
     ] = None
@@ -87,6 +91,7 @@ def take_apart(
             data=images.given(),
             steps=wanted.steps or 50,
             seeds=wanted.seeds or _SEEDS,
+            start=wanted.start or "trunk",
             workers=wanted.workers,
         )
     out.show(sensitivity_report(training, found))

@@ -105,6 +105,10 @@ class GoalOptions:
     confirm_seeds: Annotated[
         int | None, option("Fresh seeds to judge the front by at the end. [5]", min=0)
     ] = None
+    confirm_start: Annotated[
+        Literal["scratch"] | None,
+        option("Judge the front from scratch, though it was found from trunks."),
+    ] = None
     dry_run: Annotated[
         bool, flag("--dry-run", "Count and price the candidates, and train nothing.")
     ] = False

@@ -30,6 +30,17 @@ class RunOptions:
     """The training of each candidate; the rest is as in `bamctl train`."""
 
     steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
+    start: Annotated[
+        Literal["scratch", "trunk"] | None,
+        option(
+            "Where candidates start: trunk trains the unmodified network once for each seed, and "
+            "inserts attention in copies that train on. [trunk]",
+            "Training",
+        ),
+    ] = None
+    trunk_steps: Annotated[
+        int | None, option("The steps of the trunk. [half of --steps]", "Training", min=1)
+    ] = None
     batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None
     lr: Annotated[
         float | None,
@@ -44,5 +55,5 @@ class RunOptions:
         return {
             name: value
             for name, value in asdict(self).items()
-            if value is not None and name != "steps"
+            if value is not None and name not in ("steps", "start", "trunk_steps")
         }

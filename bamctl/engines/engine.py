@@ -1,36 +1,18 @@
-"""The engine that runs trials in processes of this machine."""
+"""Engines: the protocol, and the one of processes on this machine."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from bamctl.errors import BamctlError
-from bamctl.placement.sites import Site
 from bamctl.processes.pool import Pool
 
-
-@dataclass(frozen=True)
-class Job:
-    """A network to train: the sites, the number of steps, and the seeds."""
-
-    sites: tuple[Site, ...]
-    steps: int
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The accuracy of the held-out images after the last step, one for each seed."""
-
-    accuracy: tuple[float, ...]
-    diverged: int
-    seconds: float
-
-
-Evaluate = Callable[[Job], Outcome]
+Evaluate = Callable[[Any], Any]
 Key = TypeVar("Key")
 
 # A job whose process died this often is considered the cause.
@@ -38,25 +20,35 @@ MOST_ACCIDENTS = 3
 ACCIDENT = f"its process ended by force {MOST_ACCIDENTS} times; is there too little memory?"
 
 
+class Shared(Protocol):
+    """A file of the driver that jobs read, wherever they run."""
+
+    def opened(self) -> AbstractContextManager[Path]:
+        """Return a context in which the file is on this machine."""
+
+
 class Engine(Protocol):
     """Executor of jobs, `slots` at a time."""
 
     slots: int
 
-    def submit(self, job: Job) -> "Future[Outcome]":
+    def share(self, file: Path) -> Shared:
+        """Make a file of the driver available to jobs."""
+
+    def submit(self, job: Any) -> "Future[Any]":
         """Submit a job; the future has its outcome or its exception."""
 
     def close(self) -> None:
         """Release all resources."""
 
 
-def outcomes(engine: Engine, jobs: Mapping[Key, Job]) -> Iterator[tuple[Key, Outcome]]:
+def outcomes(engine: Engine, jobs: Mapping[Key, Any]) -> Iterator[tuple[Key, Any]]:
     """Run jobs, and yield the outcome of each as it completes.
 
     Raises:
         BamctlError: a job cannot be trained, or its process has died too often.
     """
-    left, pending = deque(jobs), dict[Future[Outcome], Key]()
+    left, pending = deque(jobs), dict[Future[Any], Key]()
     accidents: Counter[Key] = Counter()
     while left or pending:
         while left and len(pending) < engine.slots:
@@ -73,6 +65,17 @@ def outcomes(engine: Engine, jobs: Mapping[Key, Job]) -> Iterator[tuple[Key, Out
                 left.append(key)
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """A file that all processes of this machine can read."""
+
+    path: Path
+
+    def opened(self) -> AbstractContextManager[Path]:
+        """Return a context with the path."""
+        return nullcontext(self.path)
+
+
 class LocalEngine:
     """Engine of processes on this machine, each with the data in its memory.
 
@@ -86,7 +89,7 @@ class LocalEngine:
         self._evaluate = evaluate
         self._pool = Pool(workers, _begin, evaluate)
 
-    def submit(self, job: Job) -> "Future[Outcome]":
+    def submit(self, job: Any) -> "Future[Any]":
         """Submit a job; replace a pool that lost a process, which accepts none."""
         try:
             return self._pool.submit(_run, job)
@@ -94,6 +97,10 @@ class LocalEngine:
             self._pool.kill()
             self._pool = Pool(self.slots, _begin, self._evaluate)
             return self._pool.submit(_run, job)
+
+    def share(self, file: Path) -> Shared:
+        """Return the file, which the processes read by its path."""
+        return LocalFile(file.absolute())
 
     def close(self) -> None:
         """Stop the processes."""
@@ -108,5 +115,5 @@ def _begin(evaluate: Evaluate) -> None:
     _EVALUATE[:] = [evaluate]
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: Any) -> Any:
     return _EVALUATE[0](job)

@@ -3,13 +3,17 @@
 import logging
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from bamctl.engines.engine import Evaluate, Shared
 from bamctl.errors import BamctlError, InputError, first_line
-from bamctl.nas.engines import Evaluate, Job, Outcome
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5, 15
 # The number of times that Ray reruns a job whose process or node has died.
@@ -48,17 +52,38 @@ class RayEngine:
             num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=_RETRIES
         )(_run)
 
-    def submit(self, job: Job) -> "Future[Outcome]":
+    def submit(self, job: Any) -> "Future[Any]":
         """Submit a job."""
-        future: Future[Outcome] = self._task.remote(self._evaluate, job).future()
+        future: Future[Any] = self._task.remote(self._evaluate, job).future()
         return future
+
+    def share(self, file: Path) -> Shared:
+        """Put a file in the object store; the driver's copy outlives any other node."""
+        return StoredFile(self._ray.put(file.read_bytes()))
 
     def close(self) -> None:
         """Disconnect from the cluster, which ends all tasks of this driver."""
         self._ray.shutdown()
 
 
-def _run(evaluate: Evaluate, job: Job) -> Outcome:
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in Ray's object store, written to a temporary one where it is read."""
+
+    content: Any
+
+    @contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Yield the path of a temporary copy."""
+        import ray
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "shared"
+            path.write_bytes(ray.get(self.content))
+            yield path
+
+
+def _run(evaluate: Evaluate, job: Any) -> Any:
     return evaluate(job)
 
 

@@ -26,8 +26,8 @@ RAY = Path(sys.executable).parent / "ray"
 DRIVER = """
 import sys
 from pathlib import Path
-from tests.nas.table import Quiet, Searched, Table
-from bamctl.nas.cluster import RayEngine, Resources
+from tests.nas.table import Quiet, Scratch, Searched, Table
+from bamctl.engines.cluster import RayEngine, Resources
 from bamctl.nas.run import Search
 address, url, deadly = sys.argv[1:]
 searched = Searched()
@@ -35,7 +35,7 @@ study = searched.study(url, alone=False)
 table = Table(seconds=1.0, deadly=Path(deadly) if deadly else None)
 engine = RayEngine(table, address, Resources(cpus=1))
 assert engine.slots == 2, engine.slots
-Search(searched.config, searched.space, study, engine, Quiet()).run()
+Search(searched.config, searched.space, study, engine, Quiet(), Scratch()).run()
 engine.close()
 """
 

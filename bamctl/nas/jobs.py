@@ -1,0 +1,35 @@
+"""Jobs of a search: a candidate to train, and what is found."""
+
+from dataclasses import dataclass
+
+from bamctl.engines.engine import Shared
+from bamctl.placement.sites import Site
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network to train: the sites, the number of steps, and the seeds.
+
+    `trunks` has for each seed the file of the trunk from which it parts; empty without trunks.
+    """
+
+    sites: tuple[Site, ...]
+    steps: int
+    seeds: tuple[int, ...]
+    trunks: tuple[Shared, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrunkJob:
+    """The beginning of the unmodified network's run with a seed; its result is a file's content."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The accuracy of the held-out images after the last step, one for each seed."""
+
+    accuracy: tuple[float, ...]
+    diverged: int
+    seconds: float
