@@ -20,13 +20,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class TrunkJob:
-    """The beginning of the unmodified network's run with a seed; its result is a file's content."""
-
-    seed: int
-
-
-@dataclass(frozen=True)
 class Outcome:
     """The accuracy of the held-out images after the last step, one for each seed."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bamctl.data.sets import Data
-from bamctl.nas.jobs import Job, Outcome, TrunkJob
+from bamctl.nas.jobs import Job, Outcome
 from bamctl.networks import trust
 from bamctl.placement.cost import Cost
 from bamctl.placement.sites import Site
@@ -19,6 +19,7 @@ from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
+from bamctl.training.trunks import TrunkJob
 from bamctl.training.watching import Evaluation, NullObserver
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from bamctl.engines.engine import Engine, Shared, outcomes
 from bamctl.files.atomic import atomic_path, make_folder
-from bamctl.nas.jobs import TrunkJob
 from bamctl.training.config import TrainingConfig
-from bamctl.training.trunks import kept, origin_of
+from bamctl.training.trunks import TrunkJob, kept, origin_of
 
 
 class Trunks:

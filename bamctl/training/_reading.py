@@ -44,7 +44,7 @@ class Reader:
                 accelerator.num_processes * recipe.accumulate,
                 accelerator.num_processes,
             ),
-            workers=self._config.data.workers,
+            workers=self._config.data.readers,
         )
         for parts in batches:
             for part in parts:
@@ -58,7 +58,7 @@ class Reader:
             _EVALUATION_BATCH,
             rank=self._accelerator.process_index,
             processes=self._accelerator.num_processes,
-            workers=self._config.data.workers,
+            workers=self._config.data.readers,
         )
         for batch in batches:
             self._check_readable(batch, watcher)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -50,7 +51,12 @@ class DataConfig(BaseModel):
     root: str = Field(default="data", description="where torchvision's sets are kept")
     download: bool = Field(default=False, description="whether to fetch a set that is not there")
     bad_images: BadImages = Field(default="refuse", description="images that cannot be read")
-    workers: _CountOrNone = Field(default=0, description="processes that read images")
+    readers: _CountOrNone = Field(
+        default=0,
+        # The name in configurations of older versions.
+        validation_alias=AliasChoices("readers", "workers"),
+        description="processes that read images",
+    )
     test: bool = Field(default=False, description="whether the test split is reported at the end")
     fingerprint: str | None = Field(default=None, description="of the images, to know them again")
 
@@ -144,6 +150,9 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     control: bool = Field(
         default=False, description="whether each placement is compared with other parameters, too"
     )
+    threads: _Count | None = Field(
+        default=None, description="of a run on a CPU; what torch finds if left out"
+    )
     device: Device = Field(default="auto", description="what the machine has, or its CPU")
     placements: dict[str, Placement] = Field(
         default_factory=dict, description="by the name of the arm"
@@ -210,6 +219,8 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         if not self.trunk_steps:
             # Older versions, which knew no trunks, did not write it.
             left_out.add("trunk_steps")
+        if self.threads is None:
+            left_out.add("threads")
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)
         return {**own, "data": self.data.model_dump(mode="json", include=data)}

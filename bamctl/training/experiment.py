@@ -1,8 +1,10 @@
 """A comparison from start to end: training of every arm with every seed, then evaluation."""
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
@@ -10,20 +12,20 @@ from accelerate.utils import broadcast_object_list
 from bamctl.data import sets as datasets
 from bamctl.data.images import left_out
 from bamctl.data.sets import Data
-from bamctl.errors import InputError, first_line
+from bamctl.engines.engine import Engine
+from bamctl.errors import InputError
 from bamctl.networks import models
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
-from bamctl.training import _state as states
 from bamctl.training import run_folder
-from bamctl.training._recorders import Recorder
+from bamctl.training._runs import Parts, train_arm
 from bamctl.training._standing import Origin, Standing, stand
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
 from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
-from bamctl.training.loop import Run
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
+from bamctl.training.side_by_side import Places, SideBySide
 from bamctl.training.trunks import Trunks
 from bamctl.training.until import Budget
 from bamctl.training.watching import Progress
@@ -54,18 +56,26 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
         )
 
 
+# Runs of fewer seconds in all are not worth the start of processes.
+_WORTH_PROCESSES = 20.0
+
+
 class Experiment:
     """A comparison, ready to run.
 
     Args:
         config: the whole configuration.
         data: its images; read if left out.
+        places: where runs are executed.
 
     Raises:
         InputError: parts of the configuration are incompatible.
     """
 
-    def __init__(self, config: TrainingConfig, data: Data | None = None) -> None:
+    def __init__(
+        self, config: TrainingConfig, data: Data | None = None, places: Places | None = None
+    ) -> None:
+        self.places = places or Places(workers=1)
         self.data = data or load_data(config, config.data, device=config.device)
         if not config.placements:
             raise InputError("placements: there is none to compare with the baseline")
@@ -82,6 +92,7 @@ class Experiment:
         self.config = config.model_copy(update={"placements": pinned})
         self.accelerator: Accelerator = accelerator_for(config)
         self._told: set[str] = set()
+        self._engine: Engine | None = None
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -119,13 +130,55 @@ class Experiment:
             result = self._summary(path)
             return self._until_settled(folder, result, budget, progress) if budget else result
         finally:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
             folder.close()
 
     def _train_all(self, folder: RunFolder, seeds: Sequence[int], progress: Progress) -> None:
         """Finish the runs of all arms with some seeds."""
-        for origin, found in self._standings(folder, seeds, progress):
-            if not found.is_finished:
-                self._train(folder, origin, found, progress)
+        left = [
+            each for each in self._standings(folder, seeds, progress) if not each[1].is_finished
+        ]
+        began, waiting = perf_counter(), deque(left)
+        # A run that was begun one after the other resumes so.
+        while waiting and not self._goes_side_by_side(waiting, perf_counter() - began, len(left)):
+            origin, found = waiting.popleft()
+            trunk = self._trunks(folder, progress).state(origin.seed)
+            arm = self._arm(origin.arm)
+            train_arm(self._parts(), folder, arm, origin, found, trunk, progress, self._told)
+        if waiting:
+            self._train_side_by_side(folder, [origin for origin, _ in waiting], progress)
+
+    def _goes_side_by_side(
+        self, waiting: Sequence[tuple[Origin, Standing]], seconds: float, runs: int
+    ) -> bool:
+        """Return whether the runs that are waiting should run on the engine."""
+        if self.accelerator.num_processes > 1 or self.places.workers == 1:
+            return False
+        if waiting[0][1].state is not None or len(waiting) == 1:
+            return False
+        if self._engine is not None or self.places.workers or self.places.engine != "local":
+            return True
+        done = runs - len(waiting)
+        return done > 0 and seconds / done * len(waiting) > _WORTH_PROCESSES
+
+    def _train_side_by_side(
+        self, folder: RunFolder, origins: Sequence[Origin], progress: Progress
+    ) -> None:
+        if self._engine is None:
+            self._engine = self.places.connect(self.config, self.data)
+        local = self.places.engine == "local"
+        runs = SideBySide(self.config, self._engine, folder, progress, keeps_cells=local)
+        pairs = [(self._arm(origin.arm), origin) for origin in origins]
+        runs.run(pairs, self.networks.fingerprint())
+        folder.arrange([arm.name for arm in self.arms], self.config.seeds)
+
+    def _arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def _parts(self) -> Parts:
+        return Parts(self.config, self.data, self.networks, self.accelerator)
 
     def _summary(self, path: Path) -> Result:
         # Reread by all processes, since only one has written it.
@@ -136,9 +189,13 @@ class Experiment:
     ) -> Result:
         """Add seed after seed until every comparison is settled, or the budget is spent."""
         while (reason := budget.reason_to_stop(result)) is None:
-            self.config = self.config.with_seeds(len(self.config.seeds) + 1)
+            before = len(self.config.seeds)
+            most = self.config.until.max_seeds if self.config.until else before
+            # As many as keep all workers busy.
+            more = 1 if self._engine is None else -(-self._engine.slots // len(self.arms))
+            self.config = self.config.with_seeds(min(before + more, most))
             progress.seed_added(len(self.config.seeds))
-            self._train_all(folder, self.config.seeds[-1:], progress)
+            self._train_all(folder, self.config.seeds[before:], progress)
             result = self._summary(folder.path)
         return replace(result, stopped=reason)
 
@@ -194,47 +251,9 @@ class Experiment:
         steps = self.config.evaluated_at()
         return Origin(arm.name, seed, made_from, steps, self._placement(arm))
 
-    def _train(
-        self, folder: RunFolder, origin: Origin, found: Standing, progress: Progress
-    ) -> None:
-        (arm,) = (arm for arm in self.arms if arm.name == origin.arm)
-        seed = origin.seed
-        trunk = self._trunks(folder, progress).state(seed)
-        network = self.networks.of(arm, seed, trunk)
-        pretrained = self.networks.pretrained(network, trunk)
-        run = Run(network, self.data, self.config, seed, self.accelerator, pretrained, trunk)
-        if found.state is not None:
-            _restore(run, found.state)
-        folder.begin(arm.name, seed, found.evaluations)
-        progress.run_started(arm.name, seed, run.step)
-
-        def snapshot(step: int) -> None:
-            if self.config.snapshots:
-                folder.save_snapshot(arm.name, seed, step, network, origin.placement)
-
-        timing = run.train(Recorder(folder, origin, progress, self._told, snapshot))
-        receipt = origin.receipt(folder.evaluations(arm.name, seed))
-        folder.finish(arm.name, seed, network, origin.placement, asdict(timing), receipt)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.free_memory()
-
     def _placement(self, arm: Arm) -> Placement | None:
         """Return an arm's placement with its network, for `bamctl insert`."""
         return arm.placement and arm.placement.with_network(self.config)
-
-
-def _restore(run: Run, path: Path) -> None:
-    """Resume from a state; only here may one of an older version prove to be of another network.
-
-    Raises:
-        InputError: it is.
-    """
-    try:
-        run.restore(states.read(path))
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} does not fit the network ({first_line(error)}); delete it to go on without it"
-        ) from error
 
 
 def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:

@@ -65,10 +65,20 @@ class JsonLines:
         Raises:
             InputError: the file cannot be written; it is unchanged.
         """
-        kept = [line for line in self.lines if not is_void(line)]
-        if self._is_writer and len(kept) < len(self.lines):
-            write_text(self.path, "".join(f"{json.dumps(line)}\n" for line in kept))
-        self.lines = kept
+        self._rewrite([line for line in self.lines if not is_void(line)])
+
+    def sort(self, key: Callable[[Line], Any]) -> None:
+        """Sort the lines, atomically; lines with equal keys keep their order.
+
+        Raises:
+            InputError: the file cannot be written; it is unchanged.
+        """
+        self._rewrite(sorted(self.lines, key=key))
+
+    def _rewrite(self, lines: list[Line]) -> None:
+        if self._is_writer and lines != self.lines:
+            write_text(self.path, "".join(f"{json.dumps(line)}\n" for line in lines))
+        self.lines = lines
 
     def _read(self) -> None:
         check_can_read(self.path)

@@ -4,6 +4,7 @@ config.yaml     the whole configuration
 metrics.jsonl   a line for each evaluation; identical in every repetition on one machine
 timing.jsonl    a line for each finished run: seconds and memory
 trunks/         the state at the end of each trunk, and the last two of an unfinished one
+cells/          a folder like this for each unfinished run that is executed beside others
 checkpoints/    the last two states of an unfinished run
 weights/        the final weights of each finished run, with its placement
 snapshots/      the weights at each evaluation, if requested
@@ -14,7 +15,7 @@ checksum; `_standing` verifies it.
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,16 @@ class RunFolder:
                 make_folder(self.trunk(seed).parent)
                 states.write(self.trunk(seed), state)
             shutil.rmtree(self._states(None, seed), ignore_errors=True)
+
+    def cell(self, arm: str, seed: int) -> Path:
+        """Return the folder of a run that is executed beside others."""
+        return self.path / "cells" / f"{_file_name(arm)}.seed-{seed}"
+
+    def arrange(self, arms: Sequence[str], seeds: Sequence[int]) -> None:
+        """Sort the lines as if the runs had been executed one after the other."""
+        order = {run: i for i, run in enumerate((arm, seed) for seed in seeds for arm in arms)}
+        for file in (self.metrics, self.timing):
+            file.sort(lambda line: order.get((line["arm"], line["seed"]), len(order)))
 
     def begin(self, arm: str, seed: int, evaluations: int) -> None:
         """Drop the lines of a run after its first `evaluations`, from which it resumes.

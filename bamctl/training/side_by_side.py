@@ -5,6 +5,7 @@ ends, the driver moves what the cell holds to the folder of the comparison. The 
 was killed stays, and the run resumes in it.
 """
 
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 
 from bamctl.data.sets import Data
@@ -27,7 +29,7 @@ from bamctl.training._standing import Origin, stand
 from bamctl.training._state import State
 from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import TrainingConfig
-from bamctl.training.devices import accelerator_for
+from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.json_lines import Line
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.trunks import TrunkJob
@@ -51,8 +53,11 @@ class Places:
 
     def connect(self, config: TrainingConfig, data: Data) -> Engine:
         """Return the engine, ready for jobs."""
+        workers = self.workers
+        if self.engine == "local" and not uses_cpu(config.device):
+            workers = workers or torch.accelerator.device_count()
         trainer = Trainer(config, data)
-        return ENGINES[self.engine](trainer, self.workers, self.threads, self.gpus, self.address)
+        return ENGINES[self.engine](trainer, workers, self.threads, self.gpus, self.address)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Trainer:
         # The job comes from a driver that has built, and so trusted, the network.
         trust.trust(self.config.model)
         trust.find_in(self.folder)
+        _take_device()
         if isinstance(job, TrunkJob):
             return trunks.trained(self.config, self.data, job.seed)
         with _cell(job) as path:
@@ -205,6 +211,14 @@ class SideBySide:
         self._folder.timing.append({"arm": arm, "seed": seed, **finished.timing})
         for name in sorted(finished.files):
             _write(self._folder.path / name, finished.files[name])
+
+
+def _take_device() -> None:
+    """Choose one of several GPUs by the number of this process among its siblings."""
+    count = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
+    number = multiprocessing.current_process()._identity
+    if count > 1 and number:
+        torch.accelerator.set_device_index((number[0] - 1) % count)
 
 
 class _Notes:

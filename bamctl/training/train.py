@@ -20,6 +20,7 @@ from bamctl.training.config import Device, TrainingConfig, Until
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
+from bamctl.training.side_by_side import Places
 from bamctl.training.start import Start
 from bamctl.training.watching import NullObserver, Progress
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
@@ -54,6 +55,11 @@ def train(
     control: bool = False,
     snapshots: bool = False,
     device: Device = "auto",
+    threads: int | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_run: float | None = None,
     config: str | Path | None = None,
     resume: str | Path | None = None,
     out: str | Path | None = None,
@@ -99,6 +105,13 @@ def train(
         control: also compare with an extra block and with wider layers.
         snapshots: keep the weights at each evaluation.
         device: `auto`, or `cpu`.
+        threads: threads of a run on a CPU, on whose number results depend; 1 if left out.
+        engine: `local` for processes of this machine, or `ray` for a Ray cluster. The results are
+            the same, bit for bit on a CPU, wherever runs are executed.
+        workers: runs at a time. If left out, as many as there is room for, if they take longer
+            than the start of processes.
+        address: of the Ray cluster, `auto` or `HOST:PORT`.
+        gpus_per_run: with Ray, GPUs of a run, such as 0.5.
         config: the configuration file of a comparison to repeat, in place of all of the above.
         resume: the folder of a comparison to resume, in place of all of the above.
         out: the folder of the comparison, which must not exist; `runs/MODEL-TIME` if left out.
@@ -109,12 +122,15 @@ def train(
         BamctlError: writing to the folder fails; finished runs are kept.
     """
     stop = _until(until, max_seeds, max_minutes)
+    resumed = read_config(Path(resume)) if resume is not None else None
+    run_threads = (resumed.threads if resumed else threads) or 1
+    places = Places(engine, workers, run_threads, gpus_per_run or 0.0, address or "auto")
     if resume is not None:
-        experiment = Experiment(_resumed(Path(resume), seeds, stop))
+        experiment = Experiment(_resumed(Path(resume), seeds, stop), places=places)
     elif config is not None:
         loaded = TrainingConfig.load(Path(config))
         models.check_named_by(loaded.model, Path(config))
-        experiment = Experiment(loaded)
+        experiment = Experiment(loaded, places=places)
     else:
         if model is not None:
             trust(model)
@@ -143,9 +159,10 @@ def train(
             control=control,
             snapshots=snapshots,
             device=device,
+            threads=threads or 1,
             placements={name: each.without_network() for name, each in arms.items()},
         )
-        experiment = Experiment(configured, images)
+        experiment = Experiment(configured, images, places)
         if max_minutes is not None and stop is None:
             plans.fit(experiment, max_minutes, recipe or {})
     folder = Path(resume or out or _usual_folder(experiment.config))

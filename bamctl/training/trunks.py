@@ -1,6 +1,7 @@
 """Trunks: the part of the baseline's runs that all arms of a comparison share."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -63,6 +64,13 @@ def kept(path: Path, origin: Origin, note: Callable[[str], None]) -> State | Non
     except MisfitError as error:
         note(f"{path} {error}; the trunk of seed {origin.seed} is trained again")
         return None
+
+
+@dataclass(frozen=True)
+class TrunkJob:
+    """The trunk of a seed, as a job for an engine; its result is the content of the file."""
+
+    seed: int
 
 
 class Trunks:

@@ -11,7 +11,13 @@ from bamctl.cli.messages import say
 from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import ModelName, NetworkOptions, Where, given_names
-from bamctl.cli.options.train import ComparisonOptions, DataOptions, LengthOptions, RecipeOptions
+from bamctl.cli.options.train import (
+    ComparisonOptions,
+    DataOptions,
+    LengthOptions,
+    PlaceOptions,
+    RecipeOptions,
+)
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError, appended
@@ -32,6 +38,7 @@ def train(
     data: DataOptions,
     length: LengthOptions,
     recipe: RecipeOptions,
+    places: PlaceOptions,
     attention: AttentionOptions,
     network: NetworkOptions,
     shown: OutputOptions,
@@ -41,6 +48,7 @@ def train(
     allow_named(model, trust)
     asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
     asked.check(attention, network)
+    places.check()
     if shown.output is not None and shown.output == comparison.out:
         raise InputError(f"--output and --out both name {shown.output}; --out is for a folder")
     from bamctl.cli.progress import Bars
@@ -49,7 +57,7 @@ def train(
     from bamctl.training.train import train as run
 
     with results_apart(), Bars(with_board=comparison.tensorboard) as bars:
-        result = run(**asked.arguments(attention, network), progress=bars)
+        result = run(**asked.arguments(attention, network), **asdict(places), progress=bars)
     if not is_main():
         return 0
     from bamctl.report.formats.formats import FORMATS
@@ -132,6 +140,7 @@ class _Asked:
             "attention": attention.given(),
             "start": wanted.start,
             "trunk_steps": wanted.trunk_steps,
+            "threads": wanted.threads,
             "weights": "DEFAULT" if wanted.pretrained else wanted.weights,
             "data": self.data.given(),
             **asdict(self.length),

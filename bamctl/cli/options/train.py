@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bamctl.cli.options.declare import flag, option
+from bamctl.errors import InputError
 
 Length = "How long"
 Training = "Training"
 Images = "Data"
+Places = "Where runs are executed"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class DataOptions:
     bad_images: Annotated[
         Literal["refuse", "skip"] | None, option("Images that cannot be read. [refuse]", Images)
     ] = None
-    workers: Annotated[
+    readers: Annotated[
         int | None, option("Processes that read images. [0]", Images, min=0, max=256)
     ] = None
     test: Annotated[
@@ -108,6 +110,43 @@ class RecipeOptions:
 
 
 @dataclass(frozen=True)
+class PlaceOptions:
+    """Where runs are executed; the results do not depend on it."""
+
+    engine: Annotated[
+        Literal["local", "ray"],
+        option("Processes of this machine, or a Ray cluster. [local]", Places),
+    ] = "local"
+    workers: Annotated[
+        int | None,
+        option(
+            "Runs at a time; 1 for one after the other. [a core, a GPU or the cluster's room for "
+            "each, if they take longer than the start of processes]",
+            Places,
+            min=1,
+        ),
+    ] = None
+    address: Annotated[
+        str | None, option("Of the Ray cluster: auto or HOST:PORT. [auto]", Places)
+    ] = None
+    gpus_per_run: Annotated[
+        float | None, option("With Ray: GPUs of a run, such as 0.5. [0]", Places, min=0)
+    ] = None
+
+    def check(self) -> None:
+        """Raise for options of a cluster without one.
+
+        Raises:
+            InputError: there are such options.
+        """
+        for name in ("address", "gpus_per_run"):
+            if self.engine == "local" and getattr(self, name) is not None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is for a Ray cluster; add --engine ray"
+                )
+
+
+@dataclass(frozen=True)
 class ComparisonOptions:
     """The comparison, and its folder."""
 
@@ -145,6 +184,10 @@ class ComparisonOptions:
     ] = None
     trunk_steps: Annotated[
         int | None, option("The steps of the trunk. [half of --steps]", min=1)
+    ] = None
+    threads: Annotated[
+        int | None,
+        option("Threads of a run on a CPU; results depend on it. [1]", min=1),
     ] = None
     device: Annotated[
         Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]")
