@@ -104,7 +104,7 @@ def plan(
     limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
-    start = start or ("scratch" if halving else "trunk")
+    start = start or ("scratch" if halving or steps == 1 else "trunk")
     if start == "trunk":
         if halving:
             raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")

@@ -16,8 +16,8 @@ from bamctl.engines.cluster import RayEngine, Resources
 from bamctl.engines.engine import Engine, LocalEngine
 from bamctl.nas.jobs import Job
 from bamctl.nas.run import Search
+from tests.engines.test_cluster import Cluster, alive
 from tests.nas.table import Quiet, Scratch, Searched, Table
-from tests.nas.test_cluster import Cluster, alive
 from tests.nas.test_run import wait_for
 
 WORKERS, TRIALS = 2, 50

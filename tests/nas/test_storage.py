@@ -17,8 +17,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from bamctl.errors import BamctlError, InputError
 from bamctl.nas import storage
+from tests.engines.test_cluster import free_port
 from tests.nas.table import Searched
-from tests.nas.test_cluster import free_port
 from tests.nas.test_run import count, driver, results, wait_for
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
