@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -11,8 +12,9 @@ import pytest
 import yaml
 
 from tests.conftest import REPOSITORY, assert_one_line_error
+from tests.interrupting import is_held, started
 
-TINY = "tests.networks:Tiny"
+TINY, HELD = "tests.networks:Tiny", "tests.networks:Held"
 QUICK = ["--steps", "4", "--batch-size", "32", "--trials", "5", "--confirm-seeds", "2"]
 
 
@@ -191,3 +193,39 @@ def test_what_does_not_answer_is_said_within_seconds(search: object) -> None:
         assert found.returncode == 3, found.stderr
         assert f"nothing answers at {address}" in found.stderr
         assert time.monotonic() - started < 60
+
+
+def test_killed_in_every_phase_and_resumed(search: object, tmp_path: Path) -> None:
+    """In a trunk, the trials, the race and the confirmation, by the steps that are trained then.
+
+    Trunks are of 20 steps, as are the runs that part from them.
+    """
+    options = [HELD, "--trust", HELD, "--steps", "40", "--trials", "4", "--max-steps", "300"]
+    options += ["--confirm-seeds", "2", "--workers", "1", "--lr", "0.1"]
+    whole = search(*options, "--out", "whole", "--format", "json")
+    assert whole.returncode == 0, whole.stderr
+    reached = []
+    for steps in (30, 70, 150, 110):
+        going = ["--resume", "part", "--workers", "1", "--trust", HELD]
+        start = going if (tmp_path / "part").exists() else [*options, "--out", "part"]
+        with started(tmp_path, "search", *start, HELD_AFTER=str(steps)) as command:
+            command.wait_for(is_held)
+            command.end(signal.SIGKILL)
+        (tmp_path / "held").unlink()
+        reached.append(phase(tmp_path / "part"))
+    assert reached == ["trunk", "trials", "race", "confirmation"]
+    found = search("--resume", "part", "--workers", "1", "--trust", HELD, "--format", "json")
+    assert found.returncode == 0, found.stderr
+    ours, theirs = json.loads(found.stdout), json.loads(whole.stdout)
+    assert theirs["front"][-1]["confirmed"]["delta_interval"]
+    assert ours == json.loads(json.dumps(theirs).replace("whole", "part"))
+
+
+def phase(folder: Path) -> str:
+    """The last phase that has left something in the folder of a search."""
+    trunks = {path.stem for path in (folder / "trunks").glob("seed-*.safetensors")}
+    if "seed-2" in trunks:
+        return "confirmation"
+    if "seed-10000" in trunks:
+        return "race"
+    return "trials" if "seed-1" in trunks else "trunk"

@@ -1,5 +1,6 @@
 """Faults of a real Ray cluster: two nodes on this machine, started and ended by the tests."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from optuna.trial import TrialState
 from tests.conftest import REPOSITORY
 from tests.nas.table import Searched, Table
 from tests.nas.test_run import count, driver, local, results, run, wait_for
+from tests.training.conftest import weights
 
 pytest.importorskip("ray", reason="Ray is not installed")
 RAY = Path(sys.executable).parent / "ray"
@@ -173,6 +175,67 @@ def test_a_killed_driver_is_gone_on_with(
     assert all(here[codes] == found[codes] for codes in here.keys() & found.keys())
 
 
+TRAIN = """
+import sys, bamctl
+from bamctl.networks.trust import trust
+trust("tests.networks:Tiny")
+address, out = sys.argv[1:]
+where = {"engine": "ray", "address": address} if address else {"workers": 2}
+common = {"where": ["bottleneck"], "start": "trunk", "steps": 160, "seeds": 3, "out": out}
+if __name__ == "__main__":
+    bamctl.train("tests.networks:Tiny", **common, **where)
+"""
+
+
+def test_a_training_is_the_same_with_a_node_lost(
+    cluster: Cluster, node: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    process = driver(TRAIN, tmp_path, cluster.address, str(tmp_path / "ray"))
+    timing = tmp_path / "ray" / "timing.jsonl"
+    wait_for(lambda: timing.exists() and timing.read_text().count("\n") >= 1)
+    kill(node)
+    assert process.wait(180) == 0
+    assert driver(TRAIN, tmp_path, "", str(tmp_path / "local")).wait(180) == 0
+    assert weights(tmp_path / "ray") == weights(tmp_path / "local")
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("ray", "local")]
+    assert metrics[0] == metrics[1]
+
+
+SEARCH = """
+import json, sys, bamctl
+from bamctl.networks.trust import trust
+trust("tests.networks:Tiny")
+address, out = sys.argv[1:]
+where = {"engine": "ray", "address": address} if address else {"workers": 2}
+space = {"candidates": ["one", "two"], "branches": ["both"], "combine": ["sum"]}
+space |= {"dilation": [1], "reduction": [8]}
+common = {"space": space, "exhaustive": True, "steps": 80, "confirm_seeds": 2, "out": out}
+if __name__ == "__main__":
+    found = bamctl.search("tests.networks:Tiny", **common, **where)
+    kept = {
+        "trials": sorted((each.codes, each.accuracies) for each in found.trials),
+        "front": [each.codes for each in found.front],
+        "level": [each.codes for each in found.level],
+        "evidence": sorted(each.deltas for each in found.evidence.values()),
+    }
+    open(out + ".json", "w").write(json.dumps(kept))
+"""
+
+
+def test_a_search_shares_its_trunks_and_is_the_same_with_a_node_lost(
+    cluster: Cluster, node: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    process = driver(SEARCH, tmp_path, cluster.address, str(tmp_path / "ray"))
+    wait_for((tmp_path / "ray" / "trunks" / "seed-1.safetensors").exists)
+    kill(node)
+    assert process.wait(180) == 0
+    assert driver(SEARCH, tmp_path, "", str(tmp_path / "local")).wait(180) == 0
+    ours, theirs = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("ray", "local"))
+    assert len(ours["trials"]) >= 5
+    assert max(len(accuracies) for _, accuracies in ours["trials"]) > 2
+    assert ours == theirs
+
+
 NETS = """
 from torch import nn
 from torchvision.ops import Conv2dNormActivation
@@ -197,7 +260,7 @@ def test_workers_take_the_factory_and_nothing_else_from_the_driver_s_folder(
         (tmp_path / f"{name}.py").write_text(
             f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})"
         )
-    arguments = ["--candidates", "one", "--input", "3x16x16", "--trials", "1", "--steps", "1"]
+    arguments = ["--candidates", "one", "--input", "3x16x16", "--trials", "1", "--steps", "2"]
     arguments += ["--confirm-seeds", "0", "--engine", "ray", "--address", cluster.address]
     found = bamctl("search", "nets:Net", *arguments)
     assert found.returncode == 0, found.stderr
