@@ -83,6 +83,7 @@ def compared(start: str, folder: Path) -> Result:
         MODEL,
         placements=arms,
         data="fashion-mnist",
+        input_shape="3x28x28",
         steps=STEPS,
         # A single evaluation, since the held-out split has 12,000 images.
         recipe={"eval_every": STEPS},
