@@ -13,6 +13,7 @@ from bamctl.networks.trust import trust
 from bamctl.placement.cost import Cost, PlacementCost, place
 from bamctl.placement.placement import Placement, Stages, as_pattern
 from bamctl.placement.sites import Site, resolve
+from bamctl.placement.warnings import site_warnings
 from bamctl.results import Displayed
 from bamctl.tracing.trace import Trace
 from bamctl.trunk.cut_points import CutPoint, Trunk
@@ -25,7 +26,8 @@ class Analysis(Displayed):
     """The result of `analyze`, for one image of `trace.input_shape`.
 
     `point_costs` has the cost of the attention module at each cut point, or why it cannot be
-    inserted there; `strategies` has the cost of its placement by each of `STRATEGIES`.
+    inserted there; `strategies` has the cost of its placement by each of `STRATEGIES`. `warnings`
+    say what the module cannot do on the maps of these sites.
     """
 
     model: str
@@ -35,6 +37,7 @@ class Analysis(Displayed):
     stages: Stages
     point_costs: dict[str, Cost | str]
     strategies: dict[str, PlacementCost]
+    warnings: tuple[str, ...] = ()
 
 
 def analyze(
@@ -92,6 +95,8 @@ def analyze(
 
 def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
     """Analyse a traced network; `analyze` describes the result."""
+    strategies = {each: _placed(each, placement, traced) for each in STRATEGIES}
+    sites = dict.fromkeys(site for placed in strategies.values() for site in placed.sites)
     return Analysis(
         model=name,
         trace=traced.trace,
@@ -101,7 +106,10 @@ def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> A
         point_costs={
             point.module: _point_cost(point, placement, traced) for point in traced.trunk.points
         },
-        strategies={name: _placed(name, placement, traced) for name in STRATEGIES},
+        strategies=strategies,
+        warnings=tuple(
+            site_warnings(sites, model=name, stem=placement.stem, network=traced.network)
+        ),
     )
 
 

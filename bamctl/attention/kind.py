@@ -118,6 +118,13 @@ class AttentionKind(ABC):
         """Return the smallest change of the settings that makes a site cheaper, if there is one."""
         return None
 
+    def warning(self, site: Site) -> str | None:
+        """Return what the settings cannot do on the map of a site, and what would change it.
+
+        A sentence without its full stop; None if there is nothing to say.
+        """
+        return None
+
     def describe(self, settings: Settings) -> str:
         """Return the module and every setting, in a line."""
         return f"{self.name}: {_listed(settings, list(type(settings).model_fields)[1:])}"

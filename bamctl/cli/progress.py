@@ -183,7 +183,7 @@ class TrialBar:
     def prepared(self, setup: "SearchSetup", folder: "SearchFolder", storage: str) -> None:
         """Show the bar: the study is open, and its trials begin."""
         from bamctl.report.formats.formats import FORMATS
-        from bamctl.report.views.search import plan_report
+        from bamctl.report.views.search_plan import plan_report
 
         flag = trust_flag(setup.config.training.model, folder.path)
         self._resume = f"bamctl search --resume {folder.path}{flag}"

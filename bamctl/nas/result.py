@@ -26,7 +26,27 @@ from bamctl.results import Displayed
 from bamctl.training.arms import BASELINE
 from bamctl.training.evidence import Evidence
 
-_TREES_SEED = 0
+_TREES, _TREES_SEED = 16, 0
+# The largest share among this many random orders is reached by noise alone in one of twenty cases.
+_ORDERS = 19
+_FEWEST_TRIALS = 10
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Each parameter's share in the variance of the accuracy, and what noise alone would give.
+
+    `noise` is the share that the most important parameter has in one of twenty studies whose
+    accuracies depend on none.
+    """
+
+    shares: dict[str, float]
+    noise: float
+
+    @property
+    def shown(self) -> dict[str, float]:
+        """The shares that are larger than noise would give."""
+        return {name: share for name, share in self.shares.items() if share > self.noise}
 
 
 @dataclass(frozen=True)
@@ -58,8 +78,8 @@ class SearchResult(Displayed):
     """The result of a search.
 
     `volume` is the hypervolume after each trial, as a fraction of the box between the worst and
-    the best value of every objective among all trials. `importance` is each parameter's share in
-    the variance of the accuracy. `evidence` is by name, for the members of the front that were
+    the best value of every objective among all trials. `importance` is that of the parameters for
+    the accuracy. `evidence` is by name, for the members of the front that were
     confirmed on the fresh `seeds`; their files are in `files`. `level` are the candidates that the
     pairs do not tell apart from the most accurate one, the cheapest first; it is empty where
     each has a single seed.
@@ -72,7 +92,7 @@ class SearchResult(Displayed):
     level: tuple[Candidate, ...]
     failed: dict[str, str]
     volume: tuple[float, ...]
-    importance: dict[str, float]
+    importance: Importance
     evidence: dict[str, Evidence]
     seeds: tuple[int, ...]
     files: dict[str, Path]
@@ -104,7 +124,7 @@ def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
             level=(),
             failed={_name(trial): trial.user_attrs[REASON] for trial in trials if _is_told(trial)},
             volume=_volumes(_values([each for each in found if each.steps == full], setup)),
-            importance=_importance(study, ended, full),
+            importance=_importance(ended, full),
             evidence={},
             seeds=(),
             files={},
@@ -251,16 +271,28 @@ def _volumes(values: np.ndarray) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _importance(study: Study, ended: list[FrozenTrial], steps: int) -> dict[str, float]:
-    """Compute fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) over trials that took all steps."""
+def _importance(ended: list[FrozenTrial], steps: int) -> Importance:
+    """Compute fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) over trials that took all steps.
+
+    The accuracies of as many random orders show what noise alone would give.
+    """
     whole = [trial for trial in ended if trial.user_attrs["steps"] == steps]
-    if len({trial.values[0] for trial in whole}) < 2:
-        return {}
-    copy = optuna.create_study(directions=study.optuna.directions)
-    copy.add_trials(whole)
-    found = optuna.importance.get_param_importances(
-        copy,
-        evaluator=FanovaImportanceEvaluator(seed=_TREES_SEED),
-        target=lambda trial: trial.values[0],
+    accuracies = [trial.values[0] for trial in whole]
+    if len(whole) < _FEWEST_TRIALS or len(set(accuracies)) < 2:
+        return Importance({}, 0.0)
+    shares = _fanova(whole, accuracies)
+    drawn = np.random.default_rng(_TREES_SEED)
+    by_noise = [
+        max(_fanova(whole, drawn.permutation(accuracies).tolist()).values()) for _ in range(_ORDERS)
+    ]
+    return Importance(shares, max(by_noise))
+
+
+def _fanova(trials: list[FrozenTrial], accuracies: Sequence[float]) -> dict[str, float]:
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
+        optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value)
+        for trial, value in zip(trials, map(float, accuracies), strict=True)
     )
-    return dict(found)
+    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=_TREES_SEED)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))

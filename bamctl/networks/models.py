@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def takes_small_stem(name: str, network: "nn.Module") -> bool:
+    """Return whether a network can be built with `stem="small"`."""
+    if name not in names():
+        return False
+    try:
+        torchvision_models.stem_modules(name, network)
+    except InputError:
+        return False
+    return True
+
+
 def names() -> tuple[str, ...]:
     """The names of torchvision's builders, without importing torchvision."""
     return tuple(torchvision_models.families())

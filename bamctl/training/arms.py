@@ -16,6 +16,7 @@ from bamctl.errors import InputError
 from bamctl.placement.cost import Cost, PlacementCost, place
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site, named
+from bamctl.placement.warnings import site_warnings
 from bamctl.surgery.insert import insert_sites
 from bamctl.tracing.trace import Trace, trace
 from bamctl.training import _widening as widening
@@ -48,12 +49,17 @@ class Arm:
 
 @dataclass(frozen=True)
 class Arms:
-    """All networks of a comparison; `missing` lists impossible controls, with the reason."""
+    """All networks of a comparison.
+
+    `missing` lists impossible controls, with the reason; `warnings` say what modules cannot do on
+    their maps.
+    """
 
     trace: Trace
     trunk: Trunk
     arms: tuple[Arm, ...]
     missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Networks:
@@ -136,7 +142,9 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
                 arms.append(make(arm, placement, traced))
             except InputError as error:
                 missing.append(f"no {kind} control of {name}: {error}")
-    return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing))
+    sites = dict.fromkeys(site for arm in arms if arm.placed for site in arm.placed.sites)
+    warned = site_warnings(sites, model=config.model, stem=config.stem, network=network)
+    return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing), tuple(warned))
 
 
 def check_classifies(config: TrainingConfig, traced: Trace) -> None:

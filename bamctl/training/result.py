@@ -23,12 +23,13 @@ class ArmResult:
     `accuracy` and `loss` are of the held-out images after the last step, one for each seed; so is
     `test_accuracy` of the test images, if requested. A loss that is not finite is None. `curve` has
     the mean over the seeds at each evaluation, by step. `diverged` is the number of diverged runs,
-    whose accuracy is set to chance.
+    whose accuracy is set to chance. `train_loss` is the mean since the evaluation before the last.
     """
 
     arm: Arm
     accuracy: tuple[float, ...]
     loss: tuple[float | None, ...]
+    train_loss: tuple[float | None, ...]
     test_accuracy: tuple[float, ...]
     curve: dict[int, float]
     diverged: int
@@ -59,7 +60,8 @@ class Comparison:
 class Result(Displayed):
     """The result of a comparison.
 
-    `stopped` says why no more seeds were added, where they are added until all is settled.
+    `site_warnings` say what modules cannot do on their maps. `stopped` says why no more seeds were
+    added, where they are added until all is settled.
     """
 
     folder: Path
@@ -71,6 +73,7 @@ class Result(Displayed):
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]
     missing: tuple[str, ...]
+    site_warnings: tuple[str, ...]
     metrics: tuple[dict[str, Any], ...]
     stopped: str | None = None
 
@@ -98,6 +101,7 @@ def summarize(
         arms=tuple(found.values()),
         comparisons=_comparisons(found, config, 1 / len(data.held_out.labels)),
         missing=made.missing,
+        site_warnings=made.warnings,
         metrics=tuple(
             line
             for arm in made.arms
@@ -116,6 +120,7 @@ def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResul
         arm=arm,
         accuracy=tuple(line["accuracy"] for line in last),
         loss=tuple(line.get("loss") for line in last),
+        train_loss=tuple(line.get("train_loss") for line in last),
         test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
         curve=_mean_curve(by_seed, config.evaluated_at()),
         diverged=sum(line["diverged"] for line in last),

@@ -60,8 +60,8 @@ def test_hypervolume_only_grows_and_is_a_share(found: SearchResult) -> None:
 
 
 def test_importance_is_shared_out_over_the_parameters(found: SearchResult) -> None:
-    assert found.importance.keys() == set(found.setup.space.parameters)
-    assert math.isclose(sum(found.importance.values()), 1, abs_tol=1e-6)
+    assert found.importance.shares.keys() == set(found.setup.space.parameters)
+    assert math.isclose(sum(found.importance.shares.values()), 1, abs_tol=1e-6)
 
 
 class Counting:

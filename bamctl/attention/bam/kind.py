@@ -57,6 +57,24 @@ class Bam(AttentionKind):
         settings = site.attention.model_copy(update={"reduction": 2 * reduction})
         return Cheaper("raise r", 2 * reduction, settings)
 
+    def warning(self, site: Site) -> str | None:
+        """Warn of dilated convolutions that see nothing but padding beside their centre.
+
+        That is so where the dilation is at least the map's height and width. Up to half of the
+        longer side, every pixel sees another one.
+        """
+        given, at = site.attention.hyperparameters(), site.point.map
+        side, d = max(at.height, at.width), given["dilation"]
+        is_blind = d >= side and at.extents[:-2] in ((), (1,))
+        if given["branches"] == "channel" or not given["dilated_convs"] or not is_blind:
+            return None
+        reaching = max(side // 2, 1)
+        cure = f"; with --dilation {reaching} each pixel sees others" if side > 1 else ""
+        return (
+            f"on maps of {at.height}x{at.width} the dilated convolutions (d={d}) see nothing but "
+            f"padding beside their centre{cure}"
+        )
+
     def describe(self, settings: Settings) -> str:
         """Return the variant and every hyperparameter, in a line."""
         given = settings.hyperparameters()

@@ -38,7 +38,8 @@ def search(
     from bamctl.nas.plan import plan
     from bamctl.nas.search import search as run_search
     from bamctl.report.formats.formats import FORMATS
-    from bamctl.report.views.search import plan_report, search_report
+    from bamctl.report.views.search import search_report
+    from bamctl.report.views.search_plan import plan_report
 
     with working("pricing the candidates"):
         setup = plan(**asked.plan())

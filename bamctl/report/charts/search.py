@@ -17,7 +17,7 @@ def search_charts(result: SearchResult) -> list[Chart]:
     found.append(_volume(result))
     if result.evidence:
         found.append(_differences(result))
-    if result.importance:
+    if result.importance.shown:
         found.append(_importance(result))
     return [*found, *(_network(each, result) for each in result.front if each.placement)]
 
@@ -98,5 +98,5 @@ def _importance(result: SearchResult) -> Bars:
         title="What accuracy depended on",
         text="Parts of the variance over the trials, by fANOVA.",
         axis=Axis("of the variance", is_percent=True),
-        bars=[Bar(name, part, units.share(part)) for name, part in result.importance.items()],
+        bars=[Bar(name, part, units.share(part)) for name, part in result.importance.shown.items()],
     )

@@ -73,6 +73,7 @@ def analysis_data(analysis: Analysis, points: list[dict[str, Any]]) -> dict[str,
         "placements": {
             name: _placement_data(placed, analysis) for name, placed in analysis.strategies.items()
         },
+        "warnings": list(analysis.warnings),
         "convention": CONVENTION,
     }
 

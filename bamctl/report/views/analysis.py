@@ -172,6 +172,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 
 def _remarks(analysis: Analysis) -> Iterable[str]:
     """Return remarks on the tables: why a strategy is empty, and what to do instead."""
+    yield from (f"Warning: {text}" for text in analysis.warnings)
     placed = analysis.strategies.values()
     unavailable = next((each.unavailable for each in placed if each.unavailable), None)
     if unavailable:

@@ -1,21 +1,15 @@
-"""A search as a report: the candidates by cost alone, and the front after training."""
+"""A search as a report: the front after training, and what is level."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from bamctl import units
-from bamctl.attention.kinds import kind_of
-from bamctl.nas.costs import Costs
-from bamctl.nas.goals import Goal, figures_data, parse_goal
+from bamctl.nas.goals import Goal, parse_goal
 from bamctl.nas.result import Candidate, SearchResult
-from bamctl.nas.setup import SearchSetup
-from bamctl.networks import inputs
 from bamctl.placement.metrics import Amount
-from bamctl.placement.sites import Site
+from bamctl.placement.warnings import site_warnings
 from bamctl.report._wording import (
     CONVENTION,
-    SCHEMA,
     evidence_data,
     fraction,
     points,
@@ -23,109 +17,20 @@ from bamctl.report._wording import (
 )
 from bamctl.report.charts.search import placements, search_charts
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.views.search_plan import (
+    added_data,
+    base_figures,
+    common_data,
+    counted,
+    figure_columns,
+    figures,
+    heading,
+    summary,
+)
 from bamctl.training.curves import sparkline
+from bamctl.training.warnings import accuracy_warnings
 
-_MOST_IMPORTANT = 8
 _MOST_NAMED = 8
-
-
-def plan_report(setup: SearchSetup) -> Report:
-    """Show the number of candidates, and the cheapest for each number of sites."""
-    costs = setup.costs
-    rows = costs.cheapest([parse_goal(each) for each in setup.config.objectives])
-    front = [
-        (setup.space.sites(codes), costs.amounts(added))
-        for codes, added in zip(rows, costs.added(rows), strict=True)
-    ]
-    columns = [
-        Column("sites", "right"),
-        Column("placement"),
-        *(column for goal in costs.goals for column in _figure_columns(goal)),
-    ]
-    table = Table(
-        columns,
-        [[str(len(sites)), summary(sites), *_figures(added, setup)] for sites, added in front],
-    )
-    counted = _counted(costs)
-    text = (
-        f"{counted} The front by cost alone: as many sites as can be had, and the least "
-        f"{' and '.join(setup.config.objectives)}."
-    )
-    return Report(_heading(setup), [text, table, CONVENTION], _plan_data(setup, front))
-
-
-def _heading(setup: SearchSetup) -> str:
-    training = setup.config.training
-    return f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
-
-
-def _counted(costs: Costs) -> str:
-    total = f"{costs.space.count():,} different networks"
-    if not costs.bounds:
-        return f"{total}; no budget."
-    limits = " and ".join(f"{each.goal}={each.limit.text}" for each in costs.bounds)
-    if costs.within is not None:
-        return f"{total}, of which {len(costs.within):,} are within {limits}."
-    return f"{total}, too many to try each; candidates over {limits} are never trained."
-
-
-def summary(sites: Sequence[Site]) -> str:
-    """Format sites and modules in a line.
-
-    Groups consecutive sites with the same module.
-    """
-    if not sites:
-        return "none"
-    groups = groupby(sites, key=lambda site: kind_of(site.attention).short(site.attention))
-    return "; ".join(f"{', '.join(s.point.module for s in own)}: {how}" for how, own in groups)
-
-
-def _figure_columns(goal: Goal) -> list[Column]:
-    return [Column(goal.title, "right"), Column("", "right")]
-
-
-def _figures(added: dict[Goal, Amount], setup: SearchSetup) -> list[str]:
-    cells = []
-    for goal, base in _base(setup).items():
-        cells += [f"+{goal.metric.cell(added[goal])}", units.percent(fraction(added[goal], base))]
-    return cells
-
-
-def _base(setup: SearchSetup) -> dict[Goal, Amount]:
-    """Return the figures of the unmodified network."""
-    return setup.costs.amounts(setup.costs.base)
-
-
-def _plan_data(
-    setup: SearchSetup, front: Sequence[tuple[tuple[Site, ...], dict[Goal, Amount]]]
-) -> dict[str, Any]:
-    return {
-        **_common_data(setup),
-        "cheapest": [
-            {"num_sites": len(sites), "placement": summary(sites), **_added_data(added)}
-            for sites, added in front
-        ],
-    }
-
-
-def _common_data(setup: SearchSetup) -> dict[str, Any]:
-    config, within = setup.config, setup.costs.within
-    return {
-        "schema": SCHEMA,
-        "model": config.training.model,
-        "input_shape": list(setup.subject.trace.input_shape),
-        "data": config.training.data.name,
-        "candidates": setup.space.count(),
-        "candidates_within_budget": None if within is None else len(within),
-        "budget": config.budget,
-        "objectives": config.objectives,
-        "base": figures_data(_base(setup)),
-        "convention": CONVENTION,
-    }
-
-
-def _added_data(added: dict[Goal, Amount]) -> dict[str, Amount]:
-    return {f"added_{key}": value for key, value in figures_data(added).items()}
 
 
 def _added(candidate: Candidate) -> dict[Goal, Amount]:
@@ -145,7 +50,7 @@ def search_report(result: SearchResult) -> Report:
         _footnote(result),
     ]
     data = {
-        **_common_data(setup),
+        **common_data(setup),
         "folder": str(result.folder),
         "recipe": result.config.training.recipe.model_dump(),
         "seeds": result.config.training.seeds,
@@ -159,15 +64,17 @@ def search_report(result: SearchResult) -> Report:
         "level": [each.name for each in result.level],
         "max_steps": result.config.max_steps,
         "hypervolume": list(result.volume),
-        "importance": result.importance,
+        "importance": result.importance.shares,
+        "importance_by_noise": result.importance.noise,
+        "warnings": _warnings(result),
     }
     records = [
         {"trial": each.number, "name": each.name, "accuracy": each.accuracy, "steps": each.steps}
-        | _added_data(_added(each))
+        | added_data(_added(each))
         for each in result.trials
     ]
     return Report(
-        _heading(setup),
+        heading(setup),
         blocks,
         data,
         records,
@@ -183,7 +90,7 @@ def _what_was_done(result: SearchResult) -> str:
     return (
         f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} images each, "
         f"with {'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
-        f"{_race_text(result)} {_counted(result.setup.costs)} Hypervolume over trials: "
+        f"{_race_text(result)} {counted(result.setup.costs)} Hypervolume over trials: "
         f"{sparkline(_thinned(result.volume), 0.0, 1.0)} {result.volume[-1]:.3f}."
     )
 
@@ -209,7 +116,7 @@ def _front_table(result: SearchResult) -> Table:
         Column("front"),
         Column("accuracy", "right"),
         Column("", "right"),
-        *(column for goal in result.setup.costs.goals for column in _figure_columns(goal)),
+        *(column for goal in result.setup.costs.goals for column in figure_columns(goal)),
         Column("placement"),
     ]
     rows = [
@@ -217,7 +124,7 @@ def _front_table(result: SearchResult) -> Table:
             each.name,
             units.share(each.accuracy),
             points(each.delta) if any(each.codes) else "",
-            *_figures(_added(each), result.setup),
+            *figures(_added(each), result.setup),
             summary(result.setup.space.sites(each.codes)),
         ]
         for each in result.front
@@ -266,15 +173,36 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
 
 
 def _importance(result: SearchResult) -> list[str]:
-    if not result.importance:
+    found, trials = result.importance, len(result.trials)
+    if not found.shares:
         return []
-    most = list(result.importance.items())[:_MOST_IMPORTANT]
-    listed = ", ".join(f"{name} {units.share(share)}" for name, share in most)
-    return [f"Of the variance in accuracy, by fANOVA over so few trials: {listed}."]
+    if not found.shown:
+        return [
+            f"By fANOVA, none of the {len(found.shares)} choices explains more of the accuracy "
+            f"than noise would over {trials} trials."
+        ]
+    listed = ", ".join(f"{name} {units.share(share)}" for name, share in found.shown.items())
+    return [
+        f"Of the variance in accuracy, by fANOVA: {listed}; noise alone would give up to "
+        f"{units.share(found.noise)} over {trials} trials."
+    ]
+
+
+def _warnings(result: SearchResult) -> list[str]:
+    """Return what the modules of the front cannot do, and why trials could show nothing."""
+    setup, training = result.setup, result.config.training
+    sites = dict.fromkeys(site for each in result.front for site in setup.space.sites(each.codes))
+    found = site_warnings(
+        sites, model=training.model, stem=training.stem, network=setup.subject.network
+    )
+    images = len(setup.data.held_out.labels)
+    runs = [accuracy for each in result.trials for accuracy in each.accuracies]
+    return [*found, *accuracy_warnings(runs, training.num_classes, images)]
 
 
 def _remarks(result: SearchResult) -> list[str]:
-    remarks = [f"{name}: not trained, {reason}." for name, reason in result.failed.items()]
+    remarks = [f"Warning: {text}" for text in _warnings(result)]
+    remarks += [f"{name}: not trained, {reason}." for name, reason in result.failed.items()]
     return ["\n".join(remarks)] if remarks else []
 
 
@@ -294,7 +222,7 @@ def _footnote(result: SearchResult) -> str:
 
 
 def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
-    base = {goal.name: value for goal, value in _base(result.setup).items()}
+    base = {goal.name: value for goal, value in base_figures(result.setup).items()}
     data = {
         "number": candidate.number,
         "name": candidate.name,
@@ -303,7 +231,7 @@ def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
         "accuracies": list(candidate.accuracies),
         "delta": candidate.delta,
         "steps": candidate.steps,
-        **_added_data(_added(candidate)),
+        **added_data(_added(candidate)),
         "params_overhead": fraction(candidate.added["params"], base["params"]),
         "macs_overhead": fraction(candidate.added["macs"], base["macs"]),
     }

@@ -13,6 +13,7 @@ from bamctl.training.curves import sparkline
 from bamctl.training.evidence import MOST_SEEDS, Evidence
 from bamctl.training.result import ArmResult, Comparison, Result
 from bamctl.training.start import QUESTIONS
+from bamctl.training.warnings import warnings
 
 _OPEN = "inconclusive"
 
@@ -168,14 +169,13 @@ def _points(difference: float) -> str:
 
 
 def _remarks(result: Result) -> list[str]:
-    remarks = [
-        f"{arm.arm.name}: {arm.diverged} of {len(arm.accuracy)} runs diverged, and count as "
-        "guessing."
-        for arm in result.arms
-        if arm.diverged
-    ]
+    remarks = [f"Warning: {text}" for text in _warnings(result)]
     remarks += [f"There is {text}." for text in result.missing]
     return ["\n".join(remarks)] if remarks else []
+
+
+def _warnings(result: Result) -> tuple[str, ...]:
+    return (*result.site_warnings, *warnings(result.arms, result.config, result.num_held_out))
 
 
 def _footnote(result: Result) -> str:
@@ -232,6 +232,7 @@ def _data(result: Result) -> dict[str, Any]:
         "comparisons": [_comparison_data(each) for each in result.comparisons],
         "settled": result.is_settled,
         "stopped": result.stopped,
+        "warnings": list(_warnings(result)),
         "missing": list(result.missing),
         "convention": CONVENTION,
     }

@@ -1,0 +1,68 @@
+"""Warnings that spare wrong conclusions from a comparison."""
+
+from collections.abc import Sequence
+
+from scipy import stats
+
+from bamctl.training.config import TrainingConfig
+from bamctl.training.result import ArmResult
+
+# With fewer wrong images than this there is little left to gain, and chance alone moves them.
+_FEWEST_WRONG = 5
+# A mean cross-entropy that leaves the training images nothing to teach.
+_FITTED_LOSS = 0.01
+_LEVEL = 0.05
+
+
+def warnings(
+    arms: Sequence[ArmResult], config: TrainingConfig, num_held_out: int
+) -> tuple[str, ...]:
+    """Return why a comparison could not show what it is asked for; empty if nothing says so."""
+    accuracies = [accuracy for arm in arms for accuracy in arm.accuracy]
+    found = [*map(_diverged, arms), _fitted(arms)]
+    found += accuracy_warnings(accuracies, config.num_classes, num_held_out)
+    return tuple(text for text in found if text)
+
+
+def _diverged(arm: ArmResult) -> str | None:
+    if not arm.diverged:
+        return None
+    return (
+        f"{arm.arm.name}: {arm.diverged} of {len(arm.accuracy)} runs diverged, and count as "
+        "guessing; try a smaller learning rate before comparing."
+    )
+
+
+def accuracy_warnings(accuracies: Sequence[float], num_classes: int, images: int) -> list[str]:
+    """Return why accuracies can show nothing: all at chance, or all at the ceiling.
+
+    Args:
+        accuracies: of all runs, fractions.
+        num_classes: the number of classes.
+        images: the number of images that each is measured on.
+    """
+    chance, wrong = 1 / num_classes, images * (1 - min(accuracies))
+    # A one-sided binomial test of each run against guessing.
+    guessed = float(stats.binom.isf(_LEVEL, images, chance)) / images
+    if max(accuracies) <= guessed:
+        return [
+            f"No run is better than guessing ({100 * chance:.3g} %): the accuracies say nothing "
+            "about attention. Train for more steps, or with another learning rate."
+        ]
+    if wrong < _FEWEST_WRONG:
+        return [
+            f"Every run is at the ceiling: at most {wrong:.0f} of {images} held-out images are "
+            "wrong, so that there is nothing left to gain. Take a harder data set or fewer steps; "
+            "the loss is the finer measure here."
+        ]
+    return []
+
+
+def _fitted(arms: Sequence[ArmResult]) -> str | None:
+    losses = [loss for arm in arms for loss in arm.train_loss]
+    if not losses or any(loss is None or loss > _FITTED_LOSS for loss in losses):
+        return None
+    return (
+        f"Every arm fits its training images (a training loss of {_FITTED_LOSS:g} or less): longer "
+        "training will not tell arms apart."
+    )
