@@ -55,5 +55,5 @@ def _check_free(path: Path) -> None:
     """Raise if the folder contains more than a lock file, which an interrupted start may leave."""
     if path.exists() and (not path.is_dir() or any(each.name != _LOCK for each in path.iterdir())):
         raise InputError(
-            f"{path} is there already; `--resume {path}` goes on with it, or name another"
+            f"{path} already exists; resume it with `--resume {path}`, or choose another folder"
         )

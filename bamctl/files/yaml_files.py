@@ -161,7 +161,7 @@ def _mapping(
         if key in data:
             first = lines[(*key_path, key)]
             raise InputError(
-                f"the key {shown(key)} stands twice, first on line {first}", path=path, line=line
+                f"duplicate key {shown(key)}, first on line {first}", path=path, line=line
             )
         lines[(*key_path, key)] = line
         data[key] = _plain(path, value_node, (*key_path, key), lines)

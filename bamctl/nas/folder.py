@@ -93,7 +93,7 @@ def read_config(path: Path) -> SearchConfig:
         InputError: it is missing or invalid, or the password of its storage is missing.
     """
     if not (path / _CONFIG).is_file():
-        raise InputError(f"{path} is no folder of `bamctl search`: it has no {_CONFIG}")
+        raise InputError(f"{path} is not a folder of `bamctl search`: it has no {_CONFIG}")
     config = SearchConfig.load(path / _CONFIG)
     if (path / _URL).is_file():
         return config.model_copy(update={"storage": SecretStr(_read(path / _URL))})

@@ -178,7 +178,7 @@ def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> Sea
     config = folders.read_config(folder)
     models.check_named_by(config.training.model, folder / "config.yaml")
     if trials is not None and trials < config.trials:
-        raise InputError(f"--trials {trials} is fewer than the {config.trials} that are asked for")
+        raise InputError(f"--trials {trials} is fewer than the {config.trials} of the search")
     changed = {"trials": trials, "confirm_seeds": confirm_seeds, "first_look": config.first_look}
     if confirm_seeds is not None and confirm_seeds > config.confirm_seeds > 1:
         changed["first_look"] = config.first_look or config.confirm_seeds

@@ -124,7 +124,7 @@ def build(
             initialize=initialize,
         )
     if stem is not None:
-        raise InputError(f"--stem {stem} is for torchvision's models, and {name} is none")
+        raise InputError(f"--stem {stem} is for torchvision's models; {name} is not one")
     if timm_models.is_timm(name):
         return timm_models.build(
             name, inputs=inputs, num_classes=num_classes, args=args, weights=weights

@@ -41,7 +41,7 @@ class Recorder(Watcher):
         try:
             self.folder.save_state(arm, seed, step, named)
         except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
+            self.progress.note(f"no checkpoint at step {step}: {error}; the previous one is kept")
 
     def skipped(self, files: tuple[str, ...]) -> None:
         _report_skipped(files, self.told, self.progress)
@@ -64,7 +64,7 @@ class TrunkRecorder(NullObserver):
             seed = self.origin.seed
             self.folder.save_state(None, seed, step, lambda: sealed(state(), self.origin))
         except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
+            self.progress.note(f"no checkpoint at step {step}: {error}; the previous one is kept")
 
     def skipped(self, files: tuple[str, ...]) -> None:
         _report_skipped(files, self.told, self.progress)

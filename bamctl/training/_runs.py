@@ -58,7 +58,7 @@ def train_arm(
         InputError, BamctlError: it cannot be trained or recorded.
     """
     config, seed, networks = parts.config, origin.seed, parts.networks
-    with _threads(config):
+    with threads_of(config):
         network = networks.of(arm, seed, trunk)
         pretrained = networks.pretrained(network, trunk)
         run = Run(network, parts.data, config, seed, parts.accelerator, pretrained, trunk)
@@ -79,7 +79,7 @@ def train_arm(
 
 
 @contextmanager
-def _threads(config: TrainingConfig) -> Iterator[None]:
+def threads_of(config: TrainingConfig) -> Iterator[None]:
     """Compute with the threads of the comparison on a CPU, since results depend on their number."""
     before = torch.get_num_threads()
     if config.threads is not None and uses_cpu(config.device):
@@ -100,5 +100,5 @@ def _restore(run: Run, path: Path) -> None:
         run.restore(states.read(path))
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path} does not fit the network ({first_line(error)}); delete it to go on without it"
+            f"{path} does not fit the network ({first_line(error)}); delete it to resume without it"
         ) from error

@@ -84,7 +84,7 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
             count, is_verified = _check_state(path, folder, origin)
             return Standing(False, path, count, tuple(notes), is_verified)
         except MisfitError as error:
-            notes.append(f"{path} {error}; going on from the one before")
+            notes.append(f"{path} {error}; resuming from the previous one")
     void = len(folder.evaluations(origin.arm, origin.seed))
     # Without a state there is at most one, if the run was interrupted before saving the state.
     if void > 1 and not notes:
@@ -127,9 +127,9 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
     if values is not None:
         _check_receipt(values, lines, origin)
     if not _is_whole(lines, origin.evaluated_at):
-        raise MisfitError("has not all its evaluations in metrics.jsonl")
+        raise MisfitError("has evaluations that are missing from metrics.jsonl")
     if timing is None or (values is not None and values.get("timing") != timing):
-        raise MisfitError("has other times than timing.jsonl")
+        raise MisfitError("does not match the times in timing.jsonl")
     if not found.state:
         raise MisfitError("is empty")
     if values is None and found.placement != origin.placement:
@@ -150,26 +150,26 @@ def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bo
     except DamagedStateError as error:
         raise MisfitError(_without_path(path, error)) from error
     if path.stem != f"step-{values.get('step')!s:0>9}":
-        raise MisfitError("is that of another step")
+        raise MisfitError("belongs to another step")
     count = sum(step <= values["step"] for step in origin.evaluated_at)
     if "run" in values:
         _check_receipt(values["run"], lines[:count], origin)
     if not _is_in_order(lines[:count], origin.evaluated_at) or len(lines) < count:
-        raise MisfitError("has not all its evaluations in metrics.jsonl")
+        raise MisfitError("has evaluations that are missing from metrics.jsonl")
     return count, "run" in values
 
 
 def _check_receipt(values: Mapping[str, Any], lines: Sequence[Line], origin: Origin) -> None:
     arm, seed = values.get("arm"), values.get("seed")
     if (arm, seed) != (origin.arm, origin.seed):
-        raise MisfitError(f"is that of {arm}, seed {seed}")
+        raise MisfitError(f"belongs to {arm}, seed {seed}")
     if other := difference(origin.made_from, values.get("made_from", {})):
         raise InputError(
-            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; put "
-            "that back, or begin a new comparison with `bamctl train --config`"
+            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; restore "
+            "it, or start a new comparison with `bamctl train --config`"
         )
     if values != {**values, **origin.receipt(lines)}:
-        raise MisfitError("has other evaluations than metrics.jsonl")
+        raise MisfitError("does not match the evaluations in metrics.jsonl")
 
 
 def _lines(folder: RunFolder, origin: Origin) -> list[Line]:

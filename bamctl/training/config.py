@@ -171,7 +171,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     @model_validator(mode="after")
     def _is_whole(self) -> "TrainingConfig":
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one stands twice")
+            raise ValueError("seeds: duplicate seed")
         if self.trunk_steps >= self.recipe.steps:
             raise ValueError(
                 f"trunk_steps: {self.trunk_steps} of {self.recipe.steps} steps leave none to the "
@@ -236,7 +236,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         if not isinstance(file.data, dict):
             raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
         if "training" in file.data:
-            raise InputError(f"{path} is of a search; give its folder to `bamctl search`")
+            raise InputError(f"{path} belongs to a search; pass its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

@@ -12,6 +12,7 @@ from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.networks.inputs import Input
 from bamctl.networks.spec import NetworkSpec
+from bamctl.training._runs import threads_of
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import DataConfig, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
@@ -25,6 +26,8 @@ _WARMUP = 10
 _PROBED_STEPS = 4
 # The rest of the minutes is for startup, tracing and plots.
 _FOR_TRAINING = 0.9
+# What a further run at a time adds, since runs share the machine's memory bandwidth.
+_SIDE_BY_SIDE = 0.7
 
 # The authors' learning rate is for a batch of 256, and is scaled linearly to others (Goyal et al.
 # 2017, "Accurate, Large Minibatch SGD", section 2.1). Fine-tuning uses a tenth of it.
@@ -117,7 +120,7 @@ def usual_recipe(
     frozen = freeze_backbone_epochs * per_epoch
     if frozen >= steps:
         raise InputError(
-            f"the backbone would rest for {frozen} of {steps} steps; train longer, with "
+            f"the backbone would be frozen for {frozen} of {steps} steps; train longer, with "
             f"--epochs {2 * freeze_backbone_epochs} or more"
         )
     usual = {
@@ -152,14 +155,19 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         started = perf_counter()
         network = experiment.networks.of(arm, config.seeds[0])
         run = Run(network, experiment.data, probed, config.seeds[0], experiment.accelerator)
-        timing = run.train(NullObserver())
+        with threads_of(config):
+            timing = run.train(NullObserver())
         experiment.accelerator.free_memory()
         step_seconds += (1 - trunk) * timing.seconds_per_step
         if arm.name == BASELINE:
             step_seconds += trunk * timing.seconds_per_step
         whole = perf_counter() - started
         other_seconds += whole - _PROBED_STEPS * timing.seconds_per_step
-    available = minutes * 60 * _FOR_TRAINING / len(config.seeds)
+    slots = 1
+    if experiment.accelerator.num_processes == 1 and experiment.places.engine == "local":
+        slots = min(experiment.places.local_slots(config), len(config.seeds) * len(experiment.arms))
+    at_a_time = 1 + (slots - 1) * _SIDE_BY_SIDE
+    available = minutes * 60 * _FOR_TRAINING / len(config.seeds) * at_a_time
     steps = int((available - evaluations * other_seconds) / step_seconds)
     if steps < evaluations:
         needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
@@ -169,7 +177,7 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         )
     if steps - int(trunk * steps) <= config.recipe.freeze_backbone_steps:
         raise InputError(
-            f"{minutes:g} minutes are {steps} steps, and the backbone would rest for "
+            f"{minutes:g} minutes are {steps} steps, and the backbone would be frozen for "
             f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
         )
     # Timings differ between processes, and all must run the same number of steps.

@@ -214,7 +214,7 @@ def read_config(path: Path) -> TrainingConfig:
         InputError: the file does not exist or is invalid.
     """
     if not (path / _CONFIG).is_file():
-        raise InputError(f"{path} is no folder of `bamctl train`: it has no {_CONFIG}")
+        raise InputError(f"{path} is not a folder of `bamctl train`: it has no {_CONFIG}")
     return TrainingConfig.load(path / _CONFIG)
 
 

@@ -42,22 +42,27 @@ class Places:
 
     `engine` is a key of `ENGINES`. `workers` is the number of runs at a time, or None for as many
     as there is room for; with the local engine, short comparisons then run one after the other.
-    `threads` are those of a run, `gpus` its share of GPUs on a Ray cluster at `address`.
+    `gpus` is the share of a run on a Ray cluster at `address`.
     """
 
     engine: str = "local"
     workers: int | None = None
-    threads: int = 1
     gpus: float = 0.0
     address: str = "auto"
 
     def connect(self, config: TrainingConfig, data: Data) -> Engine:
         """Return the engine, ready for jobs."""
-        workers = self.workers
-        if self.engine == "local" and not uses_cpu(config.device):
-            workers = workers or torch.accelerator.device_count()
-        trainer = Trainer(config, data)
-        return ENGINES[self.engine](trainer, workers, self.threads, self.gpus, self.address)
+        workers = self.local_slots(config) if self.engine == "local" else self.workers
+        trainer, threads = Trainer(config, data), config.threads or 1
+        return ENGINES[self.engine](trainer, workers, threads, self.gpus, self.address)
+
+    def local_slots(self, config: TrainingConfig) -> int:
+        """Return the number of runs at a time on this machine: one for each core or GPU."""
+        if self.workers:
+            return self.workers
+        if not uses_cpu(config.device):
+            return torch.accelerator.device_count()
+        return max((os.cpu_count() or 1) // (config.threads or 1), 1)
 
 
 @dataclass(frozen=True)

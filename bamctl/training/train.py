@@ -122,9 +122,7 @@ def train(
         BamctlError: writing to the folder fails; finished runs are kept.
     """
     stop = _until(until, max_seeds, max_minutes)
-    resumed = read_config(Path(resume)) if resume is not None else None
-    run_threads = (resumed.threads if resumed else threads) or 1
-    places = Places(engine, workers, run_threads, gpus_per_run or 0.0, address or "auto")
+    places = Places(engine, workers, gpus_per_run or 0.0, address or "auto")
     if resume is not None:
         experiment = Experiment(_resumed(Path(resume), seeds, stop), places=places)
     elif config is not None:
@@ -259,4 +257,4 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, *, resume: bo
 
 def reported_again(folder: Path) -> str:
     """Return advice for an error after the runs, when only the report is missing."""
-    return f"the runs are kept; `bamctl train --resume {folder}` makes the report again"
+    return f"the runs are kept; `bamctl train --resume {folder}` writes the report"

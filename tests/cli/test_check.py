@@ -280,7 +280,7 @@ def test_init_writes_a_placement_that_passes(bamctl: object, tmp_path: Path) -> 
     assert text.count("#") >= 5
     assert yaml.safe_load(text)["where"] == ["block"]
     assert bamctl("check").returncode == 0
-    assert_one_line_error(bamctl("check", "--init", "resnet18"), "is there already")
+    assert_one_line_error(bamctl("check", "--init", "resnet18"), "already exists")
     # A quarter above today's: at r=11 instead of 16 it no longer passes.
     (tmp_path / "placements" / "resnet18.yaml").write_text(
         text.replace("reduction: 16", "reduction: 11")
@@ -361,7 +361,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "own tag": (HEAD + b"budget: !budget 3", ":3: the tag !budget"),
     "alias": (HEAD + b"where: &x [a]\nstages: *x", ":4: not valid YAML: aliases"),
     "bomb": (b"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n", ":2: not valid YAML: aliases"),
-    "duplicate": (HEAD + b"budget: {}\nbudget: {}", ":4: the key 'budget' stands twice"),
+    "duplicate": (HEAD + b"budget: {}\nbudget: {}", ":4: duplicate key 'budget'"),
     "tab": (HEAD + b"budget:\n\tparams: 1 M", ":4: not valid YAML"),
     "nesting": (b"[" * 10_000_000, ":1: larger than 100 kB"),
     "deep": (b"a: " + b"[" * 90_000, ":1: not valid YAML: nested deeper"),

@@ -276,8 +276,8 @@ def test_values_that_are_empty_or_too_large(
 @pytest.mark.parametrize(
     ("command", "key", "words"),
     [
-        ("train", "training: {}", "is of a search; give its folder to `bamctl search`"),
-        ("search", "recipe: {}", "is of a training; give its folder to `bamctl train`"),
+        ("train", "training: {}", "belongs to a search; pass its folder to `bamctl search`"),
+        ("search", "recipe: {}", "belongs to a training; pass its folder to `bamctl train`"),
     ],
 )
 def test_the_folder_of_another_command(

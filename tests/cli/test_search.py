@@ -90,7 +90,7 @@ def test_a_search_is_gone_on_with_and_ends_as_if_never_stopped(
     assert one["trials"] == other["trials"]
     assert_one_line_error(search("--resume", "parts", "--trials", "3"), "fewer than the 5")
     assert_one_line_error(search(TINY, "--resume", "parts"), "--resume", "MODEL", "leave it out")
-    assert_one_line_error(search(TINY, *quick, "--out", "parts"), "is there already", "--resume")
+    assert_one_line_error(search(TINY, *quick, "--out", "parts"), "already exists", "--resume")
 
 
 def test_a_dry_run_counts_and_trains_nothing(search: object, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--study", "mine"], ["--storage"]),
         ([TINY, "--storage", "nonsense", "--out", "run"], ["is no database", "sqlite:///"]),
         ([], ["no model"]),
-        (["--resume", "nowhere"], ["no folder of `bamctl search`"]),
+        (["--resume", "nowhere"], ["not a folder of `bamctl search`"]),
         (["--resume", "nowhere", "--seed", "0"], ["--seed would change it"]),
     ],
 )

@@ -29,7 +29,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
 )
 WRONG = {
     "tab": ("a:\n\tb: 1", ":2: not valid YAML"),
-    "duplicate": ("a: 1\nb: 2\na: 3", ":3: the key 'a' stands twice, first on line 1"),
+    "duplicate": ("a: 1\nb: 2\na: 3", ":3: duplicate key 'a', first on line 1"),
     "alias": ("a: &x 1\nb: *x", ":2: not valid YAML: aliases are not allowed"),
     "bomb": (BOMB, "aliases are not allowed"),
     "tag": ("a: !!python/object/apply:os.system ['true']", ":1: the tag tag:yaml.org"),

@@ -169,13 +169,13 @@ FINISHED: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda folder: shutil.copy(
             weights_of(folder, "baseline", 1), weights_of(folder, "baseline", 0)
         ),
-        "is that of baseline, seed 1",
+        "belongs to baseline, seed 1",
     ),
     "weights of another arm": (
         lambda folder: shutil.copy(
             weights_of(folder, "bottleneck", 0), weights_of(folder, "baseline", 0)
         ),
-        "is that of bottleneck, seed 0",
+        "belongs to bottleneck, seed 0",
     ),
     "weights that say another seed": (
         lambda folder: header_changed(weights_of(folder, "baseline", 0), "bamctl_run", seed=7),
@@ -229,7 +229,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "another step in the name": (
         lambda folder: state_of(folder, 10).rename(state_of(folder, 15)),
         5,
-        "is that of another step",
+        "belongs to another step",
     ),
     "another accuracy": (
         lines_changed(
@@ -239,7 +239,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
             ]
         ),
         5,
-        "has other evaluations than metrics.jsonl",
+        "does not match the evaluations in metrics.jsonl",
     ),
 }
 
@@ -277,7 +277,7 @@ def test_a_state_of_another_run_is_not_gone_on_with(
     shutil.copy(place / state_of(folder, 10).name, state_of(folder, 10))
     told = resume(folder, digits)
     assert told.began["baseline", 1] == 5
-    assert f"is that of {other[0]}, seed {other[1]}" in told.notes[0]
+    assert f"belongs to {other[0]}, seed {other[1]}" in told.notes[0]
     assert weights(folder) == weights(finished)
 
 

@@ -259,7 +259,7 @@ def _init(placement: "Placement", output: Path | None) -> int:
     name = str(placement.model)
     path = output or Path(DEFAULT, f"{name.replace(':', '.')}.yaml")
     if path.exists():
-        raise InputError(f"{path} is there already; delete it, or name another with --output")
+        raise InputError(f"{path} already exists; delete it, or choose another name with --output")
     if output is None and not path.parent.exists():
         check_can_write(path.parent)
     else:
