@@ -29,7 +29,8 @@ def open_study(config: SearchConfig, storage: RDBStorage, *, alone: bool) -> Opt
     if known is None:
         if study.get_trials(deepcopy=False):
             raise InputError(
-                f"the study {config.study!r} was not created by bamctl; choose another name with --study"
+                f"the study {config.study!r} was not created by bamctl; choose another name with "
+                "--study"
             )
         study.set_user_attr(_IDENTITY, json.dumps(config.identity()))
     elif other := difference(config.identity(), json.loads(known)):

@@ -133,7 +133,7 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
     if not found.state:
         raise MisfitError("is empty")
     if values is None and found.placement != origin.placement:
-        raise MisfitError("holds another placement")
+        raise MisfitError("has another placement")
     return values is not None
 
 
@@ -165,8 +165,8 @@ def _check_receipt(values: Mapping[str, Any], lines: Sequence[Line], origin: Ori
         raise MisfitError(f"belongs to {arm}, seed {seed}")
     if other := difference(origin.made_from, values.get("made_from", {})):
         raise InputError(
-            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; restore "
-            "it, or start a new comparison with `bamctl train --config`"
+            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; "
+            "restore it, or start a new comparison with `bamctl train --config`"
         )
     if values != {**values, **origin.receipt(lines)}:
         raise MisfitError("does not match the evaluations in metrics.jsonl")

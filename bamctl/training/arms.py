@@ -156,8 +156,8 @@ def check_classifies(config: TrainingConfig, traced: Trace) -> None:
     scores = (1, config.num_classes)
     if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
         raise InputError(
-            f"{config.model} does not return scores of {config.num_classes} classes for an image; only "
-            "networks that classify are trained"
+            f"{config.model} does not return scores of {config.num_classes} classes for an image; "
+            "only classifiers can be trained"
         )
 
 

@@ -91,8 +91,8 @@ class _Asked:
             option = others[0].replace("_", "-")
             option = "MODEL" if option == "model" else f"--{option}"
             raise InputError(
-                f"--resume repeats the stored configuration, and {option} would change it; leave it "
-                "out"
+                f"--resume repeats the stored configuration, and {option} would change it; leave "
+                "it out"
             )
 
     def plan(self) -> dict[str, Any]:
