@@ -118,10 +118,11 @@ class AttentionKind(ABC):
         """Return the smallest change of the settings that makes a site cheaper, if there is one."""
         return None
 
-    def warning(self, site: Site) -> str | None:
+    def warning(self, site: Site, enlarged: int = 1) -> str | None:
         """Return what the settings cannot do on the map of a site, and what would change it.
 
-        A sentence without its full stop; None if there is nothing to say.
+        A sentence without its full stop; None if there is nothing to say. `enlarged` supposes a map
+        that is as many times as high and wide.
         """
         return None
 

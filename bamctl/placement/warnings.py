@@ -10,6 +10,7 @@ from bamctl.placement.sites import Site
 
 # The convolution and the pooling that a small stem replaces have stride 2 each.
 _LARGER = 4
+_STEM = f"; `--stem small` makes the maps {_LARGER} times as high and wide, which is enough"
 
 
 def site_warnings(
@@ -24,10 +25,11 @@ def site_warnings(
         network: the network.
     """
     found: dict[str, list[str]] = {}
-    for site in sites:
-        text = kind_of(site.attention).warning(site)
-        if text is not None:
-            found.setdefault(text, []).append(site.point.module)
     may_be_larger = stem is None and models.takes_small_stem(model, network)
-    cure = f" `--stem small` makes maps {_LARGER} times as high and wide." if may_be_larger else ""
-    return [f"At {', '.join(modules)}: {text}.{cure}" for text, modules in found.items()]
+    for site in sites:
+        kind = kind_of(site.attention)
+        text = kind.warning(site)
+        if text is not None:
+            helps = may_be_larger and kind.warning(site, enlarged=_LARGER) is None
+            found.setdefault(f"{text}{_STEM if helps else ''}", []).append(site.point.module)
+    return [f"At {', '.join(modules)}: {text}." for text, modules in found.items()]

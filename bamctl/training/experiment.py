@@ -120,7 +120,7 @@ class Experiment:
         (path,) = broadcast_object_list([path])
         folder = self._opened(path, resume)
         try:
-            for text in (*self.made.warnings, *self.made.missing):
+            for text in (*(() if resume else self.made.warnings), *self.made.missing):
                 progress.note(text)
             if self.data.skipped:
                 progress.note(left_out(self.data.skipped))

@@ -42,8 +42,8 @@ def accuracy_warnings(accuracies: Sequence[float], num_classes: int, images: int
         images: the number of images that each is measured on.
     """
     chance, wrong = 1 / num_classes, images * (1 - min(accuracies))
-    # A one-sided binomial test of each run against guessing.
-    guessed = float(stats.binom.isf(_LEVEL, images, chance)) / images
+    # A one-sided binomial test of each run against guessing, at a level that they share.
+    guessed = float(stats.binom.isf(_LEVEL / len(accuracies), images, chance)) / images
     if max(accuracies) <= guessed:
         return [
             f"No run is better than guessing ({100 * chance:.3g} %): the accuracies say nothing "

@@ -57,14 +57,14 @@ class Bam(AttentionKind):
         settings = site.attention.model_copy(update={"reduction": 2 * reduction})
         return Cheaper("raise r", 2 * reduction, settings)
 
-    def warning(self, site: Site) -> str | None:
+    def warning(self, site: Site, enlarged: int = 1) -> str | None:
         """Warn of dilated convolutions that see nothing but padding beside their centre.
 
         That is so where the dilation is at least the map's height and width. Up to half of the
         longer side, every pixel sees another one.
         """
         given, at = site.attention.hyperparameters(), site.point.map
-        side, d = max(at.height, at.width), given["dilation"]
+        side, d = enlarged * max(at.height, at.width), given["dilation"]
         is_blind = d >= side and at.extents[:-2] in ((), (1,))
         if given["branches"] == "channel" or not given["dilated_convs"] or not is_blind:
             return None
