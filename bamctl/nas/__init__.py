@@ -4,8 +4,10 @@
 - `setup`: a search before its first trial
 - `costs`: what candidates cost, many at a time
 - `study`, `storage`: Optuna's study, and its database
+- `plan`: a request completed to a whole search, priced without training
 - `run`: the loop that asks, trains and reports
-- `engines`, `cluster`, `objective`: where trials run, and what a candidate is worth
+- `jobs`, `objective`, `trunks`: what engines run, and what a candidate is worth
+- `race`, `records`: seeds for the candidates that are not ruled out
 - `confirm`, `result`, `sensitivity`: fresh seeds for the front, what was found, and which sites
   carry a gain
 - `folder`: the folder of a search

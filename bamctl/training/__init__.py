@@ -4,8 +4,11 @@
 - `config`: the configuration of a comparison, as a YAML file holds it
 - `plan`: completion of a request to a whole configuration
 - `arms`: the networks that are compared, and the controls
+- `start`, `trunks`: where arms start, and the part of the baseline's runs that all arms share
 - `loop`: one training run
-- `evidence`: paired t tests with Holm's correction, and power
+- `side_by_side`: runs on the processes of this machine, or on a Ray cluster
+- `looks`, `evidence`: a paired test that may be repeated, verdicts, and power
+- `until`, `warnings`: when to stop adding seeds, and what spares wrong conclusions
 - `run_folder`, `json_lines`, `lines`: files of the runs
 - `result`, `curves`: accuracies, comparisons and learning curves
 - `watching`, `devices`: progress events; devices and processes, by Accelerate

@@ -10,6 +10,7 @@ from accelerate.utils import broadcast_object_list
 from bamctl.data.sets import Data
 from bamctl.training import _state as states
 from bamctl.training._recorders import TrunkRecorder, sealed
+from bamctl.training._runs import threads_of
 from bamctl.training._standing import MisfitError, Origin, trunk_state
 from bamctl.training._state import State
 from bamctl.training.arms import Networks
@@ -36,8 +37,9 @@ def trained(config: TrainingConfig, data: Data, seed: int) -> bytes:
         InputError, BamctlError: it cannot be trained.
     """
     accelerator = accelerator_for(config)
-    run = Run(Networks(config).baseline(seed), data, config, seed, accelerator)
-    end = run.train_trunk(config.trunk_steps, NullObserver())
+    with threads_of(config):
+        run = Run(Networks(config).baseline(seed), data, config, seed, accelerator)
+        end = run.train_trunk(config.trunk_steps, NullObserver())
     accelerator.free_memory()
     return states.dump(sealed(end, origin_of(config, seed)))
 
@@ -119,7 +121,8 @@ class Trunks:
         found = kept(path, origin, self._progress.note) if is_main else None
         (is_kept,) = broadcast_object_list([found is not None])
         if not is_kept:
-            self._train(origin)
+            with threads_of(self._config):
+                self._train(origin)
         # Read by all processes, as after an interruption.
         return trunk_state(path, origin)
 

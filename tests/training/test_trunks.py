@@ -111,6 +111,22 @@ def test_the_optimizer_goes_on_and_new_parameters_start_afresh(
     experiment.accelerator.free_memory()
 
 
+def test_every_run_has_the_threads_of_the_comparison(digits: Data, tmp_path: Path) -> None:
+    class Counting(Listener):
+        def run_started(self, arm: str, seed: int, step: int) -> None:
+            super().run_started(arm, seed, torch.get_num_threads())
+
+    listener, before = Counting(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        config = configured(seeds=[0], threads=1)
+        Experiment(config, digits).run(tmp_path / "run", listener)
+        assert listener.started == [("trunk", 0, 1), ("baseline", 0, 1), ("bottleneck", 0, 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("dies", [("trunk", 7), ("baseline", 9), ("bottleneck", 11)])
 def test_an_interrupted_trunk_is_resumed_and_trained_once(
     dies: tuple[str, int], parted: Result, digits: Data, tmp_path: Path
