@@ -35,6 +35,9 @@ class SearchConfig(schemas.Versioned):
     max_steps: _Count | None = Field(
         default=None, description="steps of all runs that choose; what trials leave is raced with"
     )
+    max_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="no trial and no round of the race is begun later"
+    )
     confirm_seeds: Annotated[int, Field(ge=0, strict=True)] = 5
     confirm_start: Literal["scratch"] | None = Field(
         default=None, description="the start of runs on fresh seeds, if not that of the trials"

@@ -41,6 +41,7 @@ def plan(
     data: str | Mapping[str, Any] = "digits",
     steps: int | None = None,
     max_steps: int | None = None,
+    max_minutes: float | None = None,
     start: Literal["scratch", "trunk"] | None = None,
     trunk_steps: int | None = None,
     recipe: Mapping[str, Any] | None = None,
@@ -74,6 +75,7 @@ def plan(
         max_steps: optimizer steps of all runs that choose, with their trunks. What the trials
             leave is raced with: seeds for the candidates that are not ruled out. 50 times `steps`
             if left out, or half more than the trials take; with `halving`, no race is run.
+        max_minutes: no trial and no round of the race is begun later; the confirmation follows.
         start: where candidates start, as for `bamctl.train`; `trunk` if left out, and `scratch`
             with `halving`.
         trunk_steps: the steps of the trunk; half of all if left out.
@@ -131,6 +133,7 @@ def plan(
         "rungs": RUNGS if halving else None,
         "confirm_seeds": confirm_seeds,
         "confirm_start": confirm_start,
+        "max_minutes": max_minutes,
         "storage": storage,
         "study": study,
     }

@@ -7,6 +7,8 @@ Maron and Moore, NIPS 1993; Birattari et al., GECCO 2002). The verdicts of a sea
 this: they are those of fresh seeds.
 """
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -92,6 +94,7 @@ def race(
     steps: int,
     steps_of_run: int,
     steps_of_seed: int = 0,
+    deadline: float = math.inf,
 ) -> Race:
     """Give seeds to the candidates that may still be on the front, until the steps are spent.
 
@@ -103,6 +106,7 @@ def race(
         steps: the most that all runs together may take.
         steps_of_run: the steps of one run.
         steps_of_seed: further steps of each seed, for its trunk.
+        deadline: no seed is begun after this time of `time.monotonic`.
 
     Raises:
         BamctlError: a candidate cannot be trained, or the records cannot be written.
@@ -111,7 +115,7 @@ def race(
     for seed in seeds:
         standings = standings.keep(~standings.is_ruled_out())
         left -= steps_of_seed + steps_of_run * len(standings.codes)
-        if left < 0 or not standings.is_open():
+        if left < 0 or not standings.is_open() or time.monotonic() > deadline:
             break
         found = records.accuracies(((codes, seed) for codes in standings.codes), engine)
         column = [found[codes, seed] for codes in standings.codes]

@@ -11,6 +11,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
+from bamctl.errors import InputError
 from bamctl.files.atomic import make_folder, short_name
 from bamctl.nas._front import hypervolume, is_front
 from bamctl.nas._trials import RACES, REASON, candidate
@@ -109,11 +110,20 @@ class SearchResult(Displayed):
 
 
 def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
-    """Read the finished trials, and find the front among them."""
+    """Read the finished trials, and find the front among them.
+
+    Raises:
+        InputError: not even the baseline has ended.
+    """
     trials = study.trials()
     ended = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     full = setup.config.steps()[-1]
     of_baseline = [t.user_attrs["accuracy"] for t in ended if not any(_codes(t, setup))]
+    if not of_baseline:
+        raise InputError(
+            f"{setup.config.max_minutes or 0:g} minutes are over before the baseline is trained; "
+            "give more --max-minutes"
+        )
     found = tuple(_candidate(trial, setup, of_baseline[0]) for trial in ended)
     return _with_front(
         SearchResult(

@@ -1,5 +1,6 @@
 """The loop of a search: ask the study for trials, run them on the engine, tell the results."""
 
+import math
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -48,6 +49,7 @@ class Search:
         engine: runs them.
         watcher: its observer.
         trunks: those from which the trials part.
+        deadline: no trial is begun after this time of `time.monotonic`.
     """
 
     config: SearchConfig
@@ -56,6 +58,7 @@ class Search:
     engine: Engine
     watcher: Watcher
     trunks: Trunks
+    deadline: float = math.inf
     _pending: "dict[Future[Outcome], _Running]" = field(default_factory=dict)
 
     def run(self) -> None:
@@ -70,19 +73,22 @@ class Search:
                 done, _ = wait(self._pending, _LOOK_SECONDS, FIRST_COMPLETED)
                 for future in sorted(done, key=lambda each: self._pending[each].asked.number):
                     self._take(future, self._pending.pop(future))
-            elif self.study.is_done():
+            elif self.study.is_done() or self._is_late():
                 return
             else:
                 # Trials of another driver are running, and may be requeued if it dies.
                 time.sleep(_LOOK_SECONDS)
             self.study.beat()
 
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
     def _fill(self) -> None:
         # Submit one more than run, so that no slot waits for the storage. With a single slot, take
         # none before the last has ended, so that the order is reproducible.
         slots = self.engine.slots
         while len(self._pending) < slots + (slots > 1):
-            asked = self.study.next()
+            asked = None if self._is_late() else self.study.next()
             if asked is None:
                 return
             self._submit(_Running(asked))

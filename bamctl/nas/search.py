@@ -1,5 +1,6 @@
 """`search`: find the placements that are most accurate within a budget."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,10 +134,12 @@ class _Phases:
     def run(self) -> SearchResult:
         """Run all that is not recorded yet."""
         config, trunks = self.setup.config, self._trunks(self.setup.config.training)
-        search = Search(config, self.setup.space, self.study, self.engine, self.progress, trunks)
-        search.run()
+        deadline = time.monotonic() + 60 * (config.max_minutes or math.inf)
+        Search(
+            config, self.setup.space, self.study, self.engine, self.progress, trunks, deadline
+        ).run()
         result = gather(self.setup, self.study, self.folder.path)
-        return self._confirmed(write_front(self._raced(result, trunks)), trunks)
+        return self._confirmed(write_front(self._raced(result, trunks, deadline)), trunks)
 
     def _trunks(self, training: TrainingConfig) -> Trunks:
         return Trunks(training, self.folder.trunks, self.engine, self.progress.note)
@@ -152,7 +155,7 @@ class _Phases:
             note=self.progress.note,
         )
 
-    def _raced(self, result: SearchResult, trunks: Trunks) -> SearchResult:
+    def _raced(self, result: SearchResult, trunks: Trunks, deadline: float) -> SearchResult:
         """Give the steps that are left to the candidates that may be on the front."""
         config = result.config
         if not config.steps_to_race():
@@ -166,6 +169,7 @@ class _Phases:
             steps=config.steps_to_race(),
             steps_of_run=config.steps_of_run(),
             steps_of_seed=config.training.trunk_steps,
+            deadline=deadline,
         )
         return after_race(result, raced)
 

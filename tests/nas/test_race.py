@@ -1,5 +1,6 @@
 """Races: who is ruled out, what is spent, and what a killed race resumes to."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from bamctl.nas.jobs import Job
 from bamctl.nas.race import Race, Standings, race
 from bamctl.nas.records import Records
 from bamctl.nas.result import after_race, gather, standings
-from tests.nas.table import Scratch, Searched, Table, accuracy
+from bamctl.nas.run import Search
+from tests.nas.table import Quiet, Scratch, Searched, Table, accuracy
 from tests.nas.test_result import Counting
 from tests.nas.test_run import local, run
 
@@ -87,6 +89,30 @@ def test_racing_spends_the_steps_on_what_is_left(tmp_path: Path) -> None:
         sites = searched.space.sites(codes)
         seeds = [0, 1, *by_seed][: len(accuracies)]
         assert accuracies == tuple(accuracy(Job(sites, 90, ()), seed) for seed in seeds)
+
+
+def test_no_seed_is_begun_after_the_deadline(tmp_path: Path) -> None:
+    searched, engine = Searched(), Counting()
+    start = table_standings(searched)
+    records = recorded(tmp_path, searched)
+    late = time.monotonic() - 1
+    found = race(
+        start, records, engine, seeds=range(100, 200), steps=1500, steps_of_run=30, deadline=late
+    )
+    assert engine.jobs == []
+    assert found.accuracies.keys() == set(start.codes)
+
+
+def test_no_trial_is_begun_after_the_deadline(tmp_path: Path) -> None:
+    """Each trial takes a fifth of a second, one at a time; the first half second has three."""
+    searched = Searched(changes={"trials": 12})
+    study = searched.study(f"sqlite:///{tmp_path}/study.db")
+    with local(Table(seconds=0.2), 1) as engine:
+        engine.submit(Job((), 90, (0,))).result()
+        deadline = time.monotonic() + 0.5
+        watcher = Quiet()
+        Search(searched.config, searched.space, study, engine, watcher, Scratch(), deadline).run()
+    assert 1 <= watcher.count <= 3
 
 
 def test_a_killed_race_resumes_to_the_same_end(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ class _Asked:
             "data": self.images.given(),
             "steps": self.run.steps,
             "max_steps": goal.max_steps,
+            "max_minutes": goal.max_minutes,
             "start": self.run.start,
             "trunk_steps": self.run.trunk_steps,
             "confirm_start": goal.confirm_start,

@@ -102,6 +102,10 @@ class GoalOptions:
             min=2,
         ),
     ] = None
+    max_minutes: Annotated[
+        float | None,
+        option("Or minutes, after which no trial and no round of the race is begun. [no limit]"),
+    ] = None
     confirm_seeds: Annotated[
         int | None, option("Fresh seeds to judge the front by at the end. [5]", min=0)
     ] = None
