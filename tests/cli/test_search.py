@@ -133,7 +133,6 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--study", "mine"], ["--storage"]),
         ([TINY, "--storage", "nonsense", "--out", "run"], ["is no database", "sqlite:///"]),
         ([TINY, "--max-steps", "100"], ["--max-steps 100", "--trials 1"]),
-        ([TINY, "--steps", "4", "--max-minutes", "1e-9"], ["give more --max-minutes"]),
         ([TINY, "--halving", "3", "--start", "trunk"], ["--halving", "leave one out"]),
         ([TINY, "--init", "kaiming"], ["identity", "--start scratch"]),
         ([], ["no model"]),

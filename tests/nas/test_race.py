@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bamctl.errors import BamctlError
+from bamctl.errors import BamctlError, InputError
 from bamctl.nas.jobs import Job
 from bamctl.nas.race import Race, Standings, race
 from bamctl.nas.records import Records
@@ -113,6 +113,10 @@ def test_no_trial_is_begun_after_the_deadline(tmp_path: Path) -> None:
         watcher = Quiet()
         Search(searched.config, searched.space, study, engine, watcher, Scratch(), deadline).run()
     assert 1 <= watcher.count <= 3
+    # Where not even the baseline was begun, nothing can be said.
+    empty = searched.study(f"sqlite:///{tmp_path}/empty.db")
+    with pytest.raises(InputError, match="give more --max-minutes"):
+        gather(searched.setup(), empty, tmp_path)
 
 
 def test_a_killed_race_resumes_to_the_same_end(tmp_path: Path) -> None:
