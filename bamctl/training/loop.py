@@ -99,8 +99,9 @@ class Run:
         index = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
         shapes = {name: each.shape for name, each in self.network.named_parameters()}
         kept = unflattened(with_prefix(trunk.tensors, _OPTIMIZER))
+        # The optimizer updates its state in place, and other arms part from the same trunk.
         common = {
-            index[name]: kept[i]
+            index[name]: {key: each.clone() for key, each in kept[i].items()}
             for i, name in enumerate(trunk.values["parameters"])
             if i in kept and all(each.shape == shapes.get(name) for each in kept[i].values())
         }

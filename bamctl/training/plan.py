@@ -133,24 +133,29 @@ def usual_recipe(
     return schemas.from_options(Recipe, {**usual, **given})
 
 
-def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> None:
+def fit(
+    experiment: Experiment,
+    minutes: float,
+    given: Mapping[str, Any],
+    trunk_steps: int | None = None,
+) -> None:
     """Set the steps of an experiment's runs, all equal, to fit into some minutes.
 
     A few steps of each arm are timed, on networks that are discarded. Fields of the recipe in
-    `given` are kept.
+    `given` are kept, and the steps of a trunk if they are passed; otherwise its share is kept.
 
     Raises:
-        InputError: not even one step for each evaluation fits, or the backbone would be frozen
-            throughout.
+        InputError: not even one step for each evaluation fits, the backbone would be frozen
+            throughout, or no step is left after the trunk.
     """
     config = experiment.config
-    trunk = config.trunk_steps / config.recipe.steps
+    trunk = 0.0 if trunk_steps else config.trunk_steps / config.recipe.steps
     evaluations = _EVALUATIONS
     probe = config.recipe.model_copy(
         update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
     )
     probed = config.model_copy(update={"recipe": probe, "trunk_steps": 0})
-    step_seconds, other_seconds = 0.0, 0.0
+    step_seconds, other_seconds, shared_seconds = 0.0, 0.0, 0.0
     for arm in experiment.arms:
         started = perf_counter()
         network = experiment.networks.of(arm, config.seeds[0])
@@ -158,9 +163,11 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         with threads_of(config):
             timing = run.train(NullObserver())
         experiment.accelerator.free_memory()
-        step_seconds += (1 - trunk) * timing.seconds_per_step
         if arm.name == BASELINE:
-            step_seconds += trunk * timing.seconds_per_step
+            step_seconds += timing.seconds_per_step
+        else:
+            step_seconds += (1 - trunk) * timing.seconds_per_step
+            shared_seconds += timing.seconds_per_step
         whole = perf_counter() - started
         other_seconds += whole - _PROBED_STEPS * timing.seconds_per_step
     slots = 1
@@ -168,25 +175,32 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         slots = min(experiment.places.local_slots(config), len(config.seeds) * len(experiment.arms))
     at_a_time = 1 + (slots - 1) * _SIDE_BY_SIDE
     available = minutes * 60 * _FOR_TRAINING / len(config.seeds) * at_a_time
-    steps = int((available - evaluations * other_seconds) / step_seconds)
+    spared = (trunk_steps or 0) * shared_seconds
+    steps = int((available - evaluations * other_seconds + spared) / step_seconds)
     if steps < evaluations:
         needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
         raise InputError(
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
             f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
         )
-    if steps - int(trunk * steps) <= config.recipe.freeze_backbone_steps:
+    parted_at = trunk_steps or int(trunk * steps)
+    if parted_at >= steps:
+        raise InputError(
+            f"{minutes:g} minutes leave no step to the arms after a trunk of {parted_at}; give "
+            "more --max-minutes or fewer --trunk-steps"
+        )
+    if steps - parted_at <= config.recipe.freeze_backbone_steps:
         raise InputError(
             f"{minutes:g} minutes are {steps} steps, and the backbone would be frozen for "
             f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
         )
     # Timings differ between processes, and all must run the same number of steps.
-    (steps,) = broadcast_object_list([steps])
+    steps, parted_at = broadcast_object_list([steps, parted_at])
     changed = {
         "steps": steps,
         "warmup_steps": given.get("warmup_steps", steps // _WARMUP),
         "eval_every": given.get("eval_every", ceil(steps / evaluations)),
     }
     recipe = config.recipe.model_copy(update=changed)
-    changed = {"recipe": recipe, "trunk_steps": int(trunk * steps)}
+    changed = {"recipe": recipe, "trunk_steps": parted_at}
     experiment.config = config.model_copy(update=changed)

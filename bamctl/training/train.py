@@ -21,7 +21,7 @@ from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
 from bamctl.training.side_by_side import Places
-from bamctl.training.start import Start
+from bamctl.training.start import Start, check_start
 from bamctl.training.watching import NullObserver, Progress
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
 
@@ -141,6 +141,8 @@ def train(
             "attention": attention,
         }
         arms = _arms(model, where, placements, options)
+        minutes = None if stop else max_minutes
+        start = check_start(start, trunk_steps=trunk_steps, weights=weights)
         configured, images = plans.configure(
             _network(model, arms),
             data={"name": data} if isinstance(data, str) else data,
@@ -149,7 +151,8 @@ def train(
             epochs=epochs,
             freeze_backbone_epochs=freeze_backbone_epochs,
             start=start,
-            trunk_steps=trunk_steps,
+            # The steps that a trunk is a part of are not known before they are fitted.
+            trunk_steps=trunk_steps if minutes is None else None,
             weights=None if weights is None else str(weights),
             seeds=list(range(SEEDS if seeds is None else seeds)),
             until=stop,
@@ -161,8 +164,8 @@ def train(
             placements={name: each.without_network() for name, each in arms.items()},
         )
         experiment = Experiment(configured, images, places)
-        if max_minutes is not None and stop is None:
-            plans.fit(experiment, max_minutes, recipe or {})
+        if minutes is not None:
+            plans.fit(experiment, minutes, recipe or {}, trunk_steps)
     folder = Path(resume or out or _usual_folder(experiment.config))
     return _run(experiment, folder, progress or NullObserver(), resume=resume is not None)
 

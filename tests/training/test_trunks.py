@@ -12,9 +12,11 @@ from bamctl.training import _state as states
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
+from bamctl.training.plan import fit
 from bamctl.training.result import Result
+from bamctl.training.train import train
 from bamctl.training.watching import NullObserver
-from tests.training.conftest import small, weights
+from tests.training.conftest import MODEL, small, weights
 
 STEPS, TRUNK = 12, 8
 
@@ -125,6 +127,33 @@ def test_every_run_has_the_threads_of_the_comparison(digits: Data, tmp_path: Pat
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_arm_leaves_the_trunk_as_it_is_for_the_others(parted: Result, digits: Data) -> None:
+    experiment = Experiment(configured(), digits)
+    trunk = states.read(parted.folder / "trunks" / "seed-0.safetensors")
+    before = {name: tensor.clone() for name, tensor in trunk.tensors.items()}
+    network = experiment.networks.of(experiment.arms[1], 0, trunk)
+    Run(network, digits, experiment.config, 0, experiment.accelerator, trunk=trunk).train(
+        NullObserver()
+    )
+    assert all(torch.equal(trunk.tensors[name], before[name]) for name in before)
+    experiment.accelerator.free_memory()
+
+
+def test_minutes_keep_the_steps_of_a_trunk_or_else_its_share(digits: Data) -> None:
+    for named, share in ((7, None), (None, TRUNK / STEPS)):
+        experiment = Experiment(configured(), digits)
+        fit(experiment, 60, {}, named)
+        steps = experiment.config.recipe.steps
+        assert steps > 1000
+        assert experiment.config.trunk_steps == (named or int(share * steps))
+        experiment.accelerator.free_memory()
+
+
+def test_minutes_that_end_within_the_trunk_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no step to the arms after a trunk of 1000000"):
+        train(MODEL, trunk_steps=1_000_000, max_minutes=0.05, seeds=1, out=tmp_path / "run")
 
 
 @pytest.mark.parametrize("dies", [("trunk", 7), ("baseline", 9), ("bottleneck", 11)])
