@@ -134,6 +134,7 @@ def test_a_page_on_a_full_disk(fails: Callable[..., str], tmp_path: Path) -> Non
 
 def test_curves_on_a_full_disk(fails: Callable[..., str], tmp_path: Path) -> None:
     quick = ["--steps", "2", "--seeds", "2", "--batch-size", "32", "--data", "digits"]
+    quick += ["--dilation", "1"]
     # The weights of the network fit, a page with its scripts does not.
     with full_disk(400_000):
         said = fails("train", "tests.networks:Tiny", *quick, "--out", "run", code=3)
@@ -364,7 +365,7 @@ def test_metrics_with_damaged_lines(
     ]
     for line in damaged:
         metrics.write_text("\n".join([json.dumps(line), *others]) + "\n")
-        assert "metrics.jsonl:1: not a line of ours" in fails("train", "--resume", "run")
+        assert "metrics.jsonl:1: invalid line" in fails("train", "--resume", "run")
 
 
 @pytest.mark.parametrize("megabytes", [300])
