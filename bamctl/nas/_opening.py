@@ -29,13 +29,13 @@ def open_study(config: SearchConfig, storage: RDBStorage, *, alone: bool) -> Opt
     if known is None:
         if study.get_trials(deepcopy=False):
             raise InputError(
-                f"the study {config.study!r} is none of bamctl's; name another with --study"
+                f"the study {config.study!r} was not created by bamctl; choose another with --study"
             )
         study.set_user_attr(_IDENTITY, json.dumps(config.identity()))
     elif other := difference(config.identity(), json.loads(known)):
         # Without other drivers, the configuration in the folder of the study was changed.
-        cure = "put config.yaml back" if alone else "name another with --study"
-        raise InputError(f"the study {config.study!r} is that of another search: {other}; {cure}")
+        cure = "restore config.yaml" if alone else "choose another name with --study"
+        raise InputError(f"the study {config.study!r} belongs to another search: {other}; {cure}")
     return study
 
 

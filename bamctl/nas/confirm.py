@@ -77,14 +77,12 @@ def _drop_void(lines: JsonLines, origin: Mapping[str, Any], note: Callable[[str]
         return _CHECKSUM in line and line[_CHECKSUM] != _checksum(line, origin)
 
     if void := sum(map(is_void, lines.lines)):
-        note(
-            f"{lines.path} has {void} runs of another search, or changed since; they are run again"
-        )
+        note(f"{lines.path} has {void} runs of another search, or modified since; rerunning them")
     lines.drop(is_void)
     if unverified := sum(_CHECKSUM not in line for line in lines.lines):
         note(
-            f"{lines.path} has {unverified} runs that an older version wrote, without checksums; "
-            "whether they are of this search cannot be verified"
+            f"{lines.path} has {unverified} runs saved by an older version, without checksums; "
+            "whether they belong to this search cannot be verified"
         )
 
 

@@ -81,14 +81,13 @@ def read_config(path: Path) -> SearchConfig:
         InputError: it is missing or invalid, or the password of its storage is missing.
     """
     if not (path / _CONFIG).is_file():
-        raise InputError(f"{path} is no folder of `bamctl search`: it has no {_CONFIG}")
+        raise InputError(f"{path} is not a folder of `bamctl search`: it has no {_CONFIG}")
     config = SearchConfig.load(path / _CONFIG)
     if (path / _URL).is_file():
         return config.model_copy(update={"storage": SecretStr(_read(path / _URL))})
     if config.storage and masking.HIDDEN in config.storage.get_secret_value():
         raise InputError(
-            f"{path / _URL} is missing, which has the storage's URL with its password; "
-            "write it there"
+            f"{path / _URL} is missing; it must contain the storage URL with its password"
         )
     return config
 

@@ -164,7 +164,7 @@ def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> Sea
     config = folders.read_config(folder)
     models.check_named_by(config.training.model, folder / "config.yaml")
     if trials is not None and trials < config.trials:
-        raise InputError(f"--trials {trials} is fewer than the {config.trials} that are asked for")
+        raise InputError(f"--trials {trials} is fewer than the {config.trials} of the search")
     changed = {"trials": trials, "confirm_seeds": confirm_seeds}
     given = {name: value for name, value in changed.items() if value is not None}
     return set_up(config.model_copy(update=given))
@@ -173,8 +173,8 @@ def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> Sea
 def _of_every_candidate(setup: SearchSetup) -> SearchSetup:
     if setup.costs.within is None:
         raise InputError(
-            f"--exhaustive would train each of {setup.space.count():,} candidates; choose from "
-            "less, or give --trials"
+            f"--exhaustive would train all {setup.space.count():,} candidates; restrict the search "
+            "space, or use --trials"
         )
     within = set(map(tuple, setup.costs.within.tolist()))
     others = {each for each in setup.space.references.values() if setup.costs.fits(each)}

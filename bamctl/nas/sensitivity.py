@@ -127,7 +127,9 @@ def take_apart(
         BamctlError: a network cannot be trained.
     """
     if len(sites) < 2:
-        raise InputError(f"{len(sites)} site cannot be taken apart; name two or more with --where")
+        raise InputError(
+            f"sensitivity needs two or more sites, and {len(sites)} is selected; use --where"
+        )
     accuracy = _trained(_arms(sites), steps, seeds, engine)
     pairs = {ALL: (accuracy[BASELINE], accuracy[ALL])}
     for site in sites:

@@ -44,7 +44,7 @@ def logits_of(output: Any) -> Tensor:
     """
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, Tensor):
-        raise InputError("the network gives other things than class scores when it is trained")
+        raise InputError("the network does not return class scores in training mode")
     return logits
 
 

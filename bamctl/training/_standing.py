@@ -78,19 +78,19 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
         try:
             return Standing(True, is_verified=_check_weights(weights, folder, origin))
         except _MisfitError as error:
-            notes.append(f"{weights} {error}; {origin.arm}, seed {origin.seed}, is trained again")
+            notes.append(f"{weights} {error}; retraining {origin.arm}, seed {origin.seed}")
     for path in folder.states(origin.arm, origin.seed):
         try:
             count, is_verified = _check_state(path, folder, origin)
             return Standing(False, path, count, tuple(notes), is_verified)
         except _MisfitError as error:
-            notes.append(f"{path} {error}; going on from the one before")
+            notes.append(f"{path} {error}; falling back to the previous checkpoint")
     void = len(folder.evaluations(origin.arm, origin.seed))
     # Without a state there is at most one, if the run was interrupted before saving the state.
     if void > 1 and not notes:
         notes.append(
             f"{folder.metrics.path} has {void} evaluations of {origin.arm}, seed {origin.seed}, "
-            "and there are no weights that they belong to; it is trained again"
+            "but no matching weights; retraining it"
         )
     return Standing(False, notes=tuple(notes))
 
@@ -112,13 +112,13 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
     if values is not None:
         _check_receipt(values, lines, origin)
     if not _is_whole(lines, origin.recipe):
-        raise _MisfitError("has not all its evaluations in metrics.jsonl")
+        raise _MisfitError("needs evaluations that metrics.jsonl does not have")
     if timing is None or (values is not None and values.get("timing") != timing):
-        raise _MisfitError("has other times than timing.jsonl")
+        raise _MisfitError("does not match timing.jsonl")
     if not found.state:
         raise _MisfitError("is empty")
     if values is None and found.placement != origin.placement:
-        raise _MisfitError("holds another placement")
+        raise _MisfitError("has a different placement")
     return values is not None
 
 
@@ -135,26 +135,26 @@ def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bo
     except DamagedStateError as error:
         raise _MisfitError(_without_path(path, error)) from error
     if path.stem != f"step-{values.get('step')!s:0>9}":
-        raise _MisfitError("is that of another step")
+        raise _MisfitError("belongs to a different step")
     count = len(_steps(origin.recipe, values["step"]))
     if "run" in values:
         _check_receipt(values["run"], lines[:count], origin)
     if not _is_in_order(lines[:count], origin.recipe) or len(lines) < count:
-        raise _MisfitError("has not all its evaluations in metrics.jsonl")
+        raise _MisfitError("needs evaluations that metrics.jsonl does not have")
     return count, "run" in values
 
 
 def _check_receipt(values: Mapping[str, Any], lines: Sequence[Line], origin: Origin) -> None:
     arm, seed = values.get("arm"), values.get("seed")
     if (arm, seed) != (origin.arm, origin.seed):
-        raise _MisfitError(f"is that of {arm}, seed {seed}")
+        raise _MisfitError(f"belongs to {arm}, seed {seed}")
     if other := difference(origin.made_from, values.get("made_from", {})):
         raise InputError(
-            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; put "
-            "that back, or begin a new comparison with `bamctl train --config`"
+            f"{origin.arm}, seed {origin.seed}, was trained with a different config.yaml: {other}; "
+            "restore it, or start a new comparison with `bamctl train --config`"
         )
     if values != {**values, **origin.receipt(lines)}:
-        raise _MisfitError("has other evaluations than metrics.jsonl")
+        raise _MisfitError("does not match metrics.jsonl")
 
 
 def _lines(folder: RunFolder, origin: Origin) -> list[Line]:

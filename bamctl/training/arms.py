@@ -128,7 +128,7 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
             try:
                 arms.append(make(arm, placement, traced))
             except InputError as error:
-                missing.append(f"no {kind} control of {name}: {error}")
+                missing.append(f"no {kind} control for {name}: {error}")
     return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing))
 
 
@@ -141,8 +141,8 @@ def check_classifies(config: TrainingConfig, traced: Trace) -> None:
     scores = (1, config.num_classes)
     if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
         raise InputError(
-            f"{config.model} gives no scores of {config.num_classes} classes for an image; only "
-            "networks that classify are trained"
+            f"{config.model} does not return scores of {config.num_classes} classes for an image; "
+            "only classification networks can be trained"
         )
 
 
@@ -176,7 +176,7 @@ def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """Return the control without attention, widened to the parameters of the placement's arm."""
     hidden = widening.find_hidden(traced.network, traced.trace)
     if not hidden:
-        raise InputError("no channels of the network run from one layer to just one other")
+        raise InputError("no channels connect exactly one layer to exactly one other")
     counts = widening.plan(hidden, arm.added.params)
     keeps = placement.attention.init == "identity"
     change = partial(_widen, hidden, counts, keeps)

@@ -41,13 +41,13 @@ class DataConfig(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field(default="digits", description="a data set, or folder:PATH")
-    root: str = Field(default="data", description="where torchvision's sets are kept")
-    download: bool = Field(default=False, description="whether to fetch a set that is not there")
-    bad_images: BadImages = Field(default="refuse", description="images that cannot be read")
-    workers: _CountOrNone = Field(default=0, description="processes that read images")
-    test: bool = Field(default=False, description="whether the test split is reported at the end")
-    fingerprint: str | None = Field(default=None, description="of the images, to know them again")
+    name: str = Field(default="digits", description="name of a data set, or folder:PATH")
+    root: str = Field(default="data", description="folder of torchvision's data sets")
+    download: bool = Field(default=False, description="whether to download a missing data set")
+    bad_images: BadImages = Field(default="refuse", description="what to do with unreadable images")
+    workers: _CountOrNone = Field(default=0, description="processes that load images")
+    test: bool = Field(default=False, description="whether to report the test split")
+    fingerprint: str | None = Field(default=None, description="of the images, to detect changes")
 
 
 class Recipe(BaseModel):
@@ -60,20 +60,21 @@ class Recipe(BaseModel):
     model_config = _STRICT
 
     steps: _Count = Field(description="optimizer steps")
-    batch_size: _Count = Field(default=64, description="images in a step, over all devices")
+    batch_size: _Count = Field(default=64, description="images per step, over all devices")
     lr: _Rate = Field(description="learning rate")
     momentum: _Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)] = 1e-4
     schedule: Schedule = Field(
-        default="cosine", description="cosine to zero, or a tenth after each third of the steps"
+        default="cosine",
+        description="cosine decay to zero, or a tenth after each third of the steps",
     )
     warmup_steps: _CountOrNone = Field(default=0, description="steps of linear warm-up")
     label_smoothing: _Fraction = 0.0
-    accumulate: _Count = Field(default=1, description="parts of a batch, run one after the other")
+    accumulate: _Count = Field(default=1, description="gradient accumulation: parts of a batch")
     precision: Precision = Field(default="no", description="mixed precision")
     eval_every: _Count = Field(description="steps between evaluations")
     freeze_backbone_steps: _CountOrNone = Field(
-        default=0, description="steps that train only what the weights do not have"
+        default=0, description="steps with the pretrained parameters frozen"
     )
 
     def lr_at(self, step: int) -> float:
@@ -102,20 +103,20 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     num_classes: _Count
     weights: str | None = Field(
         default=None,
-        description="published weights or a checkpoint to start from; init is identity then",
+        description="published weights or a checkpoint to start from; implies init: identity",
     )
     data: DataConfig = DataConfig()
     recipe: Recipe
-    seeds: list[_CountOrNone] = Field(min_length=1, description="one run of each arm for each")
+    seeds: list[_CountOrNone] = Field(min_length=1, description="each arm is trained once per seed")
     snapshots: bool = Field(
-        default=False, description="whether the weights at each evaluation are kept, too"
+        default=False, description="whether to save the weights at each evaluation"
     )
     control: bool = Field(
-        default=False, description="whether each placement is compared with other parameters, too"
+        default=False, description="whether to add controls with as many parameters"
     )
-    device: Device = Field(default="auto", description="what the machine has, or its CPU")
+    device: Device = Field(default="auto", description="auto: an accelerator if there is one")
     placements: dict[str, Placement] = Field(
-        default_factory=dict, description="by the name of the arm"
+        default_factory=dict, description="placements by arm name"
     )
 
     @field_validator("placements")
@@ -131,12 +132,12 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     @model_validator(mode="after")
     def _is_whole(self) -> "TrainingConfig":
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: one stands twice")
+            raise ValueError("seeds: duplicate seed")
         for name, placement in self.placements.items():
             said = sorted(placement.model_fields_set.intersection(NetworkSpec.model_fields))
             if said:
                 raise ValueError(
-                    f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
+                    f"placements.{name}: {said[0]} must be set at the top level, not in a placement"
                 )
         return self
 
@@ -156,9 +157,11 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
+            raise InputError(
+                "the configuration of a comparison must be a mapping", path=path, line=1
+            )
         if "training" in file.data:
-            raise InputError(f"{path} is of a search; give its folder to `bamctl search`")
+            raise InputError(f"{path} is for a search; pass its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:
@@ -187,7 +190,7 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> 
     """Describe the first difference of two configurations; None if they are equal.
 
     >>> difference({"model": "resnet18"}, {"model": "resnet34"})
-    "model is 'resnet34' there and 'resnet18' here"
+    "model is 'resnet18', expected 'resnet34'"
     """
     for name in dict.fromkeys([*ours, *theirs]):
         own, other = ours.get(name), theirs.get(name)
@@ -196,5 +199,5 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> 
             if found := difference(own, other, where):
                 return found
         elif own != other:
-            return f"{where} is {other!r} there and {own!r} here"
+            return f"{where} is {own!r}, expected {other!r}"
     return None

@@ -36,7 +36,8 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
     (usual, *more) = models.default_inputs(network.name)
     if more or len(usual.shape) != 3:
         raise InputError(
-            f"{network.name} takes more than an image; only networks that classify are trained"
+            f"{network.name} does not take a single image; only image classification networks "
+            "can be trained"
         )
     # One process downloads for all.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
@@ -66,7 +67,7 @@ class Experiment:
     def __init__(self, config: TrainingConfig, data: Data | None = None) -> None:
         self.data = data or load_data(config, config.data, device=config.device)
         if not config.placements:
-            raise InputError("placements: there is none to compare with the baseline")
+            raise InputError("placements must not be empty; add one to compare with the baseline")
         config = check_data(config, self.data)
         self.networks = Networks(config)
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
@@ -143,8 +144,8 @@ class Experiment:
             progress.note(text)
         if unverified := sum(not each.is_verified for each in found):
             progress.note(
-                f"{unverified} runs were kept by an older version, without checksums; whether they "
-                "are of this configuration, and as they were, cannot be verified"
+                f"{unverified} runs were saved by an older version, without checksums; whether "
+                "they match this configuration and are unmodified cannot be verified"
             )
         return list(zip(origins, found, strict=True))
 
@@ -216,7 +217,9 @@ class _Recorder(Watcher):
         try:
             self.folder.save_state(arm, seed, step, named)
         except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the one before stays")
+            self.progress.note(
+                f"checkpoint at step {step} not saved: {error}; the previous one is kept"
+            )
 
     def skipped(self, files: tuple[str, ...]) -> None:
         # Every epoch encounters them again.
@@ -236,7 +239,8 @@ def _restore(run: Run, path: Path) -> None:
         run.restore(states.read(path))
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path} does not fit the network ({first_line(error)}); delete it to go on without it"
+            f"{path} does not match the network ({first_line(error)}); delete it to resume "
+            "without it"
         ) from error
 
 
@@ -256,8 +260,8 @@ def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
     known, found = config.data.fingerprint, data.fingerprint()
     if known not in (None, found):
         raise InputError(
-            f"the images of {config.data.name} are others than those that the comparison began "
-            "with; begin a new one"
+            f"the images of {config.data.name} have changed since the comparison was started; "
+            "start a new one"
         )
     data_config = config.data.model_copy(update={"fingerprint": found})
     return config.model_copy(update={"data": data_config})

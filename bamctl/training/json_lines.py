@@ -85,7 +85,7 @@ class JsonLines:
                 self._schema.model_validate(self.lines[-1])
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise InputError(
-                    f"{self.path}:{number}: not a line of ours; the run cannot go on"
+                    f"{self.path}:{number}: not a valid record; delete the line to resume"
                 ) from None
 
     def _key(self, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -94,4 +94,4 @@ class JsonLines:
 
 def go_on(folder: Path) -> str:
     """Return advice for a file that cannot be written."""
-    return f"mend that, and `bamctl train --resume {folder}` goes on from there"
+    return f"fix this, then resume with `bamctl train --resume {folder}`"

@@ -102,7 +102,7 @@ def usual_recipe(
     frozen = freeze_backbone_epochs * per_epoch
     if frozen >= steps:
         raise InputError(
-            f"the backbone would rest for {frozen} of {steps} steps; train longer, with "
+            f"the backbone would be frozen for {frozen} of {steps} steps; train longer, with "
             f"--epochs {2 * freeze_backbone_epochs} or more"
         )
     usual = {
@@ -147,12 +147,12 @@ def fit(experiment: Experiment, minutes: float, given: Mapping[str, Any]) -> Non
         needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
         raise InputError(
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
-            f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
+            f"minutes; use --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
         )
     if steps <= config.recipe.freeze_backbone_steps:
         raise InputError(
-            f"{minutes:g} minutes are {steps} steps, and the backbone would rest for "
-            f"{config.recipe.freeze_backbone_steps}; give more --max-minutes"
+            f"{minutes:g} minutes allow {steps} steps, and the backbone would be frozen for "
+            f"{config.recipe.freeze_backbone_steps}; increase --max-minutes"
         )
     # Timings differ between processes, and all must run the same number of steps.
     (steps,) = broadcast_object_list([steps])

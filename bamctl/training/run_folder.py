@@ -184,7 +184,7 @@ def read_config(path: Path) -> TrainingConfig:
         InputError: the file does not exist or is invalid.
     """
     if not (path / _CONFIG).is_file():
-        raise InputError(f"{path} is no folder of `bamctl train`: it has no {_CONFIG}")
+        raise InputError(f"{path} is not a folder of `bamctl train`: it has no {_CONFIG}")
     return TrainingConfig.load(path / _CONFIG)
 
 
@@ -223,7 +223,7 @@ def check_names(arms: Iterable[str]) -> None:
         other = found.setdefault(_file_name(arm), arm)
         if other != arm:
             raise InputError(
-                f"the files of {other!r} and {arm!r} would both be called {_file_name(arm)}; "
+                f"{other!r} and {arm!r} would share the file name {_file_name(arm)}; "
                 "rename one of the placements"
             )
 

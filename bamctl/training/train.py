@@ -140,7 +140,7 @@ def _with_seeds(config: TrainingConfig, count: int | None) -> TrainingConfig:
     if count is None:
         return config
     if count < len(config.seeds):
-        raise InputError(f"--seeds {count} is fewer than the {len(config.seeds)} that are there")
+        raise InputError(f"--seeds {count} is fewer than the existing {len(config.seeds)}")
     unused = (seed for seed in itertools.count() if seed not in config.seeds)
     more = itertools.islice(unused, count - len(config.seeds))
     return config.model_copy(update={"seeds": [*config.seeds, *more]})
@@ -169,7 +169,7 @@ def _arms(
     found: dict[str, Placement] = {}
     for name, base in bases:
         if name in found or name == BASELINE:
-            raise InputError(f"two arms would be called {name!r}; rename the placement file")
+            raise InputError(f"duplicate arm name {name!r}; rename the placement file")
         found[name] = base.with_options(options)
     return found
 
@@ -193,7 +193,7 @@ def _network(model: str | None, arms: Mapping[str, Placement]) -> NetworkSpec:
             if field == "model" and model is not None:
                 continue
             if about.setdefault(field, value) != value:
-                raise InputError(f"{name} is for another {field} than the placement before it")
+                raise InputError(f"{name}: {field} does not match that of the previous placement")
     if "model" not in about:
         raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
     models.check_name(about["model"])
@@ -213,4 +213,4 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, *, resume: bo
 
 def reported_again(folder: Path) -> str:
     """Return advice for an error after the runs, when only the report is missing."""
-    return f"the runs are kept; `bamctl train --resume {folder}` makes the report again"
+    return f"the runs are kept; `bamctl train --resume {folder}` rebuilds the report"

@@ -276,8 +276,8 @@ def test_values_that_are_empty_or_too_large(
 @pytest.mark.parametrize(
     ("command", "key", "words"),
     [
-        ("train", "training: {}", "is of a search; give its folder to `bamctl search`"),
-        ("search", "recipe: {}", "is of a training; give its folder to `bamctl train`"),
+        ("train", "training: {}", "is for a search; pass its folder to `bamctl search`"),
+        ("search", "recipe: {}", "is for a training; pass its folder to `bamctl train`"),
     ],
 )
 def test_the_folder_of_another_command(
@@ -308,7 +308,7 @@ def test_a_port_that_is_no_number(fails: Callable[..., str]) -> None:
     url = "postgresql://u:secret@localhost:here/study"
     options = ["--data", "digits", "--steps", "1", "--trials", "1", "--storage", url]
     said = fails("search", "tests.networks:Tiny", *options)
-    assert "is no database" in said
+    assert "is not a database" in said
     assert "secret" not in said
 
 
@@ -364,7 +364,7 @@ def test_metrics_with_damaged_lines(
     ]
     for line in damaged:
         metrics.write_text("\n".join([json.dumps(line), *others]) + "\n")
-        assert "metrics.jsonl:1: not a line of ours" in fails("train", "--resume", "run")
+        assert "metrics.jsonl:1: not a valid record" in fails("train", "--resume", "run")
 
 
 @pytest.mark.parametrize("megabytes", [300])

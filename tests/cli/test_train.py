@@ -46,7 +46,7 @@ def test_a_whole_comparison(train: object, tmp_path: Path) -> None:
         "one - one:extra-block",
     ):
         assert line in found.stdout
-    assert "There is no extra-block control of bottleneck" in text
+    assert "There is no extra-block control for bottleneck" in text
     # Six or fewer comparisons; each seed of each arm counts once, and Holm's levels are shown.
     assert "Holm" in text
     run = tmp_path / "run"

@@ -174,7 +174,7 @@ def test_without_room_for_a_checkpoint_it_goes_on(
 
     os.waitpid(in_a_child(cramped), 0)
     notes = told.read_text().splitlines()
-    assert any(note.startswith("no checkpoint at step 5: ") for note in notes)
+    assert any(note.startswith("checkpoint at step 5 not saved: ") for note in notes)
     # The final weights have no room either, and that is where it ends.
     assert "--resume" in notes[-1]
     run_to_the_end(folder, digits)
@@ -238,7 +238,7 @@ def test_what_was_lost_of_a_folder_is_found_again(
 def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> None:
     config = Experiment(small(), digits).config
     fewer = replace(digits, train=digits.train.subset(range(1000)))
-    with pytest.raises(InputError, match="others than those"):
+    with pytest.raises(InputError, match="have changed since"):
         Experiment(config, fewer)
 
 
@@ -267,7 +267,7 @@ def test_controls_and_several_placements(digits: Data, tmp_path: Path) -> None:
         ("both", "both:wider"),
     ]
     assert len(found.missing) == 1
-    assert "no extra-block control of both" in found.missing[0]
+    assert "no extra-block control for both" in found.missing[0]
 
 
 def test_the_test_split_is_judged_once_at_the_end(tmp_path: Path) -> None:

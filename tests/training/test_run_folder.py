@@ -89,7 +89,7 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 def test_arms_whose_files_would_be_the_same(tmp_path: Path) -> None:
     check_names(["baseline", "a", "a:wider", "a:extra-block"])
-    with pytest.raises(InputError, match="'a\\*' and 'a\\?' would both be called a_"):
+    with pytest.raises(InputError, match="'a\\*' and 'a\\?' would share the file name a_"):
         check_names(["baseline", "a*", "a?"])
 
 
