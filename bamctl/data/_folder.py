@@ -20,7 +20,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
             and is not to be skipped.
     """
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; --data folder:PATH names one that is there")
+        raise InputError(f"there is no folder {folder}; --data folder:PATH must be an existing one")
     root = folder / "train" if (folder / "train").is_dir() else folder
     train, classes, skipped = _class_folders(wanted, root, None)
     held_out, test = None, None

@@ -103,7 +103,7 @@ def _how_to_get(wanted: Wanted, name: str, options: dict[str, Any], error: Excep
     tried = "could not be downloaded" if wanted.download else "is not there"
     why = f"{name} {tried} in {wanted.root} ({first_line(error)})"
     if name in _BY_HAND:
-        return f"{why}; it has to be fetched by hand, and --data-root names its folder"
+        return f"{why}; download it manually, and pass its folder to --data-root"
     given = "".join(f", {key}={value!r}" for key, value in options.items())
     fetch = f"torchvision.datasets.{name}({str(wanted.root)!r}{given}, download=True)"
     package = "; or `apt-get install dataset-fashion-mnist`" if name == "FashionMNIST" else ""

@@ -45,7 +45,7 @@ def hold(path: Path) -> FileLock:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
+        raise InputError(f"{path} is in use by another run; wait for it, or stop it") from None
     except OSError as error:
         raise blame(error, f"cannot use the folder {path}") from error
     return lock
@@ -55,5 +55,5 @@ def _check_free(path: Path) -> None:
     """Raise if the folder contains more than a lock file, which an interrupted start may leave."""
     if path.exists() and (not path.is_dir() or any(each.name != _LOCK for each in path.iterdir())):
         raise InputError(
-            f"{path} is there already; `--resume {path}` goes on with it, or name another"
+            f"{path} already exists; resume it with `--resume {path}`, or choose another folder"
         )

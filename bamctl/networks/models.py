@@ -113,7 +113,7 @@ def build(
             initialize=initialize,
         )
     if stem is not None:
-        raise InputError(f"--stem {stem} is for torchvision's models, and {name} is none")
+        raise InputError(f"--stem {stem} is only for torchvision's models")
     if timm_models.is_timm(name):
         return timm_models.build(
             name, inputs=inputs, num_classes=num_classes, args=args, weights=weights
@@ -144,6 +144,6 @@ def _check_args(name: str, args: Mapping[str, Any], num_classes: int | None) -> 
         return
     for key in args:
         if key in _OWN_OPTIONS:
-            raise InputError(f"{key} is no argument for {name} here; use {_OWN_OPTIONS[key]}")
+            raise InputError(f"{key} is not an argument of {name}; use {_OWN_OPTIONS[key]}")
         if key in _BUILDERS_OWN:
-            raise InputError(f"{key} is no argument for {name}, which names the network already")
+            raise InputError(f"{key} is not an argument of {name}, which already names the network")

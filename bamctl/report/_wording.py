@@ -68,7 +68,7 @@ def left_out(uncounted: Mapping[str, int]) -> str:
     if not uncounted:
         return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
-    return f"In no figure, for want of a formula: {kinds}."
+    return f"Not counted, for lack of a formula: {kinds}."
 
 
 def estimate_error(profile: Profile) -> str:
@@ -76,7 +76,7 @@ def estimate_error(profile: Profile) -> str:
     held_out = profile.held_out
     return (
         f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
-        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times "
+        f"eager PyTorch. Fitted on {profile.source}. Of families held out of the fit, times "
         f"were off by {units.share(held_out.mean_error)} on average and "
         f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
     )

@@ -111,7 +111,7 @@ def latency(
 def _check_setup(setup: Mapping[str, Any]) -> None:
     known = [each.name for each in fields(Setup)]
     for name in setup.keys() - set(known):
-        raise InputError(f"setup: there is no {name!r}{did_you_mean(name, known)}")
+        raise InputError(f"setup: unknown option {name!r}{did_you_mean(name, known)}")
 
 
 def _estimate(

@@ -78,9 +78,9 @@ class Profile(schemas.Versioned):
     hardware: Hardware
     coefficients: Coefficients
     assumed: list[str] = Field(
-        default_factory=list, description="coefficients of which the data said next to nothing"
+        default_factory=list, description="coefficients that the data barely constrain"
     )
-    source: str = Field(description="what the times are that it was fitted on")
+    source: str = Field(description="source of the times of the fit")
     num_networks: Annotated[int, Field(ge=1, strict=True)]
     batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     mean_error: _Fraction = Field(description="of the networks that it was fitted on")

@@ -55,7 +55,7 @@ class Setup:
         if self.cuda_graph and not self.device.startswith("cuda"):
             raise InputError(f"a CUDA graph is for a CUDA device, not for {self.device}")
         if self.fuse and self.train:
-            raise InputError("a batch norm that is folded cannot be trained; drop fuse or train")
+            raise InputError("a folded batch norm cannot be trained; drop fuse or train")
         return check_device(self.device)
 
 
@@ -73,7 +73,7 @@ def check_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BamctlError(
-            f"no device {name!r} to measure on: {_first_sentence(error)}; cpu is always there"
+            f"no device {name!r} to measure on: {_first_sentence(error)}; cpu is always available"
         ) from error
     return device
 
@@ -194,7 +194,7 @@ def loss(result: Any) -> Tensor:
     squares = [t.square().mean() for _, t in tensors(result) if t.requires_grad]
     scalars = [t for t in _values(result) if isinstance(t, Tensor) and not t.dim()]
     if not any(each.requires_grad for each in (*squares, *scalars)):
-        raise InputError("the network cannot be trained: no result of it has a gradient")
+        raise InputError("the network cannot be trained: none of its outputs has a gradient")
     return torch.stack([*squares, *scalars]).sum()
 
 

@@ -82,7 +82,7 @@ def read(path: Path) -> Checkpoint:
         raise
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path}: not loaded, it holds more than tensors or is no checkpoint; save "
+            f"{path}: not loaded: it holds more than tensors, or is not a checkpoint; save "
             "model.state_dict(), not the model"
         ) from error
     except Exception as error:  # an unpickler may raise anything for a damaged file
@@ -267,7 +267,7 @@ def _plain(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
         if not dense:
-            raise InputError(f"{path}: {name} is no plain tensor; save dense weights")
+            raise InputError(f"{path}: {name} is not a dense tensor; save dense weights")
     return state
 
 

@@ -121,5 +121,5 @@ def _numbered(own: set[str]) -> Iterator[tuple[str, str]]:
 def _holder(model: nn.Module) -> nn.ModuleDict:
     holder = getattr(model, HOLDER, None)
     if not isinstance(holder, nn.ModuleDict):
-        raise InputError("nothing is inserted, and the released code has modules; choose where")
+        raise InputError("nothing is inserted, and the released code has modules; use --where")
     return holder

@@ -280,7 +280,7 @@ def test_init_writes_a_placement_that_passes(bamctl: object, tmp_path: Path) -> 
     assert text.count("#") >= 5
     assert yaml.safe_load(text)["where"] == ["block"]
     assert bamctl("check").returncode == 0
-    assert_one_line_error(bamctl("check", "--init", "resnet18"), "is there already")
+    assert_one_line_error(bamctl("check", "--init", "resnet18"), "already exists")
     # A quarter above today's: at r=11 instead of 16 it no longer passes.
     (tmp_path / "placements" / "resnet18.yaml").write_text(
         text.replace("reduction: 16", "reduction: 11")
@@ -300,7 +300,7 @@ def test_init_writes_a_placement_that_passes(bamctl: object, tmp_path: Path) -> 
         (["a.yaml", "--max-params", "+2%"], ["--max-params goes with a MODEL"]),
         (["a.yaml", "--where", "block"], ["--where goes with a MODEL"]),
         (["--init"], ["name a model"]),
-        (["--init", "resnet18", "--why"], ["--why is for a check"]),
+        (["--init", "resnet18", "--why"], ["--why needs a check"]),
         (["resnet18", "--max-params", "+2%", "--output", "none/x"], ["there is no folder"]),
         (["--model", "nothing:here", "--max-macs", "+1%"], ["No module named 'nothing'"]),
     ],
@@ -314,8 +314,8 @@ def test_bad_usage(arguments: list[str], words: list[str], bamctl: object) -> No
     [
         (None, 3, "no baseline at b.json"),
         ("{", 2, "b.json is not JSON"),
-        ("[]", 2, "b.json is no baseline"),
-        ('{"schema": 1, "figures": {}}', 2, "b.json is no baseline"),
+        ("[]", 2, "b.json is not a baseline"),
+        ('{"schema": 1, "figures": {}}', 2, "b.json is not a baseline"),
         ('{"schema": 2, "figures": {}}', 3, "b.json has schema 2, not 1"),
     ],
 )
@@ -332,18 +332,18 @@ def test_a_baseline_that_is_missing_or_damaged(
 
 HEAD = b"schema: 1\nmodel: resnet18\n"
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", ":1: a placement is a mapping"),
-    "scalar": (b"42", ":1: a placement is a mapping"),
-    "list": (b"- a\n- b", ":1: a placement is a mapping"),
+    "empty": (b"", ":1: a placement must be a mapping"),
+    "scalar": (b"42", ":1: a placement must be a mapping"),
+    "list": (b"- a\n- b", ":1: a placement must be a mapping"),
     "schema": (b"model: resnet18\nschema: 2", ":2: schema: should be 1, not 2"),
     "key": (HEAD + b"budgte: {}", ":3: unknown key 'budgte' (did you mean 'budget'?)"),
     "metric": (HEAD + b"budget:\n  parms: 1 M", ":4: unknown key 'budget.parms' (did you mean"),
     "unit": (HEAD + b"budget:\n  params: 2", ":4: budget.params: '2' has no unit"),
     "wrong unit": (HEAD + b"budget:\n  macs: 2 MB", ":4: budget.macs: the unit of '2 MB'"),
     "flops": (HEAD + b"budget:\n  macs: 2 GFLOPs", ":4: budget.macs: the unit"),
-    "sign": (HEAD + b"budget:\n  params: -2 %", ":4: budget.params: '-2 %' is no limit"),
-    "no sign": (HEAD + b"budget:\n  params: 2 %", ":4: budget.params: '2 %' is no limit"),
-    "null": (HEAD + b"budget:\n  params: {max: }", ":4: budget.params: 'None' is no limit"),
+    "sign": (HEAD + b"budget:\n  params: -2 %", ":4: budget.params: '-2 %' is not a limit"),
+    "no sign": (HEAD + b"budget:\n  params: 2 %", ":4: budget.params: '2 %' is not a limit"),
+    "null": (HEAD + b"budget:\n  params: {max: }", ":4: budget.params: 'None' is not a limit"),
     "no limit": (HEAD + b"budget: {}", ":3: budget: has no limit"),
     "empty limit": (HEAD + b"budget:\n  params:", ":3: budget: params has no limit"),
     "many": (b"where: [" + b"a," * 45_000 + b"]\nbudgte: {}", "unknown key 'budgte'"),
@@ -361,7 +361,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "own tag": (HEAD + b"budget: !budget 3", ":3: the tag !budget"),
     "alias": (HEAD + b"where: &x [a]\nstages: *x", ":4: not valid YAML: aliases"),
     "bomb": (b"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n", ":2: not valid YAML: aliases"),
-    "duplicate": (HEAD + b"budget: {}\nbudget: {}", ":4: the key 'budget' stands twice"),
+    "duplicate": (HEAD + b"budget: {}\nbudget: {}", ":4: duplicate key 'budget'"),
     "tab": (HEAD + b"budget:\n\tparams: 1 M", ":4: not valid YAML"),
     "nesting": (b"[" * 10_000_000, ":1: larger than 100 kB"),
     "deep": (b"a: " + b"[" * 90_000, ":1: not valid YAML: nested deeper"),

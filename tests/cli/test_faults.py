@@ -158,7 +158,7 @@ def test_pictures_on_a_full_disk_are_the_machines_fault(tmp_path: Path) -> None:
         ("waits", "returned a coroutine, not an nn.Module"),
         ("says_nothing", "says_nothing() failed: Mute"),
         ("Unmade", "Unmade does not call super().__init__()"),
-        ("Endless", "or one of its modules holds itself"),
+        ("Endless", "or one of its modules contains itself"),
         ("Stuck", "failed at odd_factories.py:54: RuntimeError: no mode but one"),
         ("finishes", "ended the program by GeneratorExit\n"),
         ("warns_and_fails", "ValueError: the reason"),
@@ -197,7 +197,10 @@ def test_too_little_memory_is_the_machines_fault(factory: str, fails: Callable[.
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["insert", *TINY, "--weights", "PIPE.pth"], "PIPE.pth: cannot be read: it is no regular"),
+        (
+            ["insert", *TINY, "--weights", "PIPE.pth"],
+            "PIPE.pth: cannot be read: it is not a regular",
+        ),
         (["insert", *TINY, "--weights", "PIPE.safetensors"], "PIPE.safetensors: cannot be read"),
         (["insert", *TINY, "--placement", "PIPE.yaml"], "PIPE.yaml: cannot be read"),
         (["attend", *TINY, "PIPE.png"], "PIPE.png: cannot be read"),
@@ -318,7 +321,7 @@ PAGE = '<script type="application/json" id="bamctl-pages">{}</script>'
 @pytest.mark.parametrize("text", ["[]", "[[]]", "[{}]", "[" * 5_000, '"\\udcff"'])
 def test_pages_that_hold_no_report(text: str, fails: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(PAGE.format(text))
-    assert "page.html: the report in it is damaged" in fails("report", "page.html")
+    assert "page.html: the report is damaged" in fails("report", "page.html")
 
 
 def test_a_report_whose_parts_do_not_fit(fails: Callable[..., str], tmp_path: Path) -> None:

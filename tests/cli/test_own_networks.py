@@ -127,7 +127,7 @@ def test_what_stopped_it_is_named(bamctl: object) -> None:
         (["--arg", "width={a: !!python/name:os.system }"], ["not allowed"]),
         (["--input", "3x64x64", "--input", "7:int63"], ["'7:int63'", "int64"]),
         (["--input", "3x64x64", "--input", "7:int64"], ["cannot run on a 3x64x64, 7:int64 input"]),
-        (["--stem", "small"], ["--stem small is for torchvision's models"]),
+        (["--stem", "small"], ["--stem small is only for torchvision's models"]),
     ],
 )
 def test_bad_options_are_one_line(options: list[str], words: list[str], bamctl: object) -> None:

@@ -210,7 +210,10 @@ BAD = {
     "absent data": (["resnet18", "--data", "cifar10"], ["download=True", "--download"]),
     "no folder": (["resnet18", "--data", "folder:nowhere"], ["nowhere"]),
     "two lengths": (["resnet18", "--steps", "3", "--epochs", "2"], ["--steps", "--epochs"]),
-    "two arms of one name": (["resnet18", *["--where", "block"] * 2], ["two arms", "'block'"]),
+    "two arms of one name": (
+        ["resnet18", *["--where", "block"] * 2],
+        ["duplicate arm name", "'block'"],
+    ),
     "two weights": (["resnet18", "--pretrained", "--weights", "x.pth"], ["--pretrained"]),
     "weights that are not there": (["resnet18", "--weights", "x.pth"], ["x.pth"]),
     "an unknown point": (["resnet18", "--where", "layer9"], ["layer9"]),

@@ -62,7 +62,7 @@ def test_it_is_held_before_anything_is_in_it(
     folder = create(tmp_path / "run")
     assert len(refused) == 1
     folder.close()
-    with pytest.raises(InputError, match=r"is there already; `--resume"):
+    with pytest.raises(InputError, match=r"already exists; resume it with `--resume"):
         create(tmp_path / "run")
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_left_in_a_folder_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "theirs" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for name in ("theirs", "file"):
-        with pytest.raises(InputError, match="is there already"):
+        with pytest.raises(InputError, match="already exists"):
             held_folder.make(tmp_path / name)
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["a.txt"]
 

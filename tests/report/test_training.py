@@ -58,13 +58,13 @@ def test_a_clear_loss(result: Result) -> None:
 
 def test_what_cannot_be_told(result: Result) -> None:
     shown = text(with_accuracies(result, [0.90, 0.93, 0.91], [0.92, 0.92, 0.93]))
-    assert "bottleneck: inconclusive. 3 seeds find a true difference of" in shown
+    assert "bottleneck: inconclusive. 3 seeds detect a true difference of" in shown
     assert "--seeds" in shown
 
 
 def test_one_seed(result: Result) -> None:
     shown = text(with_accuracies(result, [0.9], [0.95]))
-    assert "One seed shows no spread" in shown
+    assert "One seed gives no interval" in shown
 
 
 def test_runs_that_diverged_are_said(result: Result) -> None:

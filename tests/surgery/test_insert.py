@@ -472,7 +472,7 @@ def test_a_frozen_network_gets_a_trainable_control() -> None:
 
 
 def test_a_name_is_no_network() -> None:
-    with pytest.raises(InputError, match="insert takes a network, not 'resnet18'"):
+    with pytest.raises(InputError, match=r"insert takes an nn\.Module, not 'resnet18'"):
         insert("resnet18")
 
 

@@ -184,7 +184,7 @@ def test_a_batch_that_does_not_fit() -> None:
 
 
 def test_a_network_that_does_not_run_so() -> None:
-    with pytest.raises(BamctlError, match="does not run so"):
+    with pytest.raises(BamctlError, match="failed to run"):
         measure(Work(1, side=7), Work(1), SHAPE)
 
 

@@ -212,7 +212,7 @@ def test_more_seeds_are_added_to_those_that_are_there(
 def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) -> None:
     experiment = Experiment(small(seeds=[0], recipe={"steps": 5}), digits)
     experiment.run(tmp_path / "run", NullObserver())
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         experiment.run(tmp_path / "run", NullObserver())
 
     class Intruder(NullObserver):

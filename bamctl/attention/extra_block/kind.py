@@ -24,7 +24,7 @@ NAME: Literal["extra-block"] = "extra-block"
 class ExtraBlockSettings(Settings):
     """The control has no hyperparameters but how its weights start."""
 
-    module: Literal["extra-block"] = Field(default=NAME, description="what is inserted")
+    module: Literal["extra-block"] = Field(default=NAME, description="the attention module")
     init: InitField = "kaiming"
 
 

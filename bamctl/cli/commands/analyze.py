@@ -39,9 +39,7 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
-    no_cache: Annotated[
-        bool, flag("--no-cache", "Analyse anew, whatever was found before.")
-    ] = False,
+    no_cache: Annotated[bool, flag("--no-cache", "Do not use cached results.")] = False,
     many: SweepOptions,
     sensitivity: SensitivityOptions,
     attention: AttentionOptions,

@@ -84,7 +84,7 @@ def calibrate(
         list[int] | None,
         option("Images in a batch; repeat for several. [1 and 4 on a CPU, else 1 and 64]", min=1),
     ] = None,
-    report: Annotated[bool, flag("--report", "Show the error of every network, too.")] = False,
+    report: Annotated[bool, flag("--report", "Also show the error of every network.")] = False,
     out: Annotated[Path | None, option("Write the profile, for --device.", metavar="FILE")] = None,
     sheet: SheetOptions,
     shown: OutputOptions,

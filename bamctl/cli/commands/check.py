@@ -170,7 +170,7 @@ def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: Basel
     if init and (limits.given() or against.baseline or against.save_baseline):
         raise InputError("--init writes a placement with its own budget; drop limits and baselines")
     if init and why:
-        raise InputError("--why is for a check, and --init makes none; drop one of them")
+        raise InputError("--why needs a check, and --init runs none; drop one of them")
 
 
 def _is_path(target: str) -> bool:
@@ -252,14 +252,14 @@ def _summarize(report: "Report") -> None:
             summary.write(text)
     except OSError as error:
         # A summary that cannot be written must not change the exit code.
-        say(f"warning: no summary at {path}: {error.strerror}")
+        say(f"warning: cannot write the summary {path}: {error.strerror}")
 
 
 def _init(placement: "Placement", output: Path | None) -> int:
     name = str(placement.model)
     path = output or Path(DEFAULT, f"{name.replace(':', '.')}.yaml")
     if path.exists():
-        raise InputError(f"{path} is there already; delete it, or name another with --output")
+        raise InputError(f"{path} already exists; delete it, or choose another path with --output")
     if output is None and not path.parent.exists():
         check_can_write(path.parent)
     else:
@@ -273,6 +273,6 @@ def _init(placement: "Placement", output: Path | None) -> int:
         text = starter(price(TracedNetwork.load(placement), placement))
         path.parent.mkdir(exist_ok=True)
         write_text(path, text, is_new=True)
-    say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
+    say(f"wrote {path}; `bamctl check` checks it against its budget; in CI:")
     sys.stdout.write(CI_STEP)
     return 0

@@ -79,7 +79,7 @@ def latency(
     from bamctl.report.views.latency import latency_view
     from bamctl.timing.latency import latency as measure
 
-    with working(f"looking at {wanted.model}") as told:
+    with working(f"tracing {wanted.model}") as told:
         found = measure(
             placement=wanted,
             device=device,

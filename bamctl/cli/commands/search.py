@@ -49,7 +49,7 @@ def search(
         result = run_search(setup, **asked.where(), progress=bar)
     report = signed(search_report(result))
     with appended(
-        f"the trials are kept; `bamctl search --resume {result.folder}` makes the report again"
+        f"the trials are kept; `bamctl search --resume {result.folder}` rebuilds the report"
     ):
         write_text(result.folder / "result.json", FORMATS["json"].render(report, to_file=True))
         write_text(result.folder / "report.html", FORMATS["html"].render(report, to_file=True))
@@ -90,7 +90,7 @@ class _Asked:
             option = others[0].replace("_", "-")
             option = "MODEL" if option == "model" else f"--{option}"
             raise InputError(
-                f"--resume repeats what is written down, and {option} would change it; leave it out"
+                f"--resume uses the saved configuration, which {option} would change; leave it out"
             )
 
     def plan(self) -> dict[str, Any]:

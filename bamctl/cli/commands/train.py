@@ -94,7 +94,7 @@ class _Asked:
             raise InputError("--tensorboard needs tensorboard: `pip install 'bamctl[tensorboard]'`")
         repeated = "config" if self.comparison.config else "resume"
         if self.comparison.config and self.comparison.resume:
-            raise InputError("--config starts anew and --resume goes on; give one of them")
+            raise InputError("--config starts anew, and --resume resumes; give one of them")
         if not (self.comparison.config or self.comparison.resume):
             return
         others = self._others(attention, network)
@@ -102,7 +102,7 @@ class _Asked:
             option = others[0].replace("_", "-")
             option = "MODEL" if option == "model" else f"--{option}"
             raise InputError(
-                f"--{repeated} repeats what is written down, and {option} would change it; "
+                f"--{repeated} uses the saved configuration, which {option} would change; "
                 "leave it out"
             )
 

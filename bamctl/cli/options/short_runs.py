@@ -15,9 +15,9 @@ class ImageOptions:
         option("digits, or another set, as `bamctl train` takes them. [digits]", "Data"),
     ] = None
     data_root: Annotated[
-        str | None, option("Where torchvision's sets are kept. [data]", "Data", metavar="FOLDER")
+        str | None, option("Folder of torchvision's data sets. [data]", "Data", metavar="FOLDER")
     ] = None
-    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", "Data")] = False
+    download: Annotated[bool, flag("--download", "Download a missing data set.", "Data")] = False
 
     def given(self) -> dict[str, Any]:
         """Return the options of the data that were passed, by their names in a configuration."""
@@ -30,7 +30,7 @@ class RunOptions:
     """The training of each candidate; the rest is as in `bamctl train`."""
 
     steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
-    batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None
+    batch_size: Annotated[int | None, option("Images per step. [64]", "Training", min=1)] = None
     lr: Annotated[
         float | None,
         option("Learning rate. [0.1 for 256 images, in proportion]", "Training"),

@@ -44,7 +44,7 @@ def _what_was_done(result: Result) -> str:
         f"{seeds}, {recipe.steps} steps of {recipe.batch_size} images each, {start}: SGD, "
         f"learning rate {recipe.lr:g}, {recipe.schedule} schedule, {recipe.warmup_steps} steps of "
         f"warm-up, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}. "
-        f"{result.num_train:,} images to train on, {result.num_held_out:,} held out to judge by."
+        f"{result.num_train:,} images to train on, {result.num_held_out:,} held out for evaluation."
     )
 
 
@@ -126,27 +126,27 @@ def _verdict(comparison: Comparison, result: Result) -> str:
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
     start = f"{comparison.arm}{against}: {found.verdict}."
     if found.interval is None or found.detectable is None:
-        return f"{start} One seed shows no spread; give --seeds 5."
+        return f"{start} One seed gives no interval; use --seeds 5."
     seen = (
-        f"{seeds} seeds find a true difference of {100 * found.detectable:.2f} points 4 times out "
-        "of 5."
+        f"{seeds} seeds detect a true difference of {100 * found.detectable:.2f} points with 80 % "
+        "power."
     )
     if found.verdict != _OPEN:
         return f"{start} {seen}"
     if found.more_seeds is None:
-        return f"{start} {seen} If the difference is what it seems, no number of seeds settles it."
+        return f"{start} {seen} At the observed difference, no number of seeds would settle it."
     flag = models.trust_flag(result.config.model, result.folder)
     options = f"--seeds {seeds + found.more_seeds}{flag}"
     return (
-        f"{start} {seen} If the difference is what it seems, {found.more_seeds} more would settle "
+        f"{start} {seen} At the observed difference, {found.more_seeds} more would settle "
         f"it: `bamctl train --resume {result.folder} {options}`."
     )
 
 
 def _remarks(result: Result) -> list[str]:
     remarks = [
-        f"{arm.arm.name}: {arm.diverged} of {len(arm.accuracy)} runs diverged, and count as "
-        "guessing."
+        f"{arm.arm.name}: {arm.diverged} of {len(arm.accuracy)} runs diverged, counted at "
+        "chance accuracy."
         for arm in result.arms
         if arm.diverged
     ]
@@ -162,7 +162,7 @@ def _footnote(result: Result) -> str:
     )
     several = len(result.comparisons) > 1
     correction = (
-        "The levels are Holm's, so that all verdicts together are 95 % sure. " if several else ""
+        "The levels are Holm-corrected: all verdicts together hold at 95 %. " if several else ""
     )
     return (
         f"{'; '.join(kinds)}.\n"
