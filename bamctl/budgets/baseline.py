@@ -37,7 +37,7 @@ class Pair(BaseModel):
 
 def _known(metric: str) -> str:
     if metric not in METRICS:
-        raise ValueError(f"there is no metric {metric!r}")
+        raise ValueError(f"unknown metric {metric!r}")
     return metric
 
 

@@ -176,7 +176,7 @@ def eight_bit(image: "Image") -> "Image":
         return _grey(np.asarray(image))
     if image.mode in ("I", "F"):
         raise InputError(
-            "nothing says what is white among its 32-bit grey values; save it with 8 or 16 bits, "
+            "the white level of its 32-bit grey values is unknown; save it with 8 or 16 bits, "
             "or as floating point from 0 to 1"
         )
     return image

@@ -53,9 +53,9 @@ def open_storage(url: str) -> RDBStorage:
         return storage
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         # A malformed URL, and so the reason, may contain a password anywhere.
-        why = first_line(error) if isinstance(error, NoSuchModuleError) else "it is not a URL"
+        why = first_line(error) if isinstance(error, NoSuchModuleError) else "malformed"
         raise InputError(
-            f"--storage {masking.url(url)} is not a database ({why}); write it like "
+            f"--storage {masking.url(url)} is not a database URL ({why}); write it like "
             "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE, with special "
             "characters of a password percent-encoded"
         ) from None

@@ -30,16 +30,16 @@ def no_cut_point(model: str, trunk: Trunk) -> str:
     names = list(trunk.side_points)
     if not names:
         return (
-            f"{model} has no cut points: none of its modules returns a feature map once. Give an "
-            "input with height and width, or, where the network calls functions only, make what "
-            "computes a map a module."
+            f"{model} has no cut points: no module returns one feature map per forward pass. Use "
+            "an input with height and width; if the network only calls functions, move the "
+            "computation of a map into a module."
         )
     named = ", ".join(names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return (
         f"{model} has no cut points: no module returns a feature map that every path through the "
-        f"network passes, so the strategies select nothing. These modules return a map beside "
-        f"others, and --where takes them by name: {named}{more}."
+        f"network passes, so the strategies select nothing. These modules return several "
+        f"outputs with a map among them; select them by name with --where: {named}{more}."
     )
 
 

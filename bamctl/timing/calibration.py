@@ -174,7 +174,7 @@ def _shipped_hardware(name: str) -> Hardware:
     if name in shipped_names():
         return find(name).hardware
     raise InputError(
-        f"nothing is known of the hardware of {name!r}; add --matrix-tflops, --vector-tflops, "
+        f"the hardware of {name!r} is unknown; add --matrix-tflops, --vector-tflops, "
         "--bandwidth-gbps and --cache-mb from its data sheet"
     )
 

@@ -123,8 +123,8 @@ def _estimate(
 ) -> LatencyResult:
     if setup:
         raise InputError(
-            f"--{next(iter(setup)).replace('_', '-')} is for measuring; {profile.name} is "
-            f"estimated ({profile.precision}, {profile.memory_format})"
+            f"--{next(iter(setup)).replace('_', '-')} applies to measurements only; "
+            f"{profile.name} is an estimate ({profile.precision}, {profile.memory_format})"
         )
     traced = TracedNetwork.load(wanted)
     placed = place(wanted, traced)

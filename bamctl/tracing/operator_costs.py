@@ -53,9 +53,7 @@ def register_operator(
     """
     _check_name(name)
     if macs is None and elementwise is None:
-        raise InputError(
-            f"{name}: give macs, elementwise or both; a function that returns 0 is one"
-        )
+        raise InputError(f"{name}: pass macs, elementwise or both; a function may return 0")
     _registered[name] = _counted_by(name, macs, elementwise)
 
 

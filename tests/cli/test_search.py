@@ -132,7 +132,7 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--storage", "nonsense", "--out", "run"], ["is not a database", "sqlite:///"]),
         ([], ["no model"]),
         (["--resume", "nowhere"], ["not a folder of `bamctl search`"]),
-        (["--resume", "nowhere", "--seed", "0"], ["--seed would change it"]),
+        (["--resume", "nowhere", "--seed", "0"], ["--seed would change"]),
     ],
 )
 def test_bad_input_is_one_line(search: object, arguments: list[str], words: list[str]) -> None:

@@ -80,7 +80,7 @@ def test_a_wrong_name_is_refused_in_one_line(name: str, words: str) -> None:
 
 
 def test_nothing_to_count_by_is_refused() -> None:
-    with pytest.raises(InputError, match="give macs, elementwise or both"):
+    with pytest.raises(InputError, match="pass macs, elementwise or both"):
         bamctl.register_operator("bamctltest::scan")
 
 

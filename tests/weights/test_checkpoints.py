@@ -74,7 +74,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
             checkpoints.read(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="holds no placement"):
+    with pytest.raises(InputError, match="contains no placement"):
         insert(Unseen(), good, input_shape=SHAPE)
 
 

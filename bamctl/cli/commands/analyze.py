@@ -55,7 +55,7 @@ def analyze(
     many.check(model, {**figures, "--sensitivity": sensitivity.sensitivity})
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
-            raise InputError(f"{name} is for --latency; add that")
+            raise InputError(f"{name} requires --latency")
     sensitivity.check(figures)
     if many.all:
         return sweep(many, given_placement(network, attention), out)

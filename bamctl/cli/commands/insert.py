@@ -53,7 +53,9 @@ def insert(
     ] = None,
     layout: Annotated[
         Literal["own", "official"],
-        typer.Option(help="Names in a .pth file: ours, or those of the authors' released code."),
+        typer.Option(
+            help="Parameter names in a .pth file: bamctl's, or those of the authors' released code."
+        ),
     ] = "own",
     attention: AttentionOptions,
     network: NetworkOptions,
@@ -88,7 +90,7 @@ def _check_out(files: list[Path], layout: str, shown: OutputOptions) -> None:
             raise InputError(f"--out and --output both name {file}; --output is for the report")
         check_can_write(file)
     if layout == "official" and not any(file.suffix in STATE for file in files):
-        raise InputError("--layout official is for a .pth file; add --out x.pth")
+        raise InputError("--layout official requires a .pth file; add --out x.pth")
 
 
 def _insert(

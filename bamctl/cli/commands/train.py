@@ -81,15 +81,12 @@ class _Asked:
         lengths = [n for n in ("steps", "epochs", "max_minutes") if getattr(self.length, n)]
         if len(lengths) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
-            raise InputError(f"{named} both say how long to train; give one of them")
+            raise InputError(f"{named} are mutually exclusive")
         if self.comparison.pretrained and self.comparison.weights:
-            raise InputError("--pretrained and --weights both name weights; give one of them")
+            raise InputError("--pretrained and --weights are mutually exclusive")
         weights = self.comparison.pretrained or self.comparison.weights
         if self.length.freeze_backbone_epochs and not weights:
-            raise InputError(
-                "--freeze-backbone-epochs is for networks that start from weights; add "
-                "--pretrained or --weights"
-            )
+            raise InputError("--freeze-backbone-epochs requires --pretrained or --weights")
         if self.comparison.tensorboard and find_spec("tensorboard") is None:
             raise InputError("--tensorboard needs tensorboard: `pip install 'bamctl[tensorboard]'`")
         repeated = "config" if self.comparison.config else "resume"

@@ -12,7 +12,7 @@ class ImageOptions:
 
     data: Annotated[
         str | None,
-        option("digits, or another set, as `bamctl train` takes them. [digits]", "Data"),
+        option("digits, or another data set, as for `bamctl train`. [digits]", "Data"),
     ] = None
     data_root: Annotated[
         str | None, option("Folder of torchvision's data sets. [data]", "Data", metavar="FOLDER")
@@ -29,7 +29,7 @@ class ImageOptions:
 class RunOptions:
     """The training of each candidate; the rest is as in `bamctl train`."""
 
-    steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
+    steps: Annotated[int | None, option("Steps of each run. [50]", "Length", min=1)] = None
     batch_size: Annotated[int | None, option("Images per step. [64]", "Training", min=1)] = None
     lr: Annotated[
         float | None,

@@ -8,7 +8,7 @@ import typer
 
 from bamctl.cli.options.declare import flag, option
 
-Length = "How long"
+Length = "Length"
 Training = "Training"
 Images = "Data"
 

@@ -95,7 +95,7 @@ def _differences(result: SearchResult) -> Plot:
 
 def _importance(result: SearchResult) -> Bars:
     return Bars(
-        title="What accuracy depended on",
+        title="Importance for accuracy",
         text="Shares of the variance over the trials, by fANOVA.",
         axis=Axis("of the variance", is_percent=True),
         bars=[Bar(name, part, units.share(part)) for name, part in result.importance.items()],

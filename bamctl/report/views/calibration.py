@@ -18,7 +18,7 @@ def calibration_report(found: Calibration, *, every_network: bool) -> Report:
         blocks.append(_networks(found))
     blocks.append(
         "Error: mean absolute relative error of the estimated time. Left out: by a fit "
-        "that saw no network of the family, which is what to expect of a network that is not here."
+        "without the network's family, as to be expected for an unseen network."
     )
     profile = found.profile
     heading = f"{profile.name}   {profile.precision}   {profile.memory_format}"

@@ -166,7 +166,7 @@ def _footnote(result: Result) -> str:
     )
     return (
         f"{'; '.join(kinds)}.\n"
-        "Accuracy: mean and standard deviation over the seeds, of the held-out images, after the "
+        "Accuracy: mean and standard deviation over the seeds, on the held-out images, after the "
         "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
         "weights of common layers, seed by seed; the intervals are of the paired differences (t, "
         f"and beside it a bootstrap). {correction}Time and peak memory are of the training "
