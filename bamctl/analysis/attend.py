@@ -76,7 +76,7 @@ def open_image(
     from PIL import ImageOps
 
     if len(shape) != 3 or shape[0] not in (1, 3):
-        raise InputError("the network's input is no image of one or three channels")
+        raise InputError("the network's input is not an image of one or three channels")
     channels, height, width = shape
     check_can_read(path)
     try:
@@ -99,7 +99,7 @@ def _of_channels(numbers: Sequence[float], channels: int) -> Tensor:
     if len(numbers) == 3 and channels == 1:
         numbers = [sum(numbers) / 3]
     if len(numbers) != channels:
-        raise InputError(f"{len(numbers)} means or deviations, for an image of {channels} channels")
+        raise InputError(f"got {len(numbers)} means or deviations for {channels} channels")
     return torch.tensor(numbers).reshape(-1, 1, 1)
 
 
@@ -149,9 +149,9 @@ def _gated(network: nn.Module, site: Site) -> nn.Module:
     name = site.point.module
     if not kind_of(site.attention).has_gate:
         with_gate = " or ".join(kind.noun for kind in KINDS.values() if kind.has_gate)
-        raise InputError(f"what is inserted at {name} has no gate to look at; insert {with_gate}")
+        raise InputError(f"the module inserted at {name} has no gate to show; insert {with_gate}")
     if site.point.map.layout.spatial_axes != 2:
-        raise InputError(f"the map at {name} is of a video; only images can be looked at")
+        raise InputError(f"the map at {name} is of a video; only maps of images can be shown")
     holder = network.get_submodule(HOLDER)
     own = set(holder.children())
     return next(module for module in attached(network.get_submodule(name)) if module in own)

@@ -89,7 +89,7 @@ def _alone(name: str, wanted: Placement, threads: int) -> Swept | NotSwept:
             return pool.submit(_analyzed, name, wanted).result()
         except BrokenProcessPool:
             family = torchvision_models.families()[name]
-            return NotSwept(name, family, "its process ended, perhaps for want of memory")
+            return NotSwept(name, family, "its process was killed, possibly for lack of memory")
 
 
 def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:

@@ -37,7 +37,7 @@ class Pair(BaseModel):
 
 def _known(metric: str) -> str:
     if metric not in METRICS:
-        raise ValueError(f"there is no metric {metric!r}")
+        raise ValueError(f"unknown metric {metric!r}")
     return metric
 
 
@@ -104,7 +104,7 @@ def load(path: Path) -> Baseline:
         InputError: the file cannot be read, or is damaged.
         BamctlError: it does not exist, or has another schema; the message names the command to run.
     """
-    anew = f"make one with `bamctl check --save-baseline {path}`"
+    anew = f"create one with `bamctl check --save-baseline {path}`"
     if not os.path.exists(path):
         raise BamctlError(f"no baseline at {path}; {anew}")
     data = _json(path, anew)
@@ -115,7 +115,7 @@ def load(path: Path) -> Baseline:
         baseline = Baseline.model_validate(data)
         check_tolerance(baseline.tolerance)
     except (ValidationError, InputError) as error:
-        raise InputError(f"{path} is no baseline; {anew}") from error
+        raise InputError(f"{path} is not a baseline; {anew}") from error
     return baseline
 
 

@@ -105,7 +105,7 @@ def figure(metric: str, priced: Priced) -> Figure:
         return _figure(METRICS[metric], priced)
     except Exception as error:
         let_through(error)
-        raise BamctlError(f"{metric} could not be taken: {described(error)}") from error
+        raise BamctlError(f"{metric} could not be measured: {described(error)}") from error
 
 
 def _figure(metric: Metric, priced: Priced) -> Figure:

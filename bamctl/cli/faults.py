@@ -32,7 +32,7 @@ def explained(error: BaseException) -> BamctlError | None:
 def _fault_of_the_network(error: BaseException) -> str | None:
     """Return how the user's network caused an error, or None if it did not."""
     if isinstance(error, RecursionError):
-        return "the network is nested too deeply, or one of its modules holds itself"
+        return "the network is nested too deeply, or one of its modules contains itself"
     if not isinstance(error, Exception):
         # Neither bamctl nor its dependencies raise such an exception.
         return f"the network's own code ended the program by {first_line(error)}"

@@ -130,7 +130,7 @@ class Bars:
         if self._board is not None:
             _write(self._board / f"{arm}.seed-{seed}".replace(":", "."), evaluation)
         if evaluation.diverged:
-            self.note(f"{arm}, seed {seed}: diverged at step {evaluation.step}, and was stopped")
+            self.note(f"{arm}, seed {seed}: diverged at step {evaluation.step}; stopped")
 
     def note(self, text: str) -> None:
         """Print a message for the user."""
@@ -199,7 +199,7 @@ class TrialBar:
         self._best = max(self._best, accuracy or 0.0)
         self._bars.update(self._all, advance=1, told=f"best {100 * self._best:.2f} %")
         if accuracy is None:
-            self.note(f"trial {number} could not be run; the report says why")
+            self.note(f"trial {number} failed; the report has the reason")
 
     def racing(self, steps: int) -> None:
         """Report that candidates that are not ruled out get more seeds."""

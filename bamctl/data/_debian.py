@@ -47,7 +47,6 @@ def _idx(name: str, header_bytes: int) -> Tensor:
         raise blame(
             error,
             f"{path}: cannot be read",
-            f"{first_line(error)}; `apt-get install --reinstall dataset-fashion-mnist` puts it "
-            "right",
+            f"{first_line(error)}; `apt-get install --reinstall dataset-fashion-mnist` repairs it",
         ) from error
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header_bytes).copy())

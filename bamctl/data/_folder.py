@@ -48,11 +48,13 @@ def _class_folders(
     if len(found) < 2:
         raise InputError(
             f"{root} holds {'one class folder' if found else 'no class folders'}; put the images "
-            "of each class in a folder of its own there, as in train/cat/1.jpg"
+            "into one folder per class, as in train/cat/1.jpg"
         )
     if classes is not None and found != classes:
         odd = sorted(set(found) ^ set(classes))
-        raise InputError(f"{root} has other classes than the training split: {', '.join(odd)}")
+        raise InputError(
+            f"{root} does not have the classes of the training split: {', '.join(odd)}"
+        )
     samples: list[tuple[Path, int]] = []
     skipped: list[str] = []
     for label, name in enumerate(found):
@@ -65,7 +67,7 @@ def _class_folders(
         skipped += map(str, bad)
         kept = [file for file in files if file not in set(bad)]
         if not kept:
-            raise InputError(f"{root / name} holds no image; remove it or fill it")
+            raise InputError(f"{root / name} contains no images; remove it, or add images")
         samples += ((file, label) for file in kept)
     labels = torch.tensor([label for _, label in samples])
     paths = [path for path, _ in samples]

@@ -176,7 +176,7 @@ def eight_bit(image: "Image") -> "Image":
         return _grey(np.asarray(image))
     if image.mode in ("I", "F"):
         raise InputError(
-            "nothing says what is white among its 32-bit grey values; save it with 8 or 16 bits, "
+            "the white level of its 32-bit grey values is unknown; save it with 8 or 16 bits, "
             "or as floating point from 0 to 1"
         )
     return image
@@ -224,12 +224,12 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexEr
 
 def cannot_read(files: Sequence[str]) -> str:
     """Return a message that names unreadable images and says what to do."""
-    return f"cannot read the image {_few(files)}; mend or remove it, or give --bad-images skip"
+    return f"cannot read the image {_few(files)}; fix or remove it, or use --bad-images skip"
 
 
 def left_out(files: Sequence[str]) -> str:
     """Return a message that names skipped images."""
-    return f"left out, since it cannot be read: {_few(files)}"
+    return f"skipped unreadable images: {_few(files)}"
 
 
 def _few(files: Sequence[str]) -> str:

@@ -108,13 +108,13 @@ def _connected(address: str) -> Any:
         waiting.result(_ANSWER_SECONDS)
     except FutureTimeoutError:
         raise BamctlError(
-            f"no Ray cluster answers at {address} within {_ANSWER_SECONDS} s; start one with "
+            f"no Ray cluster responded at {address} within {_ANSWER_SECONDS} s; start one with "
             "`ray start --head`"
         ) from None
     except Exception as error:
         raise BamctlError(
-            f"cannot use the Ray cluster at {address}: {first_line(error)}; `ray start --head` "
-            "starts one"
+            f"cannot use the Ray cluster at {address}: {first_line(error)}; start one with "
+            "`ray start --head`"
         ) from error
     return ray
 
@@ -150,8 +150,8 @@ def check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
     except OSError as error:
         raise BamctlError(
-            f"nothing answers at {address} ({error.strerror or error}); `ray start --head` starts "
-            "a Ray cluster"
+            f"cannot connect to {address} ({error.strerror or error}); start a Ray cluster with "
+            "`ray start --head`"
         ) from error
 
 

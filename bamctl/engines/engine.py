@@ -17,7 +17,7 @@ Key = TypeVar("Key")
 
 # A job whose process died this often is considered the cause.
 MOST_ACCIDENTS = 3
-ACCIDENT = f"its process ended by force {MOST_ACCIDENTS} times; is there too little memory?"
+ACCIDENT = f"its process was killed {MOST_ACCIDENTS} times, possibly for lack of memory"
 
 
 class Shared(Protocol):

@@ -97,7 +97,7 @@ def _network(model: nn.Module, placement: Placement) -> Iterator[str]:
     for argument in placement.args:
         # A factory may accept any keyword, but a text that is no identifier would inject code.
         if not argument.isidentifier() or iskeyword(argument):
-            raise InputError(f"args: {argument!r} is no name of an argument in Python")
+            raise InputError(f"args: {argument!r} is not a valid Python argument name")
     options = {**({} if classes is None else {"num_classes": classes}), **placement.args}
     if name in torchvision_models.families():
         inputs, args = placement.input, placement.args

@@ -63,7 +63,7 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
         BamctlError: the export fails, or the file gives other outputs; no file is left behind then.
     """
     if not insertion.placed.sites:
-        raise InputError(f"nothing is inserted, so that {path} would be the plain network")
+        raise InputError(f"nothing is inserted; {path} would be the unmodified network")
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -130,7 +130,7 @@ def _prove(file: Path, model: nn.Module, insertion: Insertion, batch_size: int) 
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no details"])[-1]
-        newer = f"; torch {OLDEST_TORCH} or newer may write one that does" if is_too_old() else ""
+        newer = f"; try torch {OLDEST_TORCH} or newer" if is_too_old() else ""
         raise BamctlError(f"the {file.suffix} file does not run in a fresh process: {last}{newer}")
     outputs = torch.load(folder / "outputs.pt", weights_only=True)
     found = [each for each in outputs if each.is_floating_point() and each.dim()]
@@ -143,7 +143,7 @@ def _run(model: nn.Module, arguments: tuple[Any, ...]) -> Any:
 
 def _checked_change(kind: str, expected: list[Tensor], found: list[Tensor]) -> float | None:
     if [t.shape for t in expected] != [t.shape for t in found]:
-        raise BamctlError(f"the {kind} file gives outputs of other shapes than the network")
+        raise BamctlError(f"the output shapes of the {kind} file do not match the network")
     change = max(map(_change, expected, found), default=0.0)
     if not change <= TOLERANCES[kind]:
         raise BamctlError(

@@ -25,7 +25,7 @@ def check_can_read(path: Path) -> None:
         raise blame(error, f"{path}: cannot be read") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-        raise InputError(f"{path}: cannot be read: it is no regular file, but {kind}")
+        raise InputError(f"{path}: cannot be read: it is not a regular file, but {kind}")
 
 
 def check_can_write(path: Path) -> None:
@@ -93,7 +93,7 @@ def atomic_path(path: Path, *, mode: int | None = None, is_new: bool = False) ->
         raise
     except Exception as error:
         # Libraries that write files report a full disk by custom exceptions.
-        kept = f"; {path} is as it was" if path.is_file() else ""
+        kept = f"; {path} is unchanged" if path.is_file() else ""
         check_machine(error, f"cannot write {path}", kept)
         if isinstance(error, OSError):
             raise blame(error, f"cannot write {path}") from error

@@ -45,7 +45,7 @@ def hold(path: Path) -> FileLock:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise InputError(f"{path} is in use by another run; wait for it, or end it") from None
+        raise InputError(f"{path} is in use by another run; wait for it, or stop it") from None
     except OSError as error:
         raise blame(error, f"cannot use the folder {path}") from error
     return lock

@@ -156,7 +156,7 @@ def _mapping(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode) or key_node.value == "<<":
-            raise InputError("a key must be a plain word", path=path, line=line)
+            raise InputError("a key must be a plain string", path=path, line=line)
         key = str(key_node.value)
         if key in data:
             first = lines[(*key_path, key)]

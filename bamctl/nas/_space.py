@@ -185,7 +185,7 @@ class Space:
         """
         sites = self.sites(codes)
         if not sites:
-            raise ValueError("the baseline is no placement")
+            raise ValueError("the baseline is not a placement")
         return named(Placement(attention=sites[0].attention), sites)
 
 
@@ -194,7 +194,7 @@ def _candidates(config: Choices, trunk: Trunk) -> list[CutPoint]:
     found = [site.point for site in resolve(Placement(where=where, stages=config.stages), trunk)]
     if not found:
         raise InputError(
-            f"the network has no {' and no '.join(config.candidates)} to choose from; try "
+            f"no cut point of the network matches {' or '.join(config.candidates)}; try "
             "--candidates all"
         )
     return found

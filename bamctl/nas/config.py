@@ -25,7 +25,7 @@ class SearchConfig(schemas.Versioned):
 
     training: TrainingConfig
     space: Choices = Choices()
-    budget: dict[str, str] = Field(default_factory=dict, description="the most of each figure")
+    budget: dict[str, str] = Field(default_factory=dict, description="upper limit of each metric")
     objectives: list[str] = Field(default=["params"], min_length=1)
     sampler: Sampler = "tpe"
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -46,7 +46,7 @@ class SearchConfig(schemas.Versioned):
         default=None, description="fresh seeds at the first report; all of them if left out"
     )
     storage: SecretStr | None = Field(
-        default=None, description="the URL of where the study is; in the run folder if left out"
+        default=None, description="Optuna storage URL; SQLite in the run folder if left out"
     )
     study: Annotated[str, Field(min_length=1)] = "bamctl"
 
@@ -102,7 +102,7 @@ class SearchConfig(schemas.Versioned):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError("the configuration of a search is a mapping", path=path, line=1)
+            raise InputError("the configuration of a search must be a mapping", path=path, line=1)
         if "recipe" in file.data:
             raise InputError(f"{path} belongs to a training; pass its folder to `bamctl train`")
         return schemas.from_yaml(cls, file)

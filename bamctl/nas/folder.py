@@ -99,8 +99,7 @@ def read_config(path: Path) -> SearchConfig:
         return config.model_copy(update={"storage": SecretStr(_read(path / _URL))})
     if config.storage and masking.HIDDEN in config.storage.get_secret_value():
         raise InputError(
-            f"{path / _URL} is missing, which has the storage's URL with its password; "
-            "write it there"
+            f"{path / _URL} is missing; it must contain the storage URL with its password"
         )
     return config
 

@@ -57,10 +57,8 @@ def parse_goal(text: str) -> Goal:
         raise InputError(f"{name} needs a device; write it as {name}@rtx3090")
     known = f"the figures are {', '.join(each.goal for each in searchable().values())}"
     if name in METRICS:
-        raise InputError(f"{text!r} cannot be searched by; {known}")
-    raise InputError(
-        f"there is no figure {text!r}{did_you_mean(name, searchable()) or f'; {known}'}"
-    )
+        raise InputError(f"{text!r} is not supported in a search; {known}")
+    raise InputError(f"unknown metric {text!r}{did_you_mean(name, searchable()) or f'; {known}'}")
 
 
 def parse_budget(text: str) -> tuple[Goal, Limit]:
@@ -71,7 +69,7 @@ def parse_budget(text: str) -> tuple[Goal, Limit]:
     """
     name, equals, limit = text.partition("=")
     if not equals:
-        raise InputError(f"{text!r} is no budget; write it like params=+2%")
+        raise InputError(f"{text!r} is not a budget; write it like params=+2%")
     goal = parse_goal(name)
     return goal, parse_limit(goal.name, limit.strip())
 

@@ -53,11 +53,11 @@ def open_storage(url: str) -> RDBStorage:
         return storage
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         # A malformed URL, and so the reason, may contain a password anywhere.
-        why = first_line(error) if isinstance(error, NoSuchModuleError) else "it is not a URL"
+        why = first_line(error) if isinstance(error, NoSuchModuleError) else "malformed"
         raise InputError(
-            f"--storage {masking.url(url)} is no database ({why}); write it like "
-            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE, and what is special "
-            "in a password percent-encoded"
+            f"--storage {masking.url(url)} is not a database URL ({why}); write it like "
+            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE, with special "
+            "characters of a password percent-encoded"
         ) from None
     except ImportError as error:
         raise BamctlError(
@@ -93,7 +93,7 @@ def _check_file(url: str) -> None:
     with path.open("rb") as file:
         start = file.read(len(_SQLITE))
     if start not in (b"", _SQLITE):
-        raise InputError(f"{path} is no database of SQLite; name another file")
+        raise InputError(f"{path} is not an SQLite database; choose another file")
 
 
 def _is_damaged(error: Exception) -> bool:
@@ -140,6 +140,6 @@ def patiently(call: Callable[[], Result]) -> Result:
             if _is_damaged(error):
                 raise InputError(f"the storage is damaged: {why}") from error
             if time.monotonic() > waits_until:
-                raise BamctlError(f"the storage did not come back: {why}") from error
+                raise BamctlError(f"the storage is still unavailable: {why}") from error
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -45,7 +45,7 @@ def build(name: str, /, **options: Any) -> "nn.Module":
 
     factory = _imported(name)
     if not callable(factory):
-        raise InputError(f"{name} is no function or class, but a {type(factory).__name__}")
+        raise InputError(f"{name} is not a function or class, but a {type(factory).__name__}")
     trust.check_callable(name, factory)
     try:
         made = factory(**options)

@@ -38,7 +38,7 @@ def check_name(name: str) -> str:
     if name not in known and not timm_models.is_timm(name) and not factories.is_factory(name):
         near = did_you_mean(name, known)
         near = near or (
-            "; `bamctl models` lists them, one of timm's is timm:NAME, and one of your own is "
+            "; `bamctl models` lists them, timm's are timm:NAME, and your own are "
             "package.module:factory"
         )
         raise InputError(f"unknown model {shown(name)}{near}")
@@ -147,14 +147,11 @@ def _check_args(name: str, args: Mapping[str, Any], num_classes: int | None) -> 
         InputError: there is one.
     """
     if num_classes is not None and "num_classes" in args:
-        raise InputError(
-            "num_classes is given twice, as an argument of the builder (--arg) and as the classes "
-            "of the head (--num-classes); give one"
-        )
+        raise InputError("num_classes is given twice, by --arg and by --num-classes; use only one")
     if not timm_models.is_timm(name) and name not in names():
         return
     for key in args:
         if key in _OWN_OPTIONS:
-            raise InputError(f"{key} is no argument for {name} here; use {_OWN_OPTIONS[key]}")
+            raise InputError(f"{key} is not an argument of {name}; use {_OWN_OPTIONS[key]}")
         if key in _BUILDERS_OWN:
-            raise InputError(f"{key} is no argument for {name}, which names the network already")
+            raise InputError(f"{key} is not an argument of {name}, which already names the network")

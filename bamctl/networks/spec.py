@@ -41,7 +41,7 @@ class NetworkSpec(BaseModel):
         description="a torchvision model, such as resnet50; timm:NAME; or package.module:factory",
     )
     args: dict[str, JsonValue] = Field(
-        default_factory=dict, description="keyword arguments for what builds the network"
+        default_factory=dict, description="keyword arguments of the model builder"
     )
     input: InputsField | None = Field(
         default=None, description="channels x height x width, or a list with one for each argument"

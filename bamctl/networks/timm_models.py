@@ -59,7 +59,7 @@ def build(
     options = dict(args or {})
     for argument in _FILES:
         if argument in options:
-            raise InputError(f"{argument} is no argument of a network; give a file to --weights")
+            raise InputError(f"{argument} is not supported; pass a file to --weights")
     if num_classes is not None:
         options["num_classes"] = num_classes
     if weights is not None:
@@ -73,7 +73,7 @@ def build(
         ) from error
     except Exception as error:  # whatever a builder raises
         let_through(error)
-        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
+        raise blame(error, f"cannot build {name} as requested", first_line(error)) from error
     return made
 
 

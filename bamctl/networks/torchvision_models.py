@@ -104,7 +104,7 @@ def build(
     if weights is not None:
         _check_weights(name, weights, num_classes)
     if args and "weights" in args:
-        raise InputError("--arg weights is no argument here; name weights with --weights")
+        raise InputError("--arg weights is not supported; use --weights")
     given = options(name, inputs=inputs, num_classes=num_classes, args=args)
     make = partial(_made, name, stem, weights=weights, **given)
     try:
@@ -114,7 +114,7 @@ def build(
             f"cannot download {weights} of {name}: {first_line(error)}; give a file to --weights"
         ) from error
     except (ValueError, RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise blame(error, f"{name} cannot be built so", first_line(error)) from error
+        raise blame(error, f"cannot build {name} as requested", first_line(error)) from error
     return model
 
 

@@ -63,7 +63,7 @@ def check(name: str) -> None:
     """
     module = name.partition(":")[0]
     if module.partition(".")[0] in sys.stdlib_module_names:
-        raise InputError(f"{name} makes no network; {module} is part of Python's standard library")
+        raise InputError(f"{name} is not a network; {module} is part of Python's standard library")
     if name in _named:
         return
     files = files_of(module)

@@ -39,31 +39,31 @@ _is_graph = _of_class("GraphModule")
 _WRAPPERS = (
     _Wrapper(
         _of_class("DistributedDataParallel"),
-        "is wrapped in DistributedDataParallel, which averages the gradients that it found when it "
-        "was made, and no others",
-        "{verb} the network in it (.module), and wrap that anew",
+        "is wrapped in DistributedDataParallel, which does not average the gradients of parameters "
+        "added later",
+        "{verb} the wrapped network (.module), and wrap it again",
         traceable=True,
     ),
     _Wrapper(
         _of_class("DataParallel"),
-        "is wrapped in DataParallel, whose copies would all apply one module, on one device",
-        "{verb} the network in it (.module), and use DistributedDataParallel",
+        "is wrapped in DataParallel, whose replicas would share one module on one device",
+        "{verb} the wrapped network (.module), and use DistributedDataParallel",
         traceable=True,
     ),
     _Wrapper(
         _of_class("FullyShardedDataParallel", "FSDPModule"),
-        "is sharded already, and a new module would not be",
+        "is already sharded, and a new module would not be",
         "{verb} the network before it is sharded",
     ),
     _Wrapper(
         _of_class("OptimizedModule"),
-        "is compiled, and what is compiled takes no notice",
-        "{verb} the network in it (._orig_mod), and compile that anew",
+        "is compiled, and the compiled code would not change",
+        "{verb} the original network (._orig_mod), and compile it again",
     ),
     _Wrapper(
         lambda model: getattr(model, "_compiled_call_impl", None) is not None,
-        "is compiled in place by model.compile(), and what is compiled takes no notice",
-        "{verb} the network before that",
+        "is compiled in place by model.compile(), and the compiled code would not change",
+        "{verb} the network before compiling it",
     ),
     _Wrapper(
         _of_class("ScriptModule"),
@@ -114,6 +114,6 @@ def refuse_graph(model: nn.Module) -> None:
     """
     if _is_graph(model):
         raise InputError(
-            "the network is a graph of torch.fx, whose blocks are no modules any more; insert into "
+            "the network is a graph of torch.fx, whose blocks are no longer modules; insert into "
             "the network before it is traced, or name layers of the graph under 'where'"
         )

@@ -69,7 +69,7 @@ def _problem(text: str, found: re.Match[str] | None) -> str:
         return f"the unit of {text!r} does not fit"
     if re.fullmatch(_NUMBER, text, re.ASCII):
         return f"{text!r} has no unit"
-    return f"{text[:40]!r} is no limit"
+    return f"{text[:40]!r} is not a limit"
 
 
 def _cure(metric: Metric, text: str) -> str:
@@ -85,7 +85,7 @@ class Allowance(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max: str = Field(description="an amount with its unit, or +PERCENT % of the unmodified network")
-    level: Level = Field(default="error", description="warn: say it, and pass")
+    level: Level = Field(default="error", description="warn: report an excess, and pass")
 
     @model_serializer
     def _as_written(self) -> str | dict[str, str | int]:

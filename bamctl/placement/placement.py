@@ -159,7 +159,7 @@ class Placement(NetworkSpec, schemas.Versioned):
         """
         if not isinstance(file.data, Mapping):
             raise InputError(
-                "a placement is a mapping; begin it with 'schema: 1'", path=file.path, line=1
+                "a placement must be a mapping; start it with 'schema: 1'", path=file.path, line=1
             )
         return schemas.from_yaml(cls, file)
 

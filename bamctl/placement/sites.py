@@ -32,7 +32,7 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
     for name, own in placement.insertions.items():
         module = trunk.point(name).module
         if module in overrides:
-            raise _of_insertions(f"{name!r} is another name of a site that is there too")
+            raise _of_insertions(f"{name!r} is an alias of a site that is also listed")
         overrides[module] = own
     for module in sorted(overrides.keys() - selected.keys()):
         raise _of_insertions(f"{module!r} is not selected by 'where'; add it there")

@@ -31,16 +31,16 @@ def no_cut_point(model: str, trunk: Trunk) -> str:
     names = list(trunk.side_points)
     if not names:
         return (
-            f"{model} has no cut points: none of its modules returns a feature map once. Give an "
-            "input with height and width, or, where the network calls functions only, make what "
-            "computes a map a module."
+            f"{model} has no cut points: no module returns one feature map per forward pass. Use "
+            "an input with height and width; if the network only calls functions, move the "
+            "computation of a map into a module."
         )
     named = ", ".join(names[:_MOST_NAMED])
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return (
         f"{model} has no cut points: no module returns a feature map that every path through the "
-        f"network passes, so the strategies select nothing. These modules return a map beside "
-        f"others, and --where takes them by name: {named}{more}."
+        f"network passes, so the strategies select nothing. These modules return several "
+        f"outputs with a map among them; select them by name with --where: {named}{more}."
     )
 
 
@@ -69,7 +69,7 @@ def left_out(uncounted: Mapping[str, int]) -> str:
     if not uncounted:
         return "Nothing is left uncounted."
     kinds = ", ".join(f"{kind} ({times}x)" for kind, times in sorted(uncounted.items()))
-    return f"In no figure, for want of a formula: {kinds}."
+    return f"Not counted, for lack of a formula: {kinds}."
 
 
 def estimate_error(profile: Profile) -> str:
@@ -77,7 +77,7 @@ def estimate_error(profile: Profile) -> str:
     held_out = profile.held_out
     return (
         f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
-        f"eager PyTorch. Fitted on {profile.source}. Of families that the fit had not seen, times "
+        f"eager PyTorch. Fitted on {profile.source}. Of families held out of the fit, times "
         f"were off by {units.share(held_out.mean_error)} on average and "
         f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
     )

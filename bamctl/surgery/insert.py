@@ -67,7 +67,7 @@ def insert(
     """
     if not isinstance(model, nn.Module):
         given = repr(model) if isinstance(model, str) else type(model).__name__
-        raise InputError(f"insert takes a network, not {given}; build it first")
+        raise InputError(f"insert takes an nn.Module, not {given}; build the network first")
     optimizers = _checked(optimizers)
     state = None
     if isinstance(placement, Mapping):
@@ -81,7 +81,7 @@ def insert(
     refuse_wrapped(model, placement)
     sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):
-        raise InputError("something is inserted already; load the weights into a plain network")
+        raise InputError("modules are already inserted; load the weights into a plain network")
     known = {id(parameter) for parameter in model.parameters()}
     insert_sites(model, sites)
     if state is not None:
@@ -132,8 +132,8 @@ def _trunk(model: nn.Module, given: Inputs) -> Trunk:
         runs_children = any(call.module == HOLDER for call in traced.trace.calls)
         if runs_children and not _same_with_holder(model, given):
             raise InputError(
-                f"{type(model).__name__} runs over its own children, and returns something else "
-                "for one child more; put it into another module, as nn.Sequential(model), and "
+                f"{type(model).__name__} iterates over its own children, and an additional child "
+                "changes its output; wrap it in another module, as nn.Sequential(model), and "
                 "insert into that"
             )
     return traced.trunk
@@ -184,7 +184,7 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
         for name in _around(site.point.module):
             wrappers.refuse(model.get_submodule(name), "insert into", name=name)
         if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
-            raise InputError(f"an attention module is inserted at {site.point.module!r} already")
+            raise InputError(f"an attention module is already inserted at {site.point.module!r}")
     modules = [build_module(model, site) for site in sites]
     holder = _holder(model)
     for site, attention in zip(sites, modules, strict=True):
@@ -228,7 +228,7 @@ def _holder(model: nn.Module) -> Inserted:
 
 def _refuse_own_holder(model: nn.Module) -> None:
     if not isinstance(getattr(model, HOLDER, None), Inserted | None):
-        raise InputError(f"the network has an attribute {HOLDER!r} of its own; rename it")
+        raise InputError(f"the network already has an attribute {HOLDER!r}; rename it")
 
 
 def _key(holder: Inserted, module: str) -> str:

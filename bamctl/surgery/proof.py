@@ -56,12 +56,12 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
         if _shapes(before) != _shapes(after):
             raise BamctlError(
                 f"the proof failed: the network returned {_listed(before)} before the insertion, "
-                f"and {_listed(after)} after it; if it runs over its own children, put it into "
-                "another module, and insert into that"
+                f"and {_listed(after)} after it; if it iterates over its own children, wrap it "
+                "in another module, and insert into that"
             )
         answer = after if judged is _answer else _answer(model, inputs)
         if not squares:
-            raise BamctlError("the proof failed: the network returns nothing that can be trained")
+            raise BamctlError("the proof failed: no output of the network requires a gradient")
         gradients = torch.autograd.grad(squares, inserted, allow_unused=True)
     reached = [g for g in gradients if g is not None and bool(g.isfinite().all())]
     finite = all(bool(tensor.isfinite().all()) for tensor in after.values())

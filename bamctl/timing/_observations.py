@@ -78,5 +78,5 @@ def _check_alike(path: Path, rows: list[Observation]) -> None:
         if len(kinds) > 1:
             raise InputError(
                 f"{path}: {name} is {' and '.join(kinds)} in the rows of {rows[0].device}; a "
-                "profile is of one, so give each its own name"
+                "profile covers only one, so use a separate device name for each"
             )

@@ -174,7 +174,7 @@ def _shipped_hardware(name: str) -> Hardware:
     if name in shipped_names():
         return find(name).hardware
     raise InputError(
-        f"nothing is known of the hardware of {name!r}; add --matrix-tflops, --vector-tflops, "
+        f"the hardware of {name!r} is unknown; add --matrix-tflops, --vector-tflops, "
         "--bandwidth-gbps and --cache-mb from its data sheet"
     )
 
@@ -281,4 +281,4 @@ def _check_families(networks: Sequence[str]) -> None:
         if models.check_name(network) not in models.names():
             raise InputError(f"{network!r} is not a torchvision model")
     if len(set(map(_family, networks))) < 2:
-        raise InputError("all networks are of one family; to hold one out takes two")
+        raise InputError("all networks are of one family; holding one out needs at least two")

@@ -137,7 +137,7 @@ def held_out_errors(
     """
     families = dict.fromkeys(sample.family for sample in samples)
     if len(families) < 2:
-        raise InputError("all networks are of one family; to hold one out takes two")
+        raise InputError("all networks are of one family; holding one out needs at least two")
     found = []
     for family in families:
         rest = [sample for sample in samples if sample.family != family]

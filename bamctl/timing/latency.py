@@ -111,7 +111,7 @@ def latency(
 def _check_setup(setup: Mapping[str, Any]) -> None:
     known = [each.name for each in fields(Setup)]
     for name in setup.keys() - set(known):
-        raise InputError(f"setup: there is no {name!r}{did_you_mean(name, known)}")
+        raise InputError(f"setup: unknown option {name!r}{did_you_mean(name, known)}")
 
 
 def _estimate(
@@ -123,8 +123,8 @@ def _estimate(
 ) -> LatencyResult:
     if setup:
         raise InputError(
-            f"--{next(iter(setup)).replace('_', '-')} is for measuring; {profile.name} is "
-            f"estimated ({profile.precision}, {profile.memory_format})"
+            f"--{next(iter(setup)).replace('_', '-')} applies to measurements only; "
+            f"{profile.name} is an estimate ({profile.precision}, {profile.memory_format})"
         )
     traced = TracedNetwork.load(wanted)
     placed = place(wanted, traced)

@@ -179,7 +179,7 @@ def measure(
         if machine_fault(error) == NO_MEMORY:
             raise _too_large(batch_size, setup) from error
         raise BamctlError(
-            f"the network does not run so ({setup.dtype}, {setup.device}): {first_line(error)}"
+            f"the network failed to run ({setup.dtype}, {setup.device}): {first_line(error)}"
         ) from error
     times = np.array(rounds)
     return Latency(

@@ -24,11 +24,11 @@ class Hardware(BaseModel):
     model_config = _STRICT
 
     matrix_tflops: _Positive = Field(
-        description="peak of dense products of matrices in the precision, a multiply-add as two"
+        description="peak of dense matrix products in the precision; a multiply-add counts as two"
     )
-    vector_tflops: _Positive = Field(description="peak outside of the units for matrices")
-    bandwidth_gbps: _Positive = Field(description="10^9 bytes a second, of the memory")
-    cache_mb: _Positive = Field(description="10^6 bytes of the last cache")
+    vector_tflops: _Positive = Field(description="peak outside of the matrix units")
+    bandwidth_gbps: _Positive = Field(description="memory bandwidth in 10^9 bytes/s")
+    cache_mb: _Positive = Field(description="last-level cache in 10^6 bytes")
 
 
 class Coefficients(BaseModel):
@@ -43,18 +43,20 @@ class Coefficients(BaseModel):
     matmul: _Positive = Field(description="efficiency of linear layers and 1x1 convolutions")
     spatial: _Positive = Field(description="efficiency of other dense convolutions")
     grouped: _Positive = Field(description="efficiency of grouped convolutions")
-    depthwise: _Positive = Field(description="efficiency of depthwise ones, of the vector units")
+    depthwise: _Positive = Field(
+        description="efficiency of depthwise convolutions, of the vector units"
+    )
     attention: _Positive = Field(description="efficiency of products of two feature maps")
     matmul_width: _Positive = Field(description="channels at which half the efficiency is reached")
     spatial_width: _Positive = Field(description="the same, of other dense convolutions")
     grouped_width: _Positive = Field(description="the same, within one group")
     grouped_alignment: _Positive = Field(
-        description="power of what is lost where a group is no power of two wide"
+        description="exponent of the loss for group widths that are not powers of two"
     )
     bandwidth: _Positive = Field(description="fraction of the bandwidth that kernels reach")
-    cache_speedup: _Positive = Field(description="how much faster what fits in the cache is")
+    cache_speedup: _Positive = Field(description="speedup of data that fits in the cache")
     launch_us: _Positive = Field(
-        description="microseconds that a kernel takes at least, and PyTorch before it"
+        description="minimum time of a kernel and its launch by PyTorch, in microseconds"
     )
 
 
@@ -78,9 +80,9 @@ class Profile(schemas.Versioned):
     hardware: Hardware
     coefficients: Coefficients
     assumed: list[str] = Field(
-        default_factory=list, description="coefficients of which the data said next to nothing"
+        default_factory=list, description="coefficients that the data barely constrain"
     )
-    source: str = Field(description="what the times are that it was fitted on")
+    source: str = Field(description="source of the times of the fit")
     num_networks: Annotated[int, Field(ge=1, strict=True)]
     batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     mean_error: _Fraction = Field(description="of the networks that it was fitted on")
@@ -118,8 +120,8 @@ def find(name: str) -> Profile:
     known = shipped_names()
     near = did_you_mean(name, known) or f"; known are {', '.join(known)}"
     raise InputError(
-        f"unknown device {name!r}{near}; to measure, give cpu, cuda, cuda:1 or mps, and a profile "
-        "of your own as a .yaml file"
+        f"unknown device {name!r}{near}; use cpu, cuda, cuda:1 or mps to measure, or a profile's "
+        "path ending in .yaml"
     )
 
 

@@ -53,9 +53,9 @@ class Setup:
             BamctlError: the device is unavailable.
         """
         if self.cuda_graph and not self.device.startswith("cuda"):
-            raise InputError(f"a CUDA graph is for a CUDA device, not for {self.device}")
+            raise InputError(f"a CUDA graph requires a CUDA device, not {self.device}")
         if self.fuse and self.train:
-            raise InputError("a batch norm that is folded cannot be trained; drop fuse or train")
+            raise InputError("a folded batch norm cannot be trained; drop fuse or train")
         return check_device(self.device)
 
 
@@ -67,13 +67,13 @@ def check_device(name: str) -> torch.device:
         BamctlError: the device is unavailable on this machine.
     """
     if not is_measurable(name):
-        raise InputError(f"unknown device {name!r}; to measure, give cpu, cuda, cuda:1 or mps")
+        raise InputError(f"unknown device {name!r}; use cpu, cuda, cuda:1 or mps to measure")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise BamctlError(
-            f"no device {name!r} to measure on: {_first_sentence(error)}; cpu is always there"
+            f"device {name!r} is not available: {_first_sentence(error)}; cpu is always available"
         ) from error
     return device
 
@@ -194,7 +194,7 @@ def loss(result: Any) -> Tensor:
     squares = [t.square().mean() for _, t in tensors(result) if t.requires_grad]
     scalars = [t for t in _values(result) if isinstance(t, Tensor) and not t.dim()]
     if not any(each.requires_grad for each in (*squares, *scalars)):
-        raise InputError("the network cannot be trained: no result of it has a gradient")
+        raise InputError("the network cannot be trained: none of its outputs has a gradient")
     return torch.stack([*squares, *scalars]).sum()
 
 

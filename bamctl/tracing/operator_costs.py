@@ -53,9 +53,7 @@ def register_operator(
     """
     _check_name(name)
     if macs is None and elementwise is None:
-        raise InputError(
-            f"{name}: give macs, elementwise or both; a function that returns 0 is one"
-        )
+        raise InputError(f"{name}: pass macs, elementwise or both; a function may return 0")
     _registered[name] = _counted_by(name, macs, elementwise)
 
 
@@ -63,11 +61,11 @@ def _check_name(name: str) -> None:
     import torch
 
     if of(name).cost is not None:
-        raise InputError(f"{name} is counted already, so it cannot be registered")
+        raise InputError(f"{name} is already counted and cannot be registered")
     known = {schema.name for schema in torch._C._jit_get_all_schemas()}
     if name not in known:
         near = did_you_mean(name, known) or "; write it as it is listed, such as mylib::scan"
-        raise InputError(f"there is no operator {name!r}{near}")
+        raise InputError(f"unknown operator {name!r}{near}")
 
 
 def _counted_by(name: str, macs: Count | None, elementwise: Count | None) -> Handle:
@@ -77,7 +75,7 @@ def _counted_by(name: str, macs: Count | None, elementwise: Count | None) -> Han
             counts = [count(given, made) if count else 0 for count in (macs, elementwise)]
             return _costs(name, *map(index, counts))
         except Exception as error:
-            raise InputError(f"what {name} costs cannot be counted: {described(error)}") from error
+            raise InputError(f"cannot compute the cost of {name}: {described(error)}") from error
 
     return handle
 

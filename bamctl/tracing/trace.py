@@ -102,7 +102,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
     """
     refuse_untraceable(model)
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        raise InputError(f"{type(model).__name__} has layers without weights yet; run it once")
+        raise InputError(f"{type(model).__name__} has uninitialized (lazy) layers; run it once")
     given = inputs.read(given)
     try:
         analysis, recorder, num_inputs = _recorded(model, given)

@@ -90,7 +90,7 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
     if void > 1 and not notes:
         notes.append(
             f"{folder.metrics.path} has {void} evaluations of {origin.arm}, seed {origin.seed}, "
-            "and there are no weights that they belong to; it is trained again"
+            "but no matching weights; retraining it"
         )
     return Standing(False, notes=tuple(notes))
 

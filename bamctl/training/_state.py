@@ -103,7 +103,7 @@ def unseal(text: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     else:
         known, found = values.pop(_CHECKSUM), checksum(tensors, values)
     if known != found:
-        raise DamagedStateError("is damaged: its checksum is another")
+        raise DamagedStateError("is damaged: checksum mismatch")
     return values
 
 

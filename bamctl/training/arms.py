@@ -191,7 +191,7 @@ def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """Return the control without attention, widened to the parameters of the placement's arm."""
     hidden = widening.find_hidden(traced.network, traced.trace)
     if not hidden:
-        raise InputError("no channels of the network run from one layer to just one other")
+        raise InputError("no channels connect exactly one layer to exactly one other")
     counts = widening.plan(hidden, arm.added.params)
     keeps = placement.attention.init == "identity"
     change = partial(_widen, hidden, counts, keeps)

@@ -71,16 +71,17 @@ class Recipe(BaseModel):
     model_config = _STRICT
 
     steps: _Count = Field(description="optimizer steps")
-    batch_size: _Count = Field(default=64, description="images in a step, over all devices")
+    batch_size: _Count = Field(default=64, description="images per step, over all devices")
     lr: _Rate = Field(description="learning rate")
     momentum: _Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)] = 1e-4
     schedule: Schedule = Field(
-        default="cosine", description="cosine to zero, or a tenth after each third of the steps"
+        default="cosine",
+        description="cosine decay to zero, or a tenth after each third of the steps",
     )
     warmup_steps: _CountOrNone = Field(default=0, description="steps of linear warm-up")
     label_smoothing: _Fraction = 0.0
-    accumulate: _Count = Field(default=1, description="parts of a batch, run one after the other")
+    accumulate: _Count = Field(default=1, description="gradient accumulation: parts of a batch")
     precision: Precision = Field(default="no", description="mixed precision")
     eval_every: _Count = Field(description="steps between evaluations")
     freeze_backbone_steps: _CountOrNone = Field(
@@ -126,7 +127,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     num_classes: _Count
     weights: str | None = Field(
         default=None,
-        description="published weights or a checkpoint to start from; init is identity then",
+        description="published weights or a checkpoint to start from; implies init: identity",
     )
     trunk_steps: _CountOrNone = Field(
         default=0,
@@ -145,17 +146,17 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         default=None, description="a difference of fewer points is shown to be equivalent"
     )
     snapshots: bool = Field(
-        default=False, description="whether the weights at each evaluation are kept, too"
+        default=False, description="whether to save the weights at each evaluation"
     )
     control: bool = Field(
-        default=False, description="whether each placement is compared with other parameters, too"
+        default=False, description="whether to add controls with as many parameters"
     )
     threads: _Count | None = Field(
         default=None, description="of a run on a CPU; what torch finds if left out"
     )
     device: Device = Field(default="auto", description="what the machine has, or its CPU")
     placements: dict[str, Placement] = Field(
-        default_factory=dict, description="by the name of the arm"
+        default_factory=dict, description="placements by arm name"
     )
 
     @field_validator("placements")
@@ -181,7 +182,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
             said = sorted(placement.model_fields_set.intersection(NetworkSpec.model_fields))
             if said:
                 raise ValueError(
-                    f"placements.{name}: {said[0]} belongs to the whole, not to an arm"
+                    f"placements.{name}: {said[0]} must be set at the top level, not in a placement"
                 )
         return self
 
@@ -234,7 +235,9 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         """
         file = yaml_files.load(path)
         if not isinstance(file.data, dict):
-            raise InputError("the configuration of a comparison is a mapping", path=path, line=1)
+            raise InputError(
+                "the configuration of a comparison must be a mapping", path=path, line=1
+            )
         if "training" in file.data:
             raise InputError(f"{path} belongs to a search; pass its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
@@ -265,7 +268,7 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> 
     """Describe the first difference of two configurations; None if they are equal.
 
     >>> difference({"model": "resnet18"}, {"model": "resnet34"})
-    "model is 'resnet34' there and 'resnet18' here"
+    "model is 'resnet18', expected 'resnet34'"
     """
     for name in dict.fromkeys([*ours, *theirs]):
         own, other = ours.get(name), theirs.get(name)
@@ -274,5 +277,5 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any], path: str = "") -> 
             if found := difference(own, other, where):
                 return found
         elif own != other:
-            return f"{where} is {other!r} there and {own!r} here"
+            return f"{where} is {own!r}, expected {other!r}"
     return None

@@ -224,8 +224,8 @@ class Experiment:
             progress.note(text)
         if unverified := sum(not each.is_verified for each in found):
             progress.note(
-                f"{unverified} runs were kept by an older version, without checksums; whether they "
-                "are of this configuration, and as they were, cannot be verified"
+                f"{unverified} runs were saved by an older version, without checksums; whether "
+                "they match this configuration and are unmodified cannot be verified"
             )
         return list(zip(origins, found, strict=True))
 

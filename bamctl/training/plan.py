@@ -181,7 +181,7 @@ def fit(
         needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
         raise InputError(
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
-            f"minutes; give --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
+            f"minutes; use --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
         )
     parted_at = trunk_steps or int(trunk * steps)
     if parted_at >= steps:

@@ -253,7 +253,7 @@ def check_names(arms: Iterable[str]) -> None:
         other = found.setdefault(_file_name(arm), arm)
         if other != arm:
             raise InputError(
-                f"the files of {other!r} and {arm!r} would both be called {_file_name(arm)}; "
+                f"{other!r} and {arm!r} would share the file name {_file_name(arm)}; "
                 "rename one of the placements"
             )
 

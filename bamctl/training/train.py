@@ -216,7 +216,7 @@ def _arms(
     found: dict[str, Placement] = {}
     for name, base in bases:
         if name in found or name == BASELINE:
-            raise InputError(f"two arms would be called {name!r}; rename the placement file")
+            raise InputError(f"duplicate arm name {name!r}; rename the placement file")
         found[name] = base.with_options(options)
     return found
 
@@ -240,7 +240,7 @@ def _network(model: str | None, arms: Mapping[str, Placement]) -> NetworkSpec:
             if field == "model" and model is not None:
                 continue
             if about.setdefault(field, value) != value:
-                raise InputError(f"{name} is for another {field} than the placement before it")
+                raise InputError(f"{name}: {field} does not match that of the previous placement")
     if "model" not in about:
         raise InputError("no model: name one, as in `bamctl train resnet18`, or in the placement")
     models.check_name(about["model"])

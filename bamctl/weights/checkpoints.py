@@ -59,7 +59,7 @@ class Checkpoint:
             InputError: the file has none.
         """
         if self.placement is None:
-            raise InputError(f"{self.path} holds no placement; `bamctl insert --out` writes one")
+            raise InputError(f"{self.path} contains no placement; `bamctl insert --out` writes one")
         return self.placement
 
 
@@ -82,7 +82,7 @@ def read(path: Path) -> Checkpoint:
         raise
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path}: not loaded, it holds more than tensors or is no checkpoint; save "
+            f"{path}: not loaded: it contains more than tensors, or is not a checkpoint; save "
             "model.state_dict(), not the model"
         ) from error
     except Exception as error:  # an unpickler may raise anything for a damaged file
@@ -260,14 +260,14 @@ def _tensors(path: Path, loaded: object) -> dict[str, Tensor]:
             state = {str(name): tensor for name, tensor in inner.items()}
             if all(isinstance(tensor, Tensor) for tensor in state.values()):
                 return _plain(path, state)
-    raise InputError(f"{path}: holds no state dict; save model.state_dict()")
+    raise InputError(f"{path}: contains no state dict; save model.state_dict()")
 
 
 def _plain(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
         if not dense:
-            raise InputError(f"{path}: {name} is no plain tensor; save dense weights")
+            raise InputError(f"{path}: {name} is not a dense tensor; save dense weights")
     return state
 
 

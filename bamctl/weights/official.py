@@ -63,7 +63,7 @@ def read(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         count = len(_holder(model))
         raise InputError(
             f"the released code's checkpoint does not fit a network with {count} modules inserted; "
-            f"keys without a place: {', '.join(unused) or 'none'}; without a key: "
+            f"unexpected keys: {', '.join(unused) or 'none'}; missing keys: "
             f"{', '.join(missing) or 'none'}"
         )
     return found
@@ -121,5 +121,5 @@ def _numbered(own: set[str]) -> Iterator[tuple[str, str]]:
 def _holder(model: nn.Module) -> nn.ModuleDict:
     holder = getattr(model, HOLDER, None)
     if not isinstance(holder, nn.ModuleDict):
-        raise InputError("nothing is inserted, and the released code has modules; choose where")
+        raise InputError("nothing is inserted, and the released code has modules; use --where")
     return holder

@@ -155,11 +155,11 @@ def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     with pytest.raises(InputError, match=r"broken\.png as an image"):
         open_image(tmp_path / "broken.png", (3, 8, 8))
-    with pytest.raises(InputError, match="no image of one or three channels"):
+    with pytest.raises(InputError, match="not an image of one or three channels"):
         open_image(tmp_path / "broken.png", (4, 8, 8))
     network = Unseen().eval()
     placement = Placement(where="block", attention={"module": "extra-block"})
     sites = resolve(placement, find_trunk(network, trace(network, (3, 64, 64))))
     insert_sites(network, sites[:1])
-    with pytest.raises(InputError, match="has no gate to look at"):
+    with pytest.raises(InputError, match="has no gate to show"):
         attend(network, sites[:1], torch.rand(1, 3, 64, 64))

@@ -18,7 +18,7 @@ from bamctl.trunk.traced import TracedNetwork
 class SqueezeSettings(Settings):
     searched: ClassVar = {"ratio": (4, 2)}
 
-    module: Literal["squeeze"] = Field(default="squeeze", description="what is inserted")
+    module: Literal["squeeze"] = Field(default="squeeze", description="the attention module")
     ratio: PositiveInt = Field(default=4, description="how much narrower the middle is")
     init: InitField = "kaiming"
 

@@ -105,4 +105,4 @@ def test_attend_says_that_it_has_no_maps(
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     model, *others = COMMAND
     assert run(["attend", model, str(tmp_path / "a.png"), *others]) == 2
-    assert "has no gate to look at; insert a BAM" in capsys.readouterr().err
+    assert "has no gate to show; insert a BAM" in capsys.readouterr().err

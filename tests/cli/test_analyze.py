@@ -133,4 +133,4 @@ def test_sensitivity_takes_a_placement_apart(bamctl: object) -> None:
         assert site["alone"]["verdict"] in ("helps", "hurts", "inconclusive")
     assert_one_line_error(bamctl("analyze", "resnet18", "--seeds", "2"), "--sensitivity")
     both = bamctl("analyze", "resnet18", "--sensitivity", "--explain")
-    assert_one_line_error(both, "--explain is for an analysis without --sensitivity")
+    assert_one_line_error(both, "--explain cannot be combined with --sensitivity")

@@ -51,7 +51,7 @@ def test_words_and_a_page(bamctl: object, photo: Path) -> None:
     result = bamctl(*arguments)
     assert result.returncode == 0
     assert "note: without --weights, attention is untrained" in result.stderr
-    assert result.stdout.startswith("resnet18   what its attention looks at\n")
+    assert result.stdout.startswith("resnet18   attention maps\n")
     assert result.stdout.count("layer2") == 2
     bamctl(*arguments, "--format", "html", "--output", "page.html")
     assert photo.with_name("page.html").read_text().count("data:image/png;base64,") == 2
@@ -82,7 +82,7 @@ def test_maps_by_epoch_of_a_training(bamctl: object, photo: Path) -> None:
     ("arguments", "words"),
     [
         (["none.png"], "none.png: cannot be read: No such file"),
-        (["p.png", "--out", "maps.jpg"], "--out is one .png"),
+        (["p.png", "--out", "maps.jpg"], "--out writes one .png"),
         (["p.png", "--weights", ""], "--weights is empty"),
         (["p.png", "--weights", "none.pth"], "none.pth"),
         (["p.png", "--mean", "0.1,0.2"], "--mean '0.1,0.2' is not one number or three"),

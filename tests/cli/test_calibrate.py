@@ -56,8 +56,11 @@ def test_on_this_machine(bamctl: object, tmp_path: Path) -> None:
         (["--from", "times.csv", "--name", "mine"], "add --matrix-tflops, --vector-tflops"),
         (["--from", "times.csv", "--name", "mine", *SHEET[:2]], "part of a data sheet is missing"),
         (["--from", "times.csv", "--name", "mne", *SHEET], "did you mean 'mine'"),
-        (["--from", "times.csv", "--name", "mine", "--device", "cpu"], "--device is for measuring"),
-        (["--device", "cpu", "--cache-mb", "3"], "a data sheet is for --from"),
+        (
+            ["--from", "times.csv", "--name", "mine", "--device", "cpu"],
+            "--device cannot be combined with --from",
+        ),
+        (["--device", "cpu", "--cache-mb", "3"], "a data sheet requires --from"),
         (["--device", "cpu", "--model", "resnt18"], "did you mean 'resnet18'"),
         (["--device", "cpu", "--model", "resnet18"], "one family"),
         (["--device", "cpu", "--out", "profile.txt"], "end its name in .yaml"),
@@ -70,4 +73,4 @@ def test_bad_input(bamctl: object, table: str, arguments: list[str], words: str)
 def test_a_device_that_is_not_there(bamctl: object) -> None:
     result = bamctl("calibrate", "--device", "cuda:31")
     assert (result.returncode, result.stdout) == (3, "")
-    assert "no device 'cuda:31' to measure on" in result.stderr
+    assert "device 'cuda:31' is not available" in result.stderr

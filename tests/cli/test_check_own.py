@@ -85,7 +85,7 @@ FINE = {"budget": {"params": "+90 %"}}
         ("Exits", "params", 2, "nets:Exits() failed: SystemExit"),
         ("ExitsLater", "params", 2, "cannot run on a 3x32x32 input"),
         ("Forgets", "params", 2, "cannot run on a 3x32x32 input: KeyError: 'nothing'"),
-        ("Locked", "weights_file", 3, "weights_file could not be taken: TypeError"),
+        ("Locked", "weights_file", 3, "weights_file could not be measured: TypeError"),
         ("Missing", "params", 2, "no 'Missing' in nets"),
     ],
 )
@@ -131,7 +131,7 @@ def test_every_placement_is_found(bamctl: object, tmp_path: Path) -> None:
 
 def test_a_pipe_is_no_placement(bamctl: object, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
-    assert_one_line_error(bamctl("check", "pipe.yaml"), "pipe.yaml", "is no regular file")
+    assert_one_line_error(bamctl("check", "pipe.yaml"), "pipe.yaml", "is not a regular file")
 
 
 def test_names_that_break_out_of_nothing(bamctl: object, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_summary_that_cannot_be_written_changes_no_verdict(
     there = os.environ | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path)}
     result = bamctl("check", env=there)
     assert result.returncode == 1
-    assert "warning: no summary at" in result.stderr
+    assert "warning: cannot write the summary" in result.stderr
 
 
 def test_the_weights_file_is_that_of_insert_without_the_placement(
@@ -252,7 +252,7 @@ def test_the_first_wrong_name_is_the_same_in_every_run(bamctl: object, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tolerance", "+1 %"], "--tolerance is saved with a baseline"),
+        (["--tolerance", "+1 %"], "--tolerance requires --save-baseline"),
         (["--baseline", "a", "--save-baseline", "b"], "give one of them"),
         (["--init", "nets:Net", "--max-params", "+1 %"], "drop limits and baselines"),
         (["placments"], "no file or folder 'placments', and unknown model"),

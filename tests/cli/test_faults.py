@@ -159,7 +159,7 @@ def test_pictures_on_a_full_disk_are_the_machines_fault(tmp_path: Path) -> None:
         ("waits", "returned a coroutine, not an nn.Module"),
         ("says_nothing", "says_nothing() failed: Mute"),
         ("Unmade", "Unmade does not call super().__init__()"),
-        ("Endless", "or one of its modules holds itself"),
+        ("Endless", "or one of its modules contains itself"),
         ("Stuck", "failed at odd_factories.py:54: RuntimeError: no mode but one"),
         ("finishes", "ended the program by GeneratorExit\n"),
         ("warns_and_fails", "ValueError: the reason"),
@@ -198,7 +198,10 @@ def test_too_little_memory_is_the_machines_fault(factory: str, fails: Callable[.
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["insert", *TINY, "--weights", "PIPE.pth"], "PIPE.pth: cannot be read: it is no regular"),
+        (
+            ["insert", *TINY, "--weights", "PIPE.pth"],
+            "PIPE.pth: cannot be read: it is not a regular",
+        ),
         (["insert", *TINY, "--weights", "PIPE.safetensors"], "PIPE.safetensors: cannot be read"),
         (["insert", *TINY, "--placement", "PIPE.yaml"], "PIPE.yaml: cannot be read"),
         (["attend", *TINY, "PIPE.png"], "PIPE.png: cannot be read"),
@@ -259,9 +262,9 @@ def test_an_empty_integer(fails: Callable[..., str], tmp_path: Path) -> None:
         (["analyze", *TINY, "--input", "9" * 5_000], "999… is not channels"),
         (["latency", *TINY, "--device", "tpu"], "unknown device 'tpu'"),
         (["calibrate", "--device", "tpu"], "unknown device 'tpu'"),
-        (["analyze", "--all", "--sensitivity"], "--sensitivity is for one network"),
-        (["analyze", "--all", "--where", "block"], "--where is for --sensitivity"),
-        (["analyze", "--all", "--device", "cpu"], "--device is for --latency"),
+        (["analyze", "--all", "--sensitivity"], "--sensitivity cannot be combined with --all"),
+        (["analyze", "--all", "--where", "block"], "--where requires --sensitivity"),
+        (["analyze", "--all", "--device", "cpu"], "--device requires --latency"),
         (["analyze", "n" * 70_000], "unknown model 'nnn"),
         (["train", "tests.networks:Tiny", "--lr", "1e300"], "lr: should be less than 1000000"),
     ],
@@ -309,7 +312,7 @@ def test_a_port_that_is_no_number(fails: Callable[..., str]) -> None:
     url = "postgresql://u:secret@localhost:here/study"
     options = ["--data", "digits", "--steps", "1", "--trials", "1", "--storage", url]
     said = fails("search", "tests.networks:Tiny", *options)
-    assert "is no database" in said
+    assert "is not a database" in said
     assert "secret" not in said
 
 
@@ -319,7 +322,7 @@ PAGE = '<script type="application/json" id="bamctl-pages">{}</script>'
 @pytest.mark.parametrize("text", ["[]", "[[]]", "[{}]", "[" * 5_000, '"\\udcff"'])
 def test_pages_that_hold_no_report(text: str, fails: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(PAGE.format(text))
-    assert "page.html: the report in it is damaged" in fails("report", "page.html")
+    assert "page.html: the report is damaged" in fails("report", "page.html")
 
 
 def test_a_report_whose_parts_do_not_fit(fails: Callable[..., str], tmp_path: Path) -> None:

@@ -100,9 +100,12 @@ def test_nothing_to_insert_is_said(bamctl: object) -> None:
     [
         (["--device", "rtx309"], "did you mean 'rtx3090'"),
         (["--device", "none.yaml"], "No such file"),
-        (["--device", "rtx3090", "--train"], "--train is for measuring"),
-        (["--device", "rtx3090", "--min-seconds", "3"], "--min-seconds is for measuring"),
-        (["--cuda-graph", "--device", "cpu"], "a CUDA graph is for a CUDA device"),
+        (["--device", "rtx3090", "--train"], "--train applies to measurements only"),
+        (
+            ["--device", "rtx3090", "--min-seconds", "3"],
+            "--min-seconds applies to measurements only",
+        ),
+        (["--cuda-graph", "--device", "cpu"], "a CUDA graph requires a CUDA device"),
         (["--fuse", "--train", "--device", "cpu"], "drop fuse or train"),
         (["--batch-size", "0"], "--batch-size"),
         (["--dtype", "int8"], "--dtype"),
@@ -117,7 +120,7 @@ def test_bad_input(bamctl: object, arguments: list[str], words: str) -> None:
 def test_a_device_that_is_not_there(bamctl: object, device: str) -> None:
     result = bamctl("latency", "resnet18", "--device", device)
     assert (result.returncode, result.stdout) == (3, "")
-    assert f"no device '{device}' to measure on" in result.stderr
+    assert f"device '{device}' is not available" in result.stderr
     assert len(result.stderr) < 250
 
 
@@ -153,8 +156,8 @@ def test_analyze_measures(bamctl: object) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--device", "rtx4090"], "--device is for --latency"),
-        (["--batch-size", "2"], "--batch-size is for --latency"),
+        (["--device", "rtx4090"], "--device requires --latency"),
+        (["--batch-size", "2"], "--batch-size requires --latency"),
         (["--latency", "--device", "rtx409"], "did you mean 'rtx4090'"),
     ],
 )

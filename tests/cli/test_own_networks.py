@@ -127,7 +127,7 @@ def test_what_stopped_it_is_named(bamctl: object) -> None:
         (["--arg", "width={a: !!python/name:os.system }"], ["not allowed"]),
         (["--input", "3x64x64", "--input", "7:int63"], ["'7:int63'", "int64"]),
         (["--input", "3x64x64", "--input", "7:int64"], ["cannot run on a 3x64x64, 7:int64 input"]),
-        (["--stem", "small"], ["--stem small is for torchvision's models"]),
+        (["--stem", "small"], ["--stem small is only for torchvision's models"]),
     ],
 )
 def test_bad_options_are_one_line(options: list[str], words: list[str], bamctl: object) -> None:
@@ -217,7 +217,7 @@ def test_a_network_without_cut_points_is_told_so(bamctl: object, tmp_path: Path)
     (tmp_path / "paths.py").write_text(PATHS)
     text = " ".join(bamctl("analyze", "paths:Mixed", "--input", "3x16x16").stdout.split())
     assert "Mixed has no cut points" in text
-    assert "--where takes them by name: one, two." in text
+    assert "select them by name with --where: one, two." in text
     assert "one bar a block" not in text
     assert "strategy" not in text
     # Two convolutions of 3x3x3 to 4 channels of 8x8, and the head.
@@ -225,7 +225,7 @@ def test_a_network_without_cut_points_is_told_so(bamctl: object, tmp_path: Path)
     done = bamctl("insert", "paths:Mixed", "--input", "3x16x16", "--where", "one")
     assert done.returncode == 0, done.stderr
     text = " ".join(bamctl("analyze", "paths:Vectors", "--input", "6", "--explain").stdout.split())
-    assert "Vectors has no cut points: none of its modules returns a feature map" in text
+    assert "Vectors has no cut points: no module returns one feature map" in text
 
 
 def test_an_argument_that_is_given_twice_is_refused(bamctl: object, tmp_path: Path) -> None:

@@ -174,10 +174,10 @@ def test_a_study_of_another_model_or_space_is_refused(search: object) -> None:
     found = search("tests.networks:Unseen", *quick, "--num-classes", "5", "--out", "two")
     other = search("resnet18", *quick, "--out", "three")
     assert other.returncode == 2, found.stderr
-    assert "model is 'tests.networks:Tiny' there and 'resnet18' here" in other.stderr
+    assert "model is 'resnet18', expected 'tests.networks:Tiny'" in other.stderr
     other = search(TINY, *quick, "--per-site", "--out", "four")
     assert other.returncode == 2
-    assert "space.per_site is False there and True here" in other.stderr
+    assert "space.per_site is True, expected False" in other.stderr
 
 
 def test_what_does_not_answer_is_said_within_seconds(search: object) -> None:
@@ -194,7 +194,7 @@ def test_what_does_not_answer_is_said_within_seconds(search: object) -> None:
         pytest.importorskip("ray", reason="Ray is not installed")
         found = search(TINY, "--engine", "ray", "--address", address, "--out", "two")
         assert found.returncode == 3, found.stderr
-        assert f"nothing answers at {address}" in found.stderr
+        assert f"cannot connect to {address}" in found.stderr
         assert time.monotonic() - started < 60
 
 

@@ -59,10 +59,10 @@ def test_other_formats_come_at_the_end(bamctl: object, format_name: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--all", "resnet18"], ["--all is every network", "resnet18"]),
-        (["--family", "video", "resnet18"], ["--family is for --all"]),
-        (["--jobs", "2", "resnet18"], ["--jobs is for --all"]),
-        (["--all", "--explain"], ["--explain is for one network"]),
+        (["--all", "resnet18"], ["--all analyses every network", "resnet18"]),
+        (["--family", "video", "resnet18"], ["--family requires --all"]),
+        (["--jobs", "2", "resnet18"], ["--jobs requires --all"]),
+        (["--all", "--explain"], ["--explain cannot be combined with --all"]),
         ([], ["no model", "--all"]),
     ],
 )

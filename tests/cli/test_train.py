@@ -46,7 +46,7 @@ def test_a_whole_comparison(train: object, tmp_path: Path) -> None:
         "one - one:extra-block",
     ):
         assert line in found.stdout
-    assert "There is no extra-block control of bottleneck" in text
+    assert "There is no extra-block control for bottleneck" in text
     # Six or fewer comparisons; each seed of each arm counts once, and Holm's levels are shown.
     assert "Holm" in text
     run = tmp_path / "run"
@@ -210,7 +210,10 @@ BAD = {
     "absent data": (["resnet18", "--data", "cifar10"], ["download=True", "--download"]),
     "no folder": (["resnet18", "--data", "folder:nowhere"], ["nowhere"]),
     "two lengths": (["resnet18", "--steps", "3", "--epochs", "2"], ["--steps", "--epochs"]),
-    "two arms of one name": (["resnet18", *["--where", "block"] * 2], ["two arms", "'block'"]),
+    "two arms of one name": (
+        ["resnet18", *["--where", "block"] * 2],
+        ["duplicate arm name", "'block'"],
+    ),
     "two weights": (["resnet18", "--pretrained", "--weights", "x.pth"], ["--pretrained"]),
     "weights that are not there": (["resnet18", "--weights", "x.pth"], ["x.pth"]),
     "an unknown point": (["resnet18", "--where", "layer9"], ["layer9"]),

@@ -85,7 +85,7 @@ def test_a_placement_of_others_runs_nothing(
     assert_one_line_error(result, f"{file}, which names it, is outside", "`--trust nets:Net`")
     project.write(file, SHELL)
     result = bamctl(*command, f"../foreign/{file}", "--trust", "os:system", cwd=project.root)
-    assert_one_line_error(result, "os:system makes no network", "standard library")
+    assert_one_line_error(result, "os:system is not a network", "standard library")
     assert not project.has_run
 
 

@@ -139,7 +139,7 @@ def test_a_folder_without_splits_gets_a_held_out_one(tmp_path: Path) -> None:
 
 def test_an_empty_class_folder(tmp_path: Path) -> None:
     folder(tmp_path, "train", {"cat": 3, "dog": 0})
-    with pytest.raises(InputError, match=r"train/dog holds no image"):
+    with pytest.raises(InputError, match=r"train/dog contains no images"):
         data.load(f"folder:{tmp_path}", usual_shape=USUAL)
 
 

@@ -208,7 +208,7 @@ def test_the_network_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_a_keyword_of_a_factory_is_no_code() -> None:
     placement = Placement(model="nets:make", args={"depth": 1, "x=print('run'), y": 2})
-    with pytest.raises(InputError, match="no name of an argument"):
+    with pytest.raises(InputError, match="not a valid Python argument name"):
         source(nn.Identity(), placement, ())
 
 

@@ -63,7 +63,7 @@ def test_a_full_disk_is_the_machines_fault(tmp_path: Path, number: int) -> None:
 def test_what_a_full_disk_leaves(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(BamctlError, match=r"a\.txt is as it was"), atomic_path(path) as temporary:
+    with pytest.raises(BamctlError, match=r"a\.txt is unchanged"), atomic_path(path) as temporary:
         # As safetensors reports it.
         raise RuntimeError(f"I/O error: {temporary.write_text('half')} (os error 28)")
     assert path.read_text() == "old"
@@ -84,8 +84,8 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     for name in ("a.txt", "link"):
         check_can_read(tmp_path / name)
     for name, words in {
-        "pipe": "no regular file, but a pipe",
-        ".": "no regular file, but a folder",
+        "pipe": "not a regular file, but a pipe",
+        ".": "not a regular file, but a folder",
         "none": "No such file",
         "a" * 256: "File name too long",
         "a\0b": "null",

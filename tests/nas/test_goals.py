@@ -16,11 +16,11 @@ def test_budgets_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("params", "is no budget; write it like params=.2%"),
+        ("params", "is not a budget; write it like params=.2%"),
         ("param=+2%", "did you mean 'params'"),
         ("latency=+2%", "write it like latency@rtx3090"),
-        ("params@rtx3090=+2%", "'params@rtx3090' cannot be searched by"),
-        ("weights_file=+2%", "cannot be searched by"),
+        ("params@rtx3090=+2%", "'params@rtx3090' is not supported in a search"),
+        ("weights_file=+2%", "is not supported in a search"),
         ("params=2", "has no unit"),
     ],
 )

@@ -126,4 +126,4 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     file.write_text("".join(f"{json.dumps(line)}\n" for line in old))
     judged(range(1, 6))
     assert len(engine.jobs) == 3 * 5 + 1 + 15
-    assert "15 runs that an older version wrote" in notes[-1]
+    assert "15 runs saved by an older version" in notes[-1]

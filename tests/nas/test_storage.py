@@ -117,7 +117,7 @@ def test_two_drivers_and_a_restart(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_is_no_database_is_refused() -> None:
-    with pytest.raises(InputError, match="is no database"):
+    with pytest.raises(InputError, match="is not a database"):
         storage.open_storage("nonsense")
     with pytest.raises(InputError, match=r"cannot use the storage .* no folder /nowhere"):
         storage.open_storage("sqlite:////nowhere/study.db")
@@ -164,7 +164,7 @@ MISTYPED = [
 
 @pytest.mark.parametrize("url", MISTYPED)
 def test_a_mistyped_url_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(InputError, match="is no database") as caught:
+    with pytest.raises(InputError, match="is not a database") as caught:
         storage.open_storage(url)
     assert "ter2" not in str(caught.value)
 
@@ -198,5 +198,5 @@ def test_a_storage_that_comes_back_is_waited_for(
     def never() -> str:
         raise error
 
-    with pytest.raises(BamctlError, match="did not come back"):
+    with pytest.raises(BamctlError, match="is still unavailable"):
         storage.patiently(never)

@@ -113,8 +113,8 @@ def test_more_trials_go_on_from_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (Searched(budget={"params": "+14 %"}), "budget.params is '.15 %' there and '.14 %' here"),
-        (Searched(changes={"halving": 2, "rungs": 2}), "halving is 1 there and 2 here"),
+        (Searched(budget={"params": "+14 %"}), "budget.params is '.14 %', expected '.15 %'"),
+        (Searched(changes={"halving": 2, "rungs": 2}), "halving is 2, expected 1"),
     ],
 )
 def test_a_study_of_another_search_is_refused(tmp_path: Path, other: Searched, words: str) -> None:
@@ -130,9 +130,11 @@ def test_a_configuration_that_was_changed_is_not_gone_on_with(tmp_path: Path) ->
     recipe = searched.config.training.recipe.model_copy(update={"lr": 0.2})
     training = searched.config.training.model_copy(update={"recipe": recipe})
     searched.config = searched.config.model_copy(update={"training": training})
-    with pytest.raises(InputError, match=r"recipe\.lr is 0\.1 there.*put config\.yaml back"):
+    with pytest.raises(
+        InputError, match=r"recipe\.lr is 0\.2, expected 0\.1; restore config\.yaml"
+    ):
         searched.study(f"sqlite:///{tmp_path}/s.db")
-    with pytest.raises(InputError, match=r"recipe\.lr is 0\.1 there.*another with --study"):
+    with pytest.raises(InputError, match=r"recipe\.lr is 0\.2, .*another name with --study"):
         searched.study(f"sqlite:///{tmp_path}/s.db", alone=False)
 
 

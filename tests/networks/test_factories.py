@@ -54,7 +54,7 @@ def test_a_factory_in_the_current_folder() -> None:
         ("own_nest:tiny", "cannot be imported: No module named 'own_nest'; run where it is"),
         ("own_broken:tiny", "No module named 'no_such_library'"),
         ("own_wrong:tiny", "cannot be imported: ZeroDivisionError: division by zero"),
-        ("own_nets:number", "is no function or class, but a int"),
+        ("own_nets:number", "is not a function or class, but a int"),
         ("own_nets:nothing", "returned a str, not an nn.Module"),
         ("own_nets:broken", r"own_nets:broken\(\) failed: OSError: no$"),
     ],
@@ -65,7 +65,7 @@ def test_what_makes_no_network_is_refused(name: str, message: str) -> None:
 
 
 def test_options_of_torchvision_are_refused() -> None:
-    with pytest.raises(InputError, match="--stem small is for torchvision's models"):
+    with pytest.raises(InputError, match="--stem small is only for torchvision's models"):
         models.build("own_nets:tiny", stem="small")
     with pytest.raises(InputError, match=r"broken\(num_classes=3\) failed: TypeError"):
         models.build("own_nets:broken", num_classes=3)

@@ -66,7 +66,7 @@ def test_vision_transformers_are_built_for_the_input() -> None:
         ({"name": "resnet5O"}, r"unknown model 'resnet5O' \(did you mean 'resnet50'\?\)"),
         ({"name": "teapot"}, "`bamctl models` lists them"),
         ({"name": "vit_b_16", "inputs": (3, 224, 192)}, "takes square images only"),
-        ({"name": "vit_b_16", "inputs": (3, 100, 100)}, "cannot be built so"),
+        ({"name": "vit_b_16", "inputs": (3, 100, 100)}, "cannot build"),
         ({"name": "resnet18", "weights": "IMAGENET1K_V9"}, "did you mean 'IMAGENET1K_V1'"),
         ({"name": "resnet18", "weights": "DEFAULT", "num_classes": 10}, "has 1000 classes"),
     ],
@@ -94,10 +94,14 @@ def test_published_weights_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("resnet18", {"args": {"weights": "DEFAULT"}}, "weights is no argument .* use --weights"),
+        (
+            "resnet18",
+            {"args": {"weights": "DEFAULT"}},
+            "weights is not an argument .* use --weights",
+        ),
         ("timm:resnet18", {"args": {"pretrained": True}}, "pretrained .* use --weights"),
-        ("resnet18", {"args": {"name": "x"}}, "name is no argument for resnet18"),
-        ("timm:resnet18", {"args": {"model_name": "x"}}, "model_name is no argument"),
+        ("resnet18", {"args": {"name": "x"}}, "name is not an argument of resnet18"),
+        ("timm:resnet18", {"args": {"model_name": "x"}}, "model_name is not an argument"),
         ("resnet18", {"args": {"num_classes": 3}, "num_classes": 5}, "num_classes is given twice"),
         ("resnet18", {"args": {"stem": "x"}}, "unexpected keyword argument 'stem'"),
     ],

@@ -108,7 +108,7 @@ def test_a_part_that_is_wrapped_is_refused_by_its_name() -> None:
 
 def test_the_blocks_of_an_fx_graph_are_no_modules() -> None:
     graph = torch.fx.symbolic_trace(Unseen().eval())
-    with pytest.raises(InputError, match=r"graph of torch\.fx, whose blocks are no modules"):
+    with pytest.raises(InputError, match=r"graph of torch\.fx, whose blocks are no longer modules"):
         insert(graph, input_shape=SHAPE)
     # Its layers are, and can be named; the graph calls them with their hooks.
     plain, named = graph(IMAGE), insert(graph, {"where": "entry"}, input_shape=SHAPE)
@@ -167,5 +167,5 @@ def test_what_is_no_optimizer_is_refused_before_anything_happens() -> None:
 
 
 def test_a_program_is_no_network() -> None:
-    with pytest.raises(InputError, match="insert takes a network, not ExportedProgram"):
+    with pytest.raises(InputError, match=r"insert takes an nn\.Module, not ExportedProgram"):
         insert(torch.export.export(Unseen().eval(), (IMAGE,)), input_shape=SHAPE)

@@ -127,8 +127,8 @@ WRONG = {
     "stem: large": (1, "stem: 'large' is not one of small"),
     "insertions: [layer1]": (1, "insertions"),
     "model: 50": (1, "model"),
-    "- layer1": (1, "a placement is a mapping"),
-    "": (1, "a placement is a mapping"),
+    "- layer1": (1, "a placement must be a mapping"),
+    "": (1, "a placement must be a mapping"),
 }
 
 

@@ -306,12 +306,12 @@ def test_pages_are_read_back_and_joined(pages: dict[str, Path], reports: dict[st
 
 def test_what_is_no_page(tmp_path: Path, pages: dict[str, Path]) -> None:
     (tmp_path / "other.html").write_text("<html></html>")
-    with pytest.raises(InputError, match="is no report of bamctl"):
+    with pytest.raises(InputError, match="is not a bamctl report"):
         html.read_pages(tmp_path / "other.html")
     with pytest.raises(InputError, match=r"report\.html: cannot be read: No such file"):
         html.read_pages(tmp_path)
     (tmp_path / "bytes.html").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no text"):
+    with pytest.raises(InputError, match="not text"):
         html.read_pages(tmp_path / "bytes.html")
     text = pages["check"].read_text()
     (tmp_path / "cut.html").write_text(text[: text.index('id="bamctl-pages"') + 200])

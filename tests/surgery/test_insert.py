@@ -365,7 +365,7 @@ def test_what_cannot_be_done_is_refused_by_name(where: str, message: str) -> Non
 def test_an_attribute_of_the_same_name_is_not_overwritten() -> None:
     model = Unseen()
     model.inserted = nn.Linear(1, 1)
-    with pytest.raises(InputError, match="'inserted' of its own"):
+    with pytest.raises(InputError, match="already has an attribute 'inserted'"):
         insert(model, input_shape=(3, 32, 32))
 
 
@@ -472,7 +472,7 @@ def test_a_frozen_network_gets_a_trainable_control() -> None:
 
 
 def test_a_name_is_no_network() -> None:
-    with pytest.raises(InputError, match="insert takes a network, not 'resnet18'"):
+    with pytest.raises(InputError, match=r"insert takes an nn\.Module, not 'resnet18'"):
         insert("resnet18")
 
 

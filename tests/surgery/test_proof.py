@@ -81,7 +81,7 @@ class Scaled(nn.Module):
 def test_a_root_that_counts_its_children_is_refused(kind: type[nn.Module]) -> None:
     model = kind(Residual(3, 8, 2), Residual(8, 16, 2), nn.Conv2d(16, 16, 1)).eval()
     keys, expected = list(model.state_dict()), model(torch.ones(1, *SHAPE))
-    with pytest.raises(InputError, match=r"one child more; put it into another module"):
+    with pytest.raises(InputError, match=r"changes its output; wrap it in another module"):
         insert(model, input_shape=SHAPE)
     assert list(model.state_dict()) == keys
     assert list(dict(model.named_children())) == list(keys_of_children(keys))

@@ -103,7 +103,7 @@ def test_this_machine_is_measured() -> None:
     ("networks", "words"),
     [
         (("resnt18", "vgg11"), "did you mean 'resnet18'"),
-        (("timm:resnet18", "vgg11"), "none of torchvision's networks"),
+        (("timm:resnet18", "vgg11"), "is not a torchvision network"),
         (("resnet18", "resnet34"), "of one family"),
     ],
 )

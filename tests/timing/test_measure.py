@@ -166,9 +166,9 @@ def test_the_peak_of_memory_is_that_of_one_pass() -> None:
 @pytest.mark.parametrize(
     ("device", "said", "code"),
     [
-        ("nothing", "unknown device 'nothing'; to measure, give", 2),
-        ("meta2", "unknown device 'meta2'; to measure, give", 2),
-        ("cuda:99", "no device 'cuda:99' to measure on", 3),
+        ("nothing", "unknown device 'nothing'; use cpu", 2),
+        ("meta2", "unknown device 'meta2'; use cpu", 2),
+        ("cuda:99", "device 'cuda:99' is not available", 3),
     ],
 )
 def test_a_device_that_is_not_there(device: str, said: str, code: int) -> None:
@@ -184,14 +184,14 @@ def test_a_batch_that_does_not_fit() -> None:
 
 
 def test_a_network_that_does_not_run_so() -> None:
-    with pytest.raises(BamctlError, match="does not run so"):
+    with pytest.raises(BamctlError, match="failed to run"):
         measure(Work(1, side=7), Work(1), SHAPE)
 
 
 @pytest.mark.parametrize(
     ("setup", "words"),
     [
-        (Setup(cuda_graph=True), "a CUDA graph is for a CUDA device, not for cpu"),
+        (Setup(cuda_graph=True), "a CUDA graph requires a CUDA device, not cpu"),
         (Setup(fuse=True, train=True), "cannot be trained"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_wrong_profile_is_refused_with_its_line(
     [
         ("rtx309", "did you mean 'rtx3090'"),
         ("abacus", "known are rtx3090, "),
-        ("cuda:first", "give cpu, cuda, cuda:1 or mps"),
+        ("cuda:first", "use cpu, cuda, cuda:1 or mps"),
         ("nowhere.yaml", "No such file"),
     ],
 )

@@ -23,7 +23,7 @@ def network() -> nn.Sequential:
 
 
 def test_a_network_without_gradients_cannot_be_timed_in_training() -> None:
-    with pytest.raises(InputError, match="no result of it has a gradient"):
+    with pytest.raises(InputError, match="none of its outputs has a gradient"):
         setups.loss([torch.zeros(2, 3), torch.zeros(())])
 
 

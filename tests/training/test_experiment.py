@@ -174,7 +174,7 @@ def test_without_room_for_a_checkpoint_it_goes_on(
 
     os.waitpid(in_a_child(cramped), 0)
     notes = told.read_text().splitlines()
-    assert any(note.startswith("no checkpoint at step 5: ") for note in notes)
+    assert any(note.startswith("checkpoint at step 5 not saved: ") for note in notes)
     # The final weights have no room either, and that is where it ends.
     assert "--resume" in notes[-1]
     run_to_the_end(folder, digits)
@@ -212,7 +212,7 @@ def test_more_seeds_are_added_to_those_that_are_there(
 def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) -> None:
     experiment = Experiment(small(seeds=[0], recipe={"steps": 5}), digits)
     experiment.run(tmp_path / "run", NullObserver())
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         experiment.run(tmp_path / "run", NullObserver())
 
     class Intruder(NullObserver):
@@ -267,7 +267,7 @@ def test_controls_and_several_placements(digits: Data, tmp_path: Path) -> None:
         ("both", "both:wider"),
     ]
     assert len(found.missing) == 1
-    assert "no extra-block control of both" in found.missing[0]
+    assert "no extra-block control for both" in found.missing[0]
 
 
 def test_the_test_split_is_judged_once_at_the_end(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 
 def test_arms_whose_files_would_be_the_same(tmp_path: Path) -> None:
     check_names(["baseline", "a", "a:wider", "a:extra-block"])
-    with pytest.raises(InputError, match="'a\\*' and 'a\\?' would both be called a_"):
+    with pytest.raises(InputError, match="'a\\*' and 'a\\?' would share the file name a_"):
         check_names(["baseline", "a*", "a?"])
 
 
@@ -104,5 +104,5 @@ def test_the_longest_names_of_arms_have_files(tmp_path: Path) -> None:
 
 def test_a_pipe_in_place_of_lines_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.jsonl")
-    with pytest.raises(InputError, match=r"m\.jsonl: cannot be read: it is no regular file"):
+    with pytest.raises(InputError, match=r"m\.jsonl: cannot be read: it is not a regular file"):
         JsonLines(tmp_path / "m.jsonl", ("arm", "seed", "step"))

@@ -163,7 +163,7 @@ FINISHED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a changed weight": (
         lambda folder: byte_changed(weights_of(folder, "baseline", 0)),
-        "is damaged: its checksum is another",
+        "is damaged: checksum mismatch",
     ),
     "weights of another seed": (
         lambda folder: shutil.copy(
@@ -179,7 +179,7 @@ FINISHED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "weights that say another seed": (
         lambda folder: header_changed(weights_of(folder, "baseline", 0), "bamctl_run", seed=7),
-        "is damaged: its checksum is another",
+        "is damaged: checksum mismatch",
     ),
 }
 
@@ -195,7 +195,7 @@ def test_a_finished_run_that_does_not_fit_is_trained_again(
     assert told.began == {("baseline", 0): 0}
     (note,) = told.notes
     assert words in note
-    assert "baseline, seed 0, is trained again" in note
+    assert "retraining baseline, seed 0" in note
     assert weights(folder) == weights(finished)
     assert metrics(folder) == metrics(finished)
 
@@ -224,7 +224,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "another step in the header": (
         lambda folder: header_changed(state_of(folder, 10), "bamctl_training", step=15),
         5,
-        "is damaged: its checksum is another",
+        "is damaged: checksum mismatch",
     ),
     "another step in the name": (
         lambda folder: state_of(folder, 10).rename(state_of(folder, 15)),
@@ -288,18 +288,18 @@ def test_evaluations_without_weights_are_made_again(
     shutil.rmtree(folder / "checkpoints")
     told = resume(folder, digits)
     assert told.began["baseline", 1] == 0
-    assert "2 evaluations of baseline, seed 1, and there are no weights" in told.notes[0]
+    assert "2 evaluations of baseline, seed 1, but no matching weights" in told.notes[0]
     assert metrics(folder) == metrics(finished)
 
 
 CHANGES = {
-    "recipe.lr": (("recipe", "lr"), 0.2, "recipe.lr is 0.1 there and 0.2 here"),
-    "recipe.steps": (("recipe", "steps"), 10, "recipe.steps is 20 there and 10 here"),
+    "recipe.lr": (("recipe", "lr"), 0.2, "recipe.lr is 0.2, expected 0.1"),
+    "recipe.steps": (("recipe", "steps"), 10, "recipe.steps is 10, expected 20"),
     "an input": (("input",), "3x40x40", "input"),
     "a placement": (
         ("placements", "bottleneck", "attention", "reduction"),
         2,
-        "placement.attention.reduction is 16 there and 2 here",
+        "placement.attention.reduction is 2, expected 16",
     ),
 }
 
@@ -317,7 +317,7 @@ def test_another_configuration_is_refused(
     inner[path[-1]] = value
     (folder / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
     before = (folder / "metrics.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"was trained with another config\.yaml") as error:
+    with pytest.raises(InputError, match=r"was trained with a different config\.yaml") as error:
         resume(folder, digits)
     assert words in str(error.value)
     assert (folder / "metrics.jsonl").read_bytes() == before
@@ -356,7 +356,7 @@ def test_a_folder_of_an_older_version_is_taken_and_that_is_said(
     told = resume(folder, digits)
     assert told.began == {("baseline", 1): 10, ("bottleneck", 1): 0}
     (note,) = told.notes
-    assert note.startswith("3 runs were kept by an older version")
+    assert note.startswith("3 runs were saved by an older version")
     assert "cannot be verified" in note
     assert weights(folder) == weights(finished)
     assert metrics(folder) == metrics(finished)
@@ -371,7 +371,7 @@ def test_an_older_state_of_another_network_is_refused(
     del tensors["model/head.weight"]
     save_file(tensors, state_of(folder, 10), values)
     old_state(state_of(folder, 10))
-    with pytest.raises(InputError, match=r"10\.safetensors does not fit the network .*delete it"):
+    with pytest.raises(InputError, match=r"10\.safetensors does not match the network .*delete it"):
         resume(folder, digits)
 
 

@@ -74,7 +74,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
             checkpoints.read(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="holds no placement"):
+    with pytest.raises(InputError, match="contains no placement"):
         insert(Unseen(), good, input_shape=SHAPE)
 
 
@@ -116,7 +116,7 @@ def test_only_attention_may_be_missing_from_a_partial_file() -> None:
 )
 def test_tensors_that_are_no_weights_are_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     torch.save({"entry.weight": tensor}, tmp_path / "a.pth")
-    with pytest.raises(InputError, match=r"entry\.weight is no plain tensor"):
+    with pytest.raises(InputError, match=r"entry\.weight is not a dense tensor"):
         checkpoints.read(tmp_path / "a.pth")
 
 
@@ -216,7 +216,7 @@ def test_the_same_network_has_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_a_pipe_is_no_checkpoint(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
-    with pytest.raises(InputError, match=f"{name}: cannot be read: it is no regular file"):
+    with pytest.raises(InputError, match=f"{name}: cannot be read: it is not a regular file"):
         checkpoints.read(tmp_path / name)
 
 

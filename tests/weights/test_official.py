@@ -118,10 +118,10 @@ def broken(change: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("one module more", "without a place: module.bam4.channel_att.gate_c.gate_c_fc_0.weight"),
-        ("one module less", "without a key: inserted.layer3.channel.reduce.weight"),
-        ("a key twice", "without a place: conv1.weight; without a key: none"),
-        ("a key missing", "without a place: none; without a key: fc.bias"),
+        ("one module more", "unexpected keys: module.bam4.channel_att.gate_c.gate_c_fc_0.weight"),
+        ("one module less", "missing keys: inserted.layer3.channel.reduce.weight"),
+        ("a key twice", "unexpected keys: conv1.weight; missing keys: none"),
+        ("a key missing", "unexpected keys: none; missing keys: fc.bias"),
     ],
 )
 def test_every_key_is_used_exactly_once(change: str, words: str) -> None:

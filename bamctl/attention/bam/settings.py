@@ -21,7 +21,7 @@ class BamSettings(Settings):
         "variant": ("paper",),
     }
 
-    module: Literal["bam"] = Field(default="bam", description="what is inserted")
+    module: Literal["bam"] = Field(default="bam", description="the attention module")
     variant: Literal["paper", "official"] = Field(
         default="paper", description="the paper's equations, or the authors' released code"
     )
@@ -31,11 +31,11 @@ class BamSettings(Settings):
         default=2, description="number of dilated 3x3 convolutions"
     )
     branches: Literal["both", "channel", "spatial"] = Field(
-        default="both", description="the branches that make the gate"
+        default="both", description="branches of the gate"
     )
     combine: Literal["sum", "product", "max"] | None = Field(
         default=None,
-        description="how the branches are combined; left out: sum for paper, else product",
+        description="combination of the branches; default: sum for paper, else product",
     )
     init: InitField = "kaiming"
 

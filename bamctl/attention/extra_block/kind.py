@@ -24,7 +24,7 @@ NAME: Literal["extra-block"] = "extra-block"
 class ExtraBlockSettings(Settings):
     """The control has no hyperparameters but how its weights start."""
 
-    module: Literal["extra-block"] = Field(default=NAME, description="what is inserted")
+    module: Literal["extra-block"] = Field(default=NAME, description="the attention module")
     init: InitField = "kaiming"
 
 
@@ -56,8 +56,8 @@ class ExtraBlockKind(AttentionKind):
         alike = [block for block in trunk.blocks if block.repeatable and block.map == point.map]
         if not alike:
             raise InputError(
-                f"no block can be repeated at {point.module!r}: none of the network's blocks takes "
-                f"and returns {units.shape((point.map.num_channels, *point.map.extents))}"
+                f"no block can be repeated at {point.module!r}: no block has input and output "
+                f"of {units.shape((point.map.num_channels, *point.map.extents))}"
             )
         before = [block for block in alike if block.position <= point.position]
         return Site(point, settings, (before[-1] if before else alike[0]).block)

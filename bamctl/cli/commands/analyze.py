@@ -39,9 +39,7 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
-    no_cache: Annotated[
-        bool, flag("--no-cache", "Analyse anew, whatever was found before.")
-    ] = False,
+    no_cache: Annotated[bool, flag("--no-cache", "Do not use cached results.")] = False,
     many: SweepOptions,
     sensitivity: SensitivityOptions,
     attention: AttentionOptions,
@@ -57,7 +55,7 @@ def analyze(
     many.check(model, {**figures, "--sensitivity": sensitivity.sensitivity})
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
-            raise InputError(f"{name} is for --latency; add that")
+            raise InputError(f"{name} requires --latency")
     sensitivity.check(figures)
     if many.all:
         return sweep(many, given_placement(network, attention), out)

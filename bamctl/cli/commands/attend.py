@@ -34,7 +34,7 @@ def attend(
     ],
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="Whatever Pillow opens.", show_default=False),
+        typer.Argument(metavar="IMAGE...", help="Any format of Pillow.", show_default=False),
     ],
     *,
     weights: Annotated[
@@ -66,7 +66,7 @@ def attend(
     allow_named(model, trust)
     if out is not None:
         if out.suffix != ".png" or len(images) * len(weights or [""]) > 1:
-            raise InputError("--out is one .png of one image; for several, use --format html")
+            raise InputError("--out writes one .png of one image; for several, use --format html")
         check_can_write(out)
     for path in images:
         check_can_read(path)
@@ -74,9 +74,9 @@ def attend(
         n: _numbers(n, text) for n, text in (("mean", mean), ("std", std)) if text is not None
     }
     if weights is None:
-        say("note: without --weights, attention is untrained, and looks nowhere in particular")
+        say("note: without --weights, attention is untrained, and its maps are meaningless")
     asked = _Asked(model, images, statistics, where, placement, attention, network)
-    with working("looking at images") as told:
+    with working("computing attention maps") as told:
         from bamctl.report.views.attend import attend_report
 
         every: list[str | None] = [*weights] if weights else [None]

@@ -24,15 +24,18 @@ class SheetOptions:
     """The data sheet of a device."""
 
     matrix_tflops: Annotated[
-        float | None, option("Peak of dense products in the table's precision.", Sheet, min=0.001)
+        float | None,
+        option("Peak of dense matrix products in the table's precision.", Sheet, min=0.001),
     ] = None
     vector_tflops: Annotated[
-        float | None, option("Peak outside of the units for matrices.", Sheet, min=0.001)
+        float | None, option("Peak outside of the matrix units.", Sheet, min=0.001)
     ] = None
     bandwidth_gbps: Annotated[
-        float | None, option("Bandwidth of the memory, in 10^9 bytes/s.", Sheet, min=0.001)
+        float | None, option("Memory bandwidth in 10^9 bytes/s.", Sheet, min=0.001)
     ] = None
-    cache_mb: Annotated[float | None, option("Last cache, in 10^6 bytes.", Sheet, min=0.001)] = None
+    cache_mb: Annotated[
+        float | None, option("Last-level cache in 10^6 bytes.", Sheet, min=0.001)
+    ] = None
 
     def hardware(self, *, is_measured: bool) -> "Hardware | None":
         """Return the data sheet, or None if none of its options was passed.
@@ -44,7 +47,7 @@ class SheetOptions:
         if not given:
             return None
         if is_measured:
-            raise InputError("a data sheet is for --from; on a device, the peaks are measured")
+            raise InputError("a data sheet requires --from; on a device, the peaks are measured")
         missing = [f"--{name.replace('_', '-')}" for name in asdict(self) if name not in given]
         if missing:
             raise InputError(f"part of a data sheet is missing: add {', '.join(missing)}")
@@ -66,16 +69,16 @@ def calibrate(
         ),
     ] = None,
     name: Annotated[
-        str | None, option("What to call the device; with --from, its name in the table.")
+        str | None, option("Name of the device; with --from, its name in the table.")
     ] = None,
-    device: Annotated[str | None, option("What to measure. [cuda where there is one]")] = None,
+    device: Annotated[str | None, option("Device to measure. [cuda where there is one]")] = None,
     precision: Annotated[
         Literal["fp32", "amp_fp16", "amp_bf16", "fp16", "bf16"] | None,
-        option("Of the networks that are measured. [fp32 on a CPU, otherwise amp_fp16]"),
+        option("Precision of the measured networks. [fp32 on a CPU, otherwise amp_fp16]"),
     ] = None,
     memory_format: Annotated[
         Literal["contiguous", "channels_last"] | None,
-        option("Of the networks that are measured. [contiguous]"),
+        option("Memory format of the measured networks. [contiguous]"),
     ] = None,
     model: Annotated[
         list[str] | None, option("A network to measure; repeat for several. [15 of them]")
@@ -84,7 +87,7 @@ def calibrate(
         list[int] | None,
         option("Images in a batch; repeat for several. [1 and 4 on a CPU, else 1 and 64]", min=1),
     ] = None,
-    report: Annotated[bool, flag("--report", "Show the error of every network, too.")] = False,
+    report: Annotated[bool, flag("--report", "Also show the error of every network.")] = False,
     out: Annotated[Path | None, option("Write the profile, for --device.", metavar="FILE")] = None,
     sheet: SheetOptions,
     shown: OutputOptions,
@@ -99,7 +102,7 @@ def calibrate(
         "--batch-size": batch_size,
     }
     if table is not None and (given := [each for each, value in measured.items() if value]):
-        raise InputError(f"{given[0]} is for measuring; a table says it itself")
+        raise InputError(f"{given[0]} cannot be combined with --from; the table specifies it")
     if table is not None and name is None:
         raise InputError("--from needs --name: which device of the table")
     if out is not None:

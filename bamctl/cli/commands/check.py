@@ -61,7 +61,7 @@ class BaselineOptions:
         Path | None, option("Fail where a figure grew beyond this file.", metavar="FILE")
     ] = None
     save_baseline: Annotated[
-        Path | None, option("Write the figures of today to this file.", metavar="FILE")
+        Path | None, option("Write the current figures to this file.", metavar="FILE")
     ] = None
     tolerance: Annotated[
         str | None, option("How much a figure may grow beyond the baseline being saved. [+0 %]")
@@ -104,7 +104,7 @@ def check(
     limits: LimitOptions,
     why: Annotated[
         bool,
-        typer.Option("--why", help="Say what spends the budget, and what would meet it."),
+        typer.Option("--why", help="Show what uses up the budget, and a change that meets it."),
     ] = False,
     trust: Trust = None,
     against: BaselineOptions,
@@ -164,13 +164,13 @@ def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
 def _refuse_together(init: bool, why: bool, limits: LimitOptions, against: BaselineOptions) -> None:
     """Raise for options that others would make ineffective."""
     if against.tolerance is not None and against.save_baseline is None:
-        raise InputError("--tolerance is saved with a baseline; it goes with --save-baseline")
+        raise InputError("--tolerance requires --save-baseline")
     if against.baseline is not None and against.save_baseline is not None:
-        raise InputError("--baseline compares and --save-baseline writes; give one of them")
+        raise InputError("--baseline and --save-baseline are mutually exclusive")
     if init and (limits.given() or against.baseline or against.save_baseline):
         raise InputError("--init writes a placement with its own budget; drop limits and baselines")
     if init and why:
-        raise InputError("--why is for a check, and --init makes none; drop one of them")
+        raise InputError("--why needs a check, and --init runs none; drop one of them")
 
 
 def _is_path(target: str) -> bool:
@@ -203,7 +203,7 @@ def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
     given = ["where"] if where else given_names(*groups)
     if given:
         option = f"--{given[0].replace('_', '-')}"
-        raise InputError(f"{option} goes with a MODEL; write it into the placement file instead")
+        raise InputError(f"{option} requires a MODEL; for files, write it into the placement file")
 
 
 def _files(targets: Sequence[str]) -> Sequence[str]:
@@ -252,7 +252,7 @@ def _summarize(report: "Report") -> None:
             summary.write(text)
     except OSError as error:
         # A summary that cannot be written must not change the exit code.
-        say(f"warning: no summary at {path}: {error.strerror}")
+        say(f"warning: cannot write the summary {path}: {error.strerror}")
 
 
 def _init(placement: "Placement", output: Path | None) -> int:
@@ -273,6 +273,6 @@ def _init(placement: "Placement", output: Path | None) -> int:
         text = starter(price(TracedNetwork.load(placement), placement))
         path.parent.mkdir(exist_ok=True)
         write_text(path, text, is_new=True)
-    say(f"wrote {path}; `bamctl check` holds it to its budget; in CI:")
+    say(f"wrote {path}; `bamctl check` checks it against its budget; in CI:")
     sys.stdout.write(CI_STEP)
     return 0

@@ -53,7 +53,9 @@ def insert(
     ] = None,
     layout: Annotated[
         Literal["own", "official"],
-        typer.Option(help="Names in a .pth file: ours, or those of the authors' released code."),
+        typer.Option(
+            help="Parameter names in a .pth file: bamctl's, or those of the authors' released code."
+        ),
     ] = "own",
     attention: AttentionOptions,
     network: NetworkOptions,
@@ -72,7 +74,7 @@ def insert(
     from bamctl.report.views.insertion import insertion_report
 
     if inserted.proof is None:
-        say("warning: nothing is inserted, since the placement selects no cut point here")
+        say("warning: nothing is inserted: the placement selects no cut point here")
     if weights and not inserted.weights_have_attention and inserted.output_changed:
         say("note: the outputs of the loaded weights changed; --init identity keeps them")
     shown.show(insertion_report(inserted, exported))
@@ -85,12 +87,10 @@ def _check_out(files: list[Path], layout: str, shown: OutputOptions) -> None:
         if file.suffix not in endings:
             raise InputError(f"cannot write {file}: end its name in one of {', '.join(endings)}")
         if shown.output is not None and file.resolve() == shown.output.resolve():
-            raise InputError(
-                f"--out and --output both name {file}; the report is not what --out writes"
-            )
+            raise InputError(f"--out and --output both name {file}; --output is for the report")
         check_can_write(file)
     if layout == "official" and not any(file.suffix in STATE for file in files):
-        raise InputError("--layout official is for a .pth file; add --out x.pth")
+        raise InputError("--layout official requires a .pth file; add --out x.pth")
 
 
 def _insert(

@@ -27,15 +27,18 @@ class MeasuringOptions:
         int | None, option("Threads of the CPU. [PyTorch's own number]", Panel, min=1, max=1024)
     ] = None
     dtype: Annotated[
-        Literal["fp32", "bf16", "fp16"] | None, option("Of weights and images. [fp32]", Panel)
+        Literal["fp32", "bf16", "fp16"] | None,
+        option("Data type of weights and images. [fp32]", Panel),
     ] = None
     memory_format: Annotated[
         Literal["contiguous", "channels_last"] | None,
-        option("Order of images and weights in memory. [contiguous]", Panel),
+        option("Memory format of images and weights. [contiguous]", Panel),
     ] = None
     fuse: Annotated[bool, flag("--fuse", "Fold batch norms first.", Panel)] = False
     compile: Annotated[bool, flag("--compile", "Run under torch.compile.", Panel)] = False
-    cuda_graph: Annotated[bool, flag("--cuda-graph", "Capture once, then replay.", Panel)] = False
+    cuda_graph: Annotated[
+        bool, flag("--cuda-graph", "Capture a CUDA graph once, then replay it.", Panel)
+    ] = False
     train: Annotated[
         bool, flag("--train", "Time forward and backward, in training mode.", Panel)
     ] = False
@@ -65,7 +68,7 @@ def latency(
         list[int] | None, option("Images in a batch; repeat for several. [1]", min=1)
     ] = None,
     per_site: Annotated[
-        bool, flag("--per-site", "Show what each inserted module takes alone.")
+        bool, flag("--per-site", "Show the time of each inserted module alone.")
     ] = False,
     measuring: MeasuringOptions,
     attention: AttentionOptions,
@@ -79,7 +82,7 @@ def latency(
     from bamctl.report.views.latency import latency_view
     from bamctl.timing.latency import latency as measure
 
-    with working(f"looking at {wanted.model}") as told:
+    with working(f"tracing {wanted.model}") as told:
         found = measure(
             placement=wanted,
             device=device,

@@ -30,7 +30,7 @@ def models(
 
     out.check()
     names = catalog.matching(pattern, family)
-    with working(f"looking at {len(names)} models"):
+    with working(f"tracing {len(names)} models"):
         found = list(catalog.entries(names, count=count))
     out.show(models_report(found))
     return 0

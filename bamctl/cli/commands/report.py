@@ -16,7 +16,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN|FILE...",
-            help="Folders of runs, and pages that `--format html` wrote.",
+            help="Folders of runs, and pages written by `--format html`.",
             show_default=False,
         ),
     ],

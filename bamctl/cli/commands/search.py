@@ -77,11 +77,11 @@ class _Asked:
             for name in ("address", "gpus_per_trial"):
                 if getattr(self.engine, name) is not None:
                     option = f"--{name.replace('_', '-')}"
-                    raise InputError(f"{option} is for a Ray cluster; add --engine ray")
+                    raise InputError(f"{option} requires --engine ray")
         if self.goal.exhaustive and self.goal.trials:
             raise InputError("--exhaustive trains every candidate; leave --trials out")
         if self.study.study and not self.study.storage:
-            raise InputError("--study names a study in a --storage; add that, or leave it out")
+            raise InputError("--study requires --storage")
         if self.study.resume is None:
             if not self.model:
                 raise InputError("no model: name one, as in `bamctl search resnet18`")

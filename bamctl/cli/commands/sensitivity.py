@@ -24,7 +24,7 @@ class SensitivityOptions:
         bool,
         flag(
             "--sensitivity",
-            "Say which sites carry the gain, by short runs of each alone and of all but each.",
+            "Show which sites carry the gain, by short runs of each alone and of all but each.",
             "Sensitivity",
         ),
     ] = False
@@ -37,11 +37,11 @@ class SensitivityOptions:
         ),
     ] = None
     data: Annotated[
-        str | None, option("The images, as `bamctl train` takes them. [digits]", "Sensitivity")
+        str | None, option("Data set, as for `bamctl train`. [digits]", "Sensitivity")
     ] = None
     data_root: Annotated[
         str | None,
-        option("Where torchvision's sets are kept. [data]", "Sensitivity", metavar="FOLDER"),
+        option("Folder of torchvision's data sets. [data]", "Sensitivity", metavar="FOLDER"),
     ] = None
     seeds: Annotated[int | None, option("Runs of each network. [3]", "Sensitivity", min=1)] = None
     steps: Annotated[int | None, option("Steps of each run. [50]", "Sensitivity", min=1)] = None
@@ -50,7 +50,7 @@ class SensitivityOptions:
         option("Where networks start, as in `bamctl train`. [trunk]", "Sensitivity"),
     ] = None
     workers: Annotated[
-        int | None, option("Runs at a time. [a core for each]", "Sensitivity", min=1)
+        int | None, option("Parallel runs. [one per core]", "Sensitivity", min=1)
     ] = None
 
     def check(self, others: Mapping[str, object]) -> None:
@@ -63,11 +63,11 @@ class SensitivityOptions:
         if self.sensitivity:
             for name, value in others.items():
                 if value:
-                    raise InputError(f"{name} is for an analysis without --sensitivity")
+                    raise InputError(f"{name} cannot be combined with --sensitivity")
             return
         for each in fields(self):
             if getattr(self, each.name):
-                raise InputError(f"--{each.name.replace('_', '-')} is for --sensitivity; add that")
+                raise InputError(f"--{each.name.replace('_', '-')} requires --sensitivity")
 
 
 def take_apart(

@@ -46,15 +46,15 @@ class SweepOptions:
         if not self.all:
             for name, value in (("--family", self.family), ("--jobs", self.jobs)):
                 if value is not None:
-                    raise InputError(f"{name} is for --all; add that")
+                    raise InputError(f"{name} requires --all")
             if not model:
                 raise InputError("no model: give MODEL, as in `bamctl analyze resnet50`, or --all")
             return
         if model:
-            raise InputError(f"--all is every network; leave out {model!r}, or --all")
+            raise InputError(f"--all analyses every network; leave out {model!r}, or --all")
         for name, given in others.items():
             if given:
-                raise InputError(f"{name} is for one network; leave out --all or {name}")
+                raise InputError(f"{name} cannot be combined with --all")
 
     def names(self) -> tuple[str, ...]:
         """Return the selected builders."""

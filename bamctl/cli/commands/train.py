@@ -91,9 +91,9 @@ class _Asked:
         lengths = [name for name in names if getattr(self.length, name)]
         if len(lengths) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
-            raise InputError(f"{named} both say how long to train; give one of them")
+            raise InputError(f"{named} are mutually exclusive")
         if self.comparison.pretrained and self.comparison.weights:
-            raise InputError("--pretrained and --weights both name weights; give one of them")
+            raise InputError("--pretrained and --weights are mutually exclusive")
         weights = self.comparison.pretrained or self.comparison.weights
         start = check_start(
             self.comparison.start,

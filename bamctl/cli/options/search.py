@@ -12,8 +12,8 @@ from bamctl.cli.options.settings import Option, SettingsOptions, choices_of, set
 from bamctl.placement.metrics import searchable
 from bamctl.trunk import strategies
 
-Running = "Where trials run"
-Kept = "Where the study is"
+Running = "Execution"
+Kept = "Study"
 
 _SEARCHED = searchable().values()
 _GOALS = ", ".join(metric.goal for metric in _SEARCHED)
@@ -25,7 +25,7 @@ _LIMITS = ", ".join(
 class SpaceOptions(SettingsOptions):
     """The choices of a search."""
 
-    panel = "What is chosen from"
+    panel = "Search space"
 
     @classmethod
     def options(cls) -> Iterator[Option]:
@@ -48,7 +48,7 @@ class SpaceOptions(SettingsOptions):
         for name in searched:
             yield choices_of(name, fields()[name], cls.panel)
         yield setting("init", fields()["init"], cls.panel)
-        text = "Choose hyperparameters for every site, not for all."
+        text = "Choose hyperparameters per site instead of once for all."
         yield "per_site", Annotated[bool, flag("--per-site", text, cls.panel)], False
 
     def given(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class GoalOptions:
     budget: Annotated[
         list[str] | None,
         option(
-            f"The most that a network may cost: {_LIMITS} or +2% of any. What is over it is never "
+            f"Upper limit of a cost: {_LIMITS}, or +2% of any. Candidates over it are never "
             "trained. Repeat for several.",
             metavar="FIGURE=LIMIT",
         ),
@@ -71,17 +71,17 @@ class GoalOptions:
     objective: Annotated[
         list[str] | None,
         option(
-            f"What is to be small beside a high accuracy: {_GOALS}. Repeat for several. [params]"
+            f"Cost to minimize besides maximizing accuracy: {_GOALS}. Repeat for several. [params]"
         ),
     ] = None
-    trials: Annotated[int | None, option("How many candidates are trained. [24]", min=1)] = None
+    trials: Annotated[int | None, option("Number of candidates to train. [24]", min=1)] = None
     exhaustive: Annotated[
         bool, flag("--exhaustive", "Train every candidate within the budgets.")
     ] = False
     sampler: Annotated[
-        Literal["nsga2", "tpe", "random"] | None, option("Who proposes them. [tpe]")
+        Literal["nsga2", "tpe", "random"] | None, option("Sampler of the candidates. [tpe]")
     ] = None
-    seed: Annotated[int | None, option("Of the sampler. [0]", min=0)] = None
+    seed: Annotated[int | None, option("Seed of the sampler. [0]", min=0)] = None
     seeds: Annotated[
         int | None,
         option("Runs of each candidate in its trial, paired with the baseline's. [2]", min=1),
@@ -97,8 +97,7 @@ class GoalOptions:
     halving: Annotated[
         int | None,
         option(
-            "Successive halving: three rungs of steps, each so many times as long as the one "
-            "before, and for the best so-many-th part alone. [off]",
+            "Successive halving with this reduction factor, over three rungs. [off]",
             min=2,
         ),
     ] = None
@@ -107,14 +106,14 @@ class GoalOptions:
         option("Or minutes, after which no trial and no round of the race is begun. [no limit]"),
     ] = None
     confirm_seeds: Annotated[
-        int | None, option("Fresh seeds to judge the front by at the end. [5]", min=0)
+        int | None, option("Fresh seeds to confirm the front with. [5]", min=0)
     ] = None
     confirm_start: Annotated[
         Literal["scratch"] | None,
         option("Judge the front from scratch, though it was found from trunks."),
     ] = None
     dry_run: Annotated[
-        bool, flag("--dry-run", "Count and price the candidates, and train nothing.")
+        bool, flag("--dry-run", "Show the number of candidates and their costs, and train none.")
     ] = False
 
 
@@ -124,22 +123,22 @@ class EngineOptions:
 
     engine: Annotated[
         Literal["local", "ray"],
-        option("Processes of this machine, or a Ray cluster. [local]", Running),
+        option("Processes on this machine, or a Ray cluster. [local]", Running),
     ] = "local"
     workers: Annotated[
         int | None,
-        option("Trials at a time. [a core or the cluster's room for each]", Running, min=1),
+        option("Parallel trials. [one per core, or as many as fit in the cluster]", Running, min=1),
     ] = None
     address: Annotated[
-        str | None, option("Of the Ray cluster: auto or HOST:PORT. [auto]", Running)
+        str | None, option("Address of the Ray cluster: auto or HOST:PORT. [auto]", Running)
     ] = None
     device: Annotated[
         Literal["auto", "cpu"] | None,
-        option("What trains: what the machine has, or its CPU. [auto]", Running),
+        option("Device: an accelerator if there is one, or the CPU. [auto]", Running),
     ] = None
-    cpus_per_trial: Annotated[int, typer.Option(help="Threads of a trial.", min=1)] = 1
+    cpus_per_trial: Annotated[int, typer.Option(help="Threads per trial.", min=1)] = 1
     gpus_per_trial: Annotated[
-        float | None, option("With Ray: GPUs of a trial, such as 0.5. [0]", Running, min=0)
+        float | None, option("With Ray: GPUs per trial, such as 0.5. [0]", Running, min=0)
     ] = None
 
 
@@ -150,16 +149,16 @@ class StudyOptions:
     storage: Annotated[
         str | None,
         option(
-            "Optuna's storage URL; several drivers may share it. [SQLite in the run folder]",
+            "Optuna storage URL; several drivers may share it. [SQLite in the run folder]",
             Kept,
             metavar="URL",
         ),
     ] = None
-    study: Annotated[str | None, option("The study's name there. [bamctl]", Kept)] = None
+    study: Annotated[str | None, option("Name of the study in the storage. [bamctl]", Kept)] = None
     resume: Annotated[
-        Path | None, option("Go on with a folder; --trials may add to it.", Kept, metavar="FOLDER")
+        Path | None, option("Resume from a folder; --trials may grow.", Kept, metavar="FOLDER")
     ] = None
     out: Annotated[
         Path | None,
-        option("The folder of the search. [runs/MODEL-search-TIME]", Kept, metavar="FOLDER"),
+        option("Folder of the search. [runs/MODEL-search-TIME]", Kept, metavar="FOLDER"),
     ] = None

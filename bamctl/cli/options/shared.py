@@ -79,7 +79,7 @@ class NetworkOptions:
     arg: Annotated[
         list[str] | None,
         option(
-            "A keyword argument for what builds the network; repeat for several.",
+            "A keyword argument of the model builder; repeat for several.",
             metavar="KEY=VALUE",
         ),
     ] = None
@@ -88,7 +88,7 @@ class NetworkOptions:
         Literal["small"] | None,
         option("small: 3x3 stride-1 stem without pooling, for images of about 32x32."),
     ] = None
-    stages: Annotated[str | None, option("How many bottlenecks, from the deepest, or all. [3]")] = (
+    stages: Annotated[str | None, option("Bottlenecks, counted from the deepest, or all. [3]")] = (
         None
     )
 

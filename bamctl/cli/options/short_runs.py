@@ -12,12 +12,12 @@ class ImageOptions:
 
     data: Annotated[
         str | None,
-        option("digits, or another set, as `bamctl train` takes them. [digits]", "Data"),
+        option("digits, or another data set, as for `bamctl train`. [digits]", "Data"),
     ] = None
     data_root: Annotated[
-        str | None, option("Where torchvision's sets are kept. [data]", "Data", metavar="FOLDER")
+        str | None, option("Folder of torchvision's data sets. [data]", "Data", metavar="FOLDER")
     ] = None
-    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", "Data")] = False
+    download: Annotated[bool, flag("--download", "Download a missing data set.", "Data")] = False
 
     def given(self) -> dict[str, Any]:
         """Return the options of the data that were passed, by their names in a configuration."""

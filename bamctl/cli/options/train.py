@@ -9,7 +9,7 @@ import typer
 from bamctl.cli.options.declare import flag, option
 from bamctl.errors import InputError
 
-Length = "How long"
+Length = "Length"
 Training = "Training"
 Images = "Data"
 Places = "Where runs are executed"
@@ -28,17 +28,17 @@ class DataOptions:
         ),
     ] = None
     data_root: Annotated[
-        str | None, option("Where torchvision's sets are kept. [data]", Images, metavar="FOLDER")
+        str | None, option("Folder of torchvision's data sets. [data]", Images, metavar="FOLDER")
     ] = None
-    download: Annotated[bool, flag("--download", "Fetch a set that is not there.", Images)] = False
+    download: Annotated[bool, flag("--download", "Download a missing data set.", Images)] = False
     bad_images: Annotated[
-        Literal["refuse", "skip"] | None, option("Images that cannot be read. [refuse]", Images)
+        Literal["refuse", "skip"] | None, option("Handling of unreadable images. [refuse]", Images)
     ] = None
     readers: Annotated[
         int | None, option("Processes that read images. [0]", Images, min=0, max=256)
     ] = None
     test: Annotated[
-        bool, flag("--test", "Report the test split, too, once, at the end.", Images)
+        bool, flag("--test", "Also report the test split, once, at the end.", Images)
     ] = False
 
     def given(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class LengthOptions:
         ),
     ] = None
     freeze_backbone_epochs: Annotated[
-        int, typer.Option(help="Epochs that train only what the weights do not have.", min=0)
+        int, typer.Option(help="Epochs with the pretrained parameters frozen.", min=0)
     ] = 0
 
 
@@ -75,7 +75,7 @@ class RecipeOptions:
     """The training of each network."""
 
     batch_size: Annotated[
-        int | None, option("Images in a step, over all devices. [64]", Training, min=1)
+        int | None, option("Images per step, over all devices. [64]", Training, min=1)
     ] = None
     lr: Annotated[
         float | None,
@@ -85,14 +85,14 @@ class RecipeOptions:
     weight_decay: Annotated[float | None, option("Weight decay. [0.0001]", Training)] = None
     schedule: Annotated[
         Literal["cosine", "step"] | None,
-        option("cosine to zero, or a tenth after each third. [cosine]", Training),
+        option("cosine decay to zero, or a tenth after each third. [cosine]", Training),
     ] = None
     warmup_steps: Annotated[
         int | None, option("Steps of linear warm-up. [a tenth of the steps]", Training, min=0)
     ] = None
     label_smoothing: Annotated[float | None, option("Label smoothing. [0]", Training)] = None
     accumulate: Annotated[
-        int | None, option("Parts of a batch, one after the other. [1]", Training, min=1)
+        int | None, option("Gradient accumulation: parts of a batch. [1]", Training, min=1)
     ] = None
     precision: Annotated[
         Literal["no", "bf16", "fp16"] | None, option("Mixed precision. [no]", Training)
@@ -166,14 +166,14 @@ class ComparisonOptions:
         bool,
         flag(
             "--control",
-            "Compare with other parameters, too: an extra block, and wider layers.",
+            "Also train controls with as many parameters: an extra block, and wider layers.",
         ),
     ] = False
     pretrained: Annotated[
-        bool, flag("--pretrained", "Start from the published weights; --init is identity.")
+        bool, flag("--pretrained", "Start from the published weights; implies --init identity.")
     ] = False
     weights: Annotated[
-        str | None, option("Or from these weights, by name or file.", metavar="NAME|FILE")
+        str | None, option("Start from these weights, by name or file.", metavar="NAME|FILE")
     ] = None
     start: Annotated[
         Literal["scratch", "trunk", "weights"] | None,
@@ -190,18 +190,18 @@ class ComparisonOptions:
         option("Threads of a run on a CPU; results depend on it. [1]", min=1),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu"] | None, option("What the machine has, or its CPU. [auto]")
+        Literal["auto", "cpu"] | None, option("An accelerator if there is one, or the CPU. [auto]")
     ] = None
     config: Annotated[
         Path | None, option("Repeat the comparison of a configuration.", metavar="FILE")
     ] = None
     resume: Annotated[
-        Path | None, option("Go on with a folder; --seeds may add to it.", metavar="FOLDER")
+        Path | None, option("Resume from a folder; --seeds may grow.", metavar="FOLDER")
     ] = None
     out: Annotated[
-        Path | None, option("The folder of the runs. [runs/MODEL-TIME]", metavar="FOLDER")
+        Path | None, option("Folder of the runs. [runs/MODEL-TIME]", metavar="FOLDER")
     ] = None
     snapshots: Annotated[
-        bool, flag("--snapshots", "Keep the weights at each evaluation, for `bamctl attend`.")
+        bool, flag("--snapshots", "Save the weights at each evaluation, for `bamctl attend`.")
     ] = False
-    tensorboard: Annotated[bool, flag("--tensorboard", "Write for TensorBoard, too.")] = False
+    tensorboard: Annotated[bool, flag("--tensorboard", "Also write TensorBoard logs.")] = False

@@ -18,7 +18,7 @@ def cost_charts(analysis: Analysis) -> list[Chart]:
         return []
     return [
         Plot(
-            title="What attention costs at each point",
+            title="Cost of attention at each point",
             text="One module at each point, for one image. Early points cost memory and time, "
             "late ones parameters.",
             x=Axis("added MACs", is_log=True),

@@ -39,7 +39,7 @@ def _times(measured: Latency) -> Distributions:
 
 def _sites(batch_size: int, sites: Mapping[str, float]) -> Bars:
     return Bars(
-        title=f"What each module takes, batch {batch_size}",
+        title=f"Time of each module, batch {batch_size}",
         text="Of each attention module alone, in the order of the network.",
         axis=Axis("milliseconds"),
         bars=_bars(sites),

@@ -76,7 +76,7 @@ def _volume(result: SearchResult) -> Plot:
     ]
     return Plot(
         title="Hypervolume over trials",
-        text="What the trials so far cover of the box between the worst and the best values.",
+        text="Dominated share of the box between the worst and the best values.",
         x=Axis("trials"),
         y=Axis("hypervolume"),
         series=[Series("hypervolume", points, "line")],
@@ -86,7 +86,7 @@ def _volume(result: SearchResult) -> Plot:
 def _differences(result: SearchResult) -> Plot:
     return differences(
         "The front on fresh seeds",
-        f"Differences to the baseline on {len(result.seeds)} seeds that chose nothing, with the "
+        f"Differences to the baseline on {len(result.seeds)} fresh seeds, with the "
         "intervals of the verdicts.",
         result.evidence,
         {name: name for name in result.evidence},
@@ -95,8 +95,8 @@ def _differences(result: SearchResult) -> Plot:
 
 def _importance(result: SearchResult) -> Bars:
     return Bars(
-        title="What accuracy depended on",
-        text="Parts of the variance over the trials, by fANOVA.",
+        title="Importance for accuracy",
+        text="Shares of the variance over the trials, by fANOVA.",
         axis=Axis("of the variance", is_percent=True),
         bars=[Bar(name, part, units.share(part)) for name, part in result.importance.shown.items()],
     )

@@ -71,7 +71,7 @@ def _costs(result: Result) -> Plot:
     points = [_cost(each) for each in result.arms]
     return Plot(
         title="Accuracy against cost",
-        text="The line joins the arms that no other is at least as good and as cheap as.",
+        text="The line joins the arms that no other arm dominates.",
         x=Axis("added parameters"),
         y=_ACCURACY,
         series=[Series("arms", points), Series("Pareto front", front(points), "front")],

@@ -77,18 +77,18 @@ def read_pages(path: Path) -> list[Page]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read: it is no text") from error
+        raise InputError(f"{path}: cannot be read: it is not text") from error
     except OSError as error:
         raise blame(error, f"{path}: cannot be read") from error
     _, opening, rest = text.rpartition(_OPENING)
     if not opening:
-        raise InputError(f"{path} is no report of bamctl; make one with `--format html`")
+        raise InputError(f"{path} is not a bamctl report; create one with `--format html`")
     try:
         return _pages().validate_json(rest.partition(_CLOSING)[0])
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"{path}: the report in it is damaged, or of another version of bamctl: {first['msg']}"
+            f"{path}: the report is damaged, or from another version of bamctl: {first['msg']}"
         ) from None
 
 

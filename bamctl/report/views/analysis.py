@@ -130,7 +130,7 @@ def _latency_cells(latency: AddedLatency | None, modules: Sequence[str]) -> list
 
 def _latency_text(latency: AddedLatency) -> str:
     what = (
-        f"Latency: of a batch of {latency.batch_size}, beside the network's own "
+        f"Latency: time added to a batch of {latency.batch_size}; the network itself takes "
         f"{units.duration(latency.base_seconds)}."
     )
     if latency.profile is not None:

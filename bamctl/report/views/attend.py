@@ -22,12 +22,13 @@ def attend_report(insertion: Insertion, seen: Seen) -> Report:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
     text = (
         f"{'; '.join(kinds)}.\n"
-        "Gate: what a map is multiplied with beside one, over channels and places. Looks at: where "
-        "in the image the mean gate over the channels is largest, in pixels from the left and from "
-        "the top. Change: the mean absolute value of the map after the module over that before."
+        "Gate: the factor on the map, less one; its mean, least and most over channels and "
+        "positions. Looks at: the position of the largest channel mean of the gate, in pixels from "
+        "the left and from the top. Change: mean absolute value of the map after the module, "
+        "divided by that before."
     )
     return Report(
-        f"{insertion.model}   what its attention looks at",
+        f"{insertion.model}   attention maps",
         [_table(seen), text],
         {
             "schema": SCHEMA,

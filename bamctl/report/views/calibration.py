@@ -17,8 +17,8 @@ def calibration_report(found: Calibration, *, every_network: bool) -> Report:
     if every_network:
         blocks.append(_networks(found))
     blocks.append(
-        "Error: estimate over time, less one, as a mean of absolute values. Left out: by a fit "
-        "that saw no network of the family, which is what to expect of a network that is not here."
+        "Error: mean absolute relative error of the estimated time. Left out: by a fit "
+        "without the network's family, as to be expected for an unseen network."
     )
     profile = found.profile
     heading = f"{profile.name}   {profile.precision}   {profile.memory_format}"

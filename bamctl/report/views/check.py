@@ -176,9 +176,9 @@ def _cure(result: Checked) -> str:
         check for check in result.checks if check.metric in static() and check.exit_code == 1
     ]
     if not exceeded:
-        return "What a change does to the time has to be measured; drop a site, and check again."
+        return "The effect of a change on time must be measured; drop a site, and check again."
     if result.advice is None:
-        return "No single change meets the limits: neither fewer sites nor a larger r will do."
+        return "No single change meets the limits: neither fewer sites nor a larger r suffices."
     figures = ", ".join(
         f"{metric} {METRICS[metric].text(figure.value)}"
         for metric, figure in result.advice.figures.items()

@@ -106,7 +106,7 @@ def _total_table(insertion: Insertion) -> Table:
 
 def _proof_text(proof: Proof) -> str:
     if proof.output_change is None:
-        change = "the outputs are zero, before and after, and tell nothing"
+        change = "the outputs are zero, before and after, which proves nothing"
     elif proof.output_change == 0:
         change = "the outputs are unchanged, bit for bit"
     else:
@@ -119,12 +119,12 @@ def _proof_text(proof: Proof) -> str:
 
 def _file_text(exported: Exported) -> str:
     if exported.output_change is None:
-        same = "outputs that are zero, as the network's are, which tells little"
+        same = "outputs that are zero, as the network's are, which proves little"
     elif exported.output_change == 0:
         same = "the same outputs, bit for bit"
     else:
         same = f"the same outputs within {exported.output_change:.1g} (relative norm)"
-    batch = "any size of batch" if exported.any_batch else "a batch of one only"
+    batch = "any batch size" if exported.any_batch else "only a batch of one"
     where = f"{exported.path}: run without bamctl in a fresh process"
     return f"{where}, it gives {same}; it takes {batch}."
 

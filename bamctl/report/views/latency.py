@@ -169,10 +169,10 @@ def _inconclusive(measured: Latency) -> str | None:
         return None
     low, high = measured.ratio_ci95
     return (
-        f"Batch {measured.batch_size} is inconclusive: the interval holds 1.000 and is "
-        f"{units.share(high - low)} wide, where {units.share(WIDE)} would tell. The times vary too "
+        f"Batch {measured.batch_size} is inconclusive: the interval contains 1.000 and is "
+        f"{units.share(high - low)} wide ({units.share(WIDE)} would suffice). The times vary too "
         f"much for {measured.seconds:.1f} s; try --min-seconds {measured.seconds_to_tell}, or a "
-        "machine with less to do."
+        "less busy machine."
     )
 
 

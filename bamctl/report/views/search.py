@@ -208,16 +208,16 @@ def _remarks(result: SearchResult) -> list[str]:
 
 def _footnote(result: SearchResult) -> str:
     fresh = (
-        f" The second table is of {len(result.seeds)} seeds that chose nothing, since the best of "
-        "many is partly luck; its levels are Holm's, so that all verdicts together are 95 % sure."
+        f" The second table is of {len(result.seeds)} fresh seeds, since the best of many is "
+        "partly chance; its levels are Holm-corrected: all verdicts together hold at 95 %."
         if result.evidence
         else ""
     )
     return (
-        f"Front: no other candidate is both as accurate and as cheap. Accuracy: of the held-out "
-        "images after the last step, and beside it the difference to the baseline with the same "
-        f"seeds.{fresh} Hypervolume: what the trials so far cover of the box between the worst and "
-        f"the best value of every objective.\n{CONVENTION}"
+        f"Front: no other candidate is both as accurate and as cheap. Accuracy: on the held-out "
+        "images after the last step, followed by the difference to the baseline with the same "
+        f"seeds.{fresh} Hypervolume: dominated share of the box between the worst and the best "
+        f"value of every objective.\n{CONVENTION}"
     )
 
 

@@ -32,10 +32,10 @@ def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
         f"all sites {accuracy[ALL]}: {_told(found.together)}."
     )
     footnote = (
-        "Points of accuracy, of the held-out images after the last step. Alone: this site against "
-        "none. Added last: all sites against all but this one. Where a site gives much alone and "
-        "little when added last, others do its work, too. Intervals are of the paired differences; "
-        "all verdicts together are 95 % sure.\n"
+        "Percentage points of accuracy on the held-out images after the last step. Alone: this "
+        "site against none. Added last: all sites against all but this one. A site with a large "
+        "gain alone and a small one added last is redundant with others. Intervals are of the "
+        "paired differences; the verdicts hold together at 95 %.\n"
         f"{'; '.join(dict.fromkeys(settings(each.site.attention) for each in found.sites))}."
     )
     blocks: list[Table | str] = [text, _table(found), footnote]
@@ -56,7 +56,7 @@ def _chart(found: Sensitivity) -> Plot:
     alone = {f"{name} alone": each.alone for name, each in sites.items()}
     last = {f"{name} added last": each.added_last for name, each in sites.items()}
     return differences(
-        "What each site gives",
+        "Gain of each site",
         "Paired differences with the intervals of their verdicts.",
         {**alone, **last},
         {},

@@ -193,7 +193,7 @@ def _footnote(result: Result) -> str:
     )
     return (
         f"{'; '.join(kinds)}.\n"
-        "Accuracy: mean and standard deviation over the seeds, of the held-out images, after the "
+        "Accuracy: mean and standard deviation over the seeds, on the held-out images, after the "
         "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
         "weights of common layers, seed by seed; the intervals are of the paired differences, and "
         "hold however often seeds are added and the report is read again. Loss: cross-entropy of "
