@@ -181,14 +181,13 @@ class SideBySide:
     def _trunks(self, seeds: set[int], fingerprint: int | None) -> dict[int, Shared]:
         if not self._config.trunk_steps:
             return {}
-        note, folder = self._progress.note, self._folder
-        kept = {
-            seed: trunks.kept(
-                folder.trunk(seed), trunks.origin_of(self._config, seed, fingerprint), note
-            )
-            for seed in seeds
-        }
-        missing = {seed: TrunkJob(seed) for seed, state in kept.items() if state is None}
+        folder = self._folder
+
+        def is_kept(seed: int) -> bool:
+            origin = trunks.origin_of(self._config, seed, fingerprint)
+            return trunks.kept(folder.trunk(seed), origin, self._progress.note) is not None
+
+        missing = {seed: TrunkJob(seed) for seed in sorted(seeds) if not is_kept(seed)}
         for seed, content in outcomes(self._engine, missing):
             _write(folder.trunk(seed), content)
         return {seed: self._engine.share(folder.trunk(seed)) for seed in seeds}
