@@ -40,7 +40,7 @@ def plan_report(setup: SearchSetup) -> Report:
     )
     counted = _counted(costs)
     text = (
-        f"{counted} The front by cost alone: as many sites as can be had, and the least "
+        f"{counted} The front by cost alone: most sites for the least "
         f"{' and '.join(setup.config.objectives)}."
     )
     return Report(_heading(setup), [text, table, CONVENTION], _plan_data(setup, front))

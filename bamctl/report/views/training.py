@@ -169,7 +169,7 @@ def _footnote(result: Result) -> str:
         "Accuracy: mean and standard deviation over the seeds, on the held-out images, after the "
         "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
         "weights of common layers, seed by seed; the intervals are of the paired differences (t, "
-        f"and beside it a bootstrap). {correction}Time and peak memory are of the training "
+        f"and bootstrap). {correction}Time and peak memory are of the training "
         "step, with weights, gradients and momentum.\n"
         f"{CONVENTION}"
     )
