@@ -103,8 +103,8 @@ def _picture(image: Image, sites: Sequence[SiteMaps]) -> Picture:
         title=image.name,
         text=(
             f"From left to right, at {where}: the image, the map before the module, the spatial "
-            "branch, the channels, the gate, and the map after it. Bright is large, in each map by "
-            "itself."
+            "branch, the channels, the gate, and the map after it. Brightness is scaled "
+            "per map."
         ),
         png=b64encode(draw(image, sites)).decode("ascii"),
     )

@@ -28,7 +28,8 @@ def models_report(entries: Sequence[ModelEntry]) -> Report:
         blocks=[
             _table(entries),
             "Parameters and MACs are those that torchvision publishes for the default weights, "
-            "with their input; it counts detection and optical flow at one that it does not name. "
+            "with their input; those of detection and optical flow "
+            "are for an input that it does not state. "
             "--count traces the networks to count their sites.",
         ],
         data={"schema": SCHEMA, "models": records},
