@@ -31,7 +31,7 @@ _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
 
 @torch.fx.wrap
 def pooled(maps: Tensor) -> Tensor:
-    """The average of each channel, from shape (N, C, ...) to (N, C)."""
+    """Return the average of each channel, from shape (N, C, ...) to (N, C)."""
     average: Tensor = _mean(maps) if is_observed() else _Pooled.apply(maps)
     return average
 
@@ -142,7 +142,7 @@ def _parts_again(ctx: Any, kept: Sequence[Tensor]) -> list[Tensor]:
 def _through(
     parts: Sequence[Tensor], grads: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> Iterator[Tensor | None]:
-    """The gradients of what was kept, from those of the parts that follow from it."""
+    """Return the gradients of what was kept, from those of the parts that follow from it."""
     wanted = [each for each in kept if each.requires_grad]
     pairs = [pair for pair in zip(parts, grads, strict=True) if pair[0].requires_grad]
     outputs, of_outputs = zip(*pairs, strict=True) if pairs else ((), ())
@@ -164,7 +164,7 @@ def _of_maximum(grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(grad: Tensor, combine: str, parts: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Those of the parts, before the sum over the axes along which they are broadcast."""
+    """Return those of the parts, before the sum over the axes along which they are broadcast."""
     return _GRADIENTS[combine](grad, *parts) if len(parts) == 2 else (grad,)
 
 

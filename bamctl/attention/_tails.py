@@ -107,7 +107,7 @@ _AGAIN: dict[type[nn.Module], Callable[[Any, Tensor], _Step]] = {
 
 
 def _tail(branch: nn.Module, x: Tensor) -> list[nn.Module]:
-    """The layers behind the last activation, if each can run again; or none."""
+    """Return the layers behind the last activation, if each can run again; or none."""
     if isinstance(x, torch.fx.Proxy) or is_observed() or not torch.is_grad_enabled():
         return []
     if not isinstance(branch, nn.Sequential) or _is_autocast(x.device.type):

@@ -27,6 +27,6 @@ class Cost:
         )
 
     def for_batch(self, size: int) -> "Cost":
-        """The same modules, run on several maps for each image."""
+        """Return the same modules, run on several maps for each image."""
         ops = (size * each for each in (self.macs, self.elementwise_ops, self.memory_bytes))
         return Cost(self.params, *ops)

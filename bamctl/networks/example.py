@@ -13,7 +13,7 @@ from bamctl.networks.inputs import Input, Inputs
 def arguments(
     model: nn.Module, inputs: Inputs, batch_size: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Any, ...]:
-    """The positional arguments of one forward pass in eval mode.
+    """Return the positional arguments of one forward pass in eval mode.
 
     One input stands for every argument that the network requires, as optical flow needs two
     images. torchvision's detectors get the batch as a list of images.
@@ -33,7 +33,7 @@ def arguments(
 def training_arguments(
     model: nn.Module, inputs: Inputs, batch_size: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Any, ...]:
-    """The positional arguments of one forward pass in training mode.
+    """Return the positional arguments of one forward pass in training mode.
 
     A detector is also told what is to be seen: one object that fills the middle of each image.
     """
@@ -49,7 +49,7 @@ def is_detector(model: nn.Module) -> bool:
 
 
 def typical_weight(model: nn.Module) -> Tensor:
-    """A tensor of the device and dtype that the network works with."""
+    """Return a tensor of the device and dtype that the network works with."""
     return next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
 
 

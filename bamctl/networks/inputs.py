@@ -37,7 +37,7 @@ InputsLike = str | Input | Iterable["int | str | Input | Iterable[int]"]
 
 
 def read(given: InputsLike) -> Inputs:
-    """The inputs that somebody wrote down.
+    """Return the inputs that somebody wrote down.
 
     >>> [str(each) for each in read((3, 224, 224))]
     ['3x224x224']
@@ -58,7 +58,7 @@ def read(given: InputsLike) -> Inputs:
 
 
 def text(inputs: Inputs) -> str:
-    """The inputs in a line.
+    """Return the inputs in a line.
 
     >>> text(read(["3x64x64", "10:int64"]))
     '3x64x64, 10:int64'

@@ -21,7 +21,7 @@ class Inserted(nn.ModuleDict):
     """
 
     def forward(self, x: Any) -> Any:
-        """The input itself."""
+        """Return the input itself."""
         return x
 
 
@@ -43,7 +43,7 @@ class AttentionHook:
         self.handle: RemovableHandle | None = None
 
     def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        """The refined output, which takes the place of the host's own."""
+        """Return the refined output, which takes the place of the host's own."""
         if self.attention.training != host.training:
             # A part of the network that is used alone, as `IntermediateLayerGetter` does, has its
             # mode set without the root, and so without us.
@@ -74,7 +74,7 @@ def is_attached(host: nn.Module) -> bool:
 
 
 def attached(host: nn.Module) -> list[nn.Module]:
-    """The attention modules that are applied to what the host itself returns."""
+    """Return the attention modules that are applied to what the host itself returns."""
     hooks = host._forward_hooks.values()
     return [hook.attention for hook in hooks if isinstance(hook, AttentionHook)]
 

@@ -25,7 +25,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def on_meta(module: nn.Module) -> nn.Module:
-    """A copy of a module whose parameters and buffers have shapes and no values."""
+    """Return a copy of a module whose parameters and buffers have shapes and no values."""
     shapes = {id(t): t.detach().to("meta") for t in (*module.parameters(), *module.buffers())}
     tensors = {
         key: nn.Parameter(shapes[key], requires_grad=t.requires_grad)
@@ -39,7 +39,7 @@ def on_meta(module: nn.Module) -> nn.Module:
 
 
 def sharing_weights(module: Module) -> Module:
-    """A copy of a module with the very same parameters, in modules of its own."""
+    """Return a copy of a module with the very same parameters, in modules of its own."""
     return copy.deepcopy(module, memo={id(each): each for each in module.parameters()})
 
 

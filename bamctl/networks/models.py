@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def names() -> tuple[str, ...]:
-    """The names of torchvision's builders, without importing torchvision."""
+    """Return the names of torchvision's builders, without importing torchvision."""
     return tuple(torchvision_models.families())
 
 
 def check_name(name: str) -> str:
-    """The name, when it is that of a torchvision builder, `timm:NAME` or `module:factory`.
+    """Return the name, when it is that of a torchvision builder, `timm:NAME` or `module:factory`.
 
     Raises:
         InputError: it is none of them.
@@ -45,7 +45,7 @@ def check_named_by(name: str | None, file: Path) -> None:
 
 
 def trust_flag(name: str, file: Path) -> str:
-    """The option, with a space before it, that a command needs to build what a file names.
+    """Return the option, with a space before it, that a command needs to build what a file names.
 
     >>> trust_flag("resnet18", Path("runs/a/config.yaml"))
     ''

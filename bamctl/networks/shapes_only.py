@@ -107,7 +107,7 @@ def _is_arbitrary(values: Sequence[Any]) -> bool:
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
-    """Those among the arguments or results of an operator; its lists hold no lists."""
+    """Yield those among the arguments or results of an operator; its lists hold no lists."""
     for value in values:
         if isinstance(value, Tensor):
             yield value

@@ -87,7 +87,7 @@ class NetworkSpec(BaseModel):
         return json.dumps(self.spec.model_dump(), sort_keys=True)
 
     def given(self) -> dict[str, Any]:
-        """The fields of the network that were given a value."""
+        """Return the fields of the network that were given a value."""
         values = ((name, getattr(self, name)) for name in NetworkSpec.model_fields)
         return {name: value for name, value in values if value not in (None, {})}
 

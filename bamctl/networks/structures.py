@@ -11,7 +11,7 @@ Path = tuple[int | str, ...]
 
 
 def tensors(value: Any) -> Iterator[tuple[Path, Tensor]]:
-    """The floating-point tensors in a structure, each with the keys that lead to it.
+    """Return the floating-point tensors in a structure, each with the keys that lead to it.
 
     Structures are mappings, lists, tuples, and the attributes of plain objects, such as those of a
     dataclass. What has no dimension is a size that a network computes with.
@@ -30,7 +30,7 @@ def picked(value: Any, item: int | str) -> Any:
 
 
 def replaced(value: Any, item: int | str, tensor: Tensor) -> Any:
-    """A structure of the same kind, with another tensor at one of its items.
+    """Return a structure of the same kind, with another tensor at one of its items.
 
     >>> replaced((1, 2), 0, "refined")
     ('refined', 2)
@@ -76,7 +76,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _slots(kind: type) -> tuple[str, ...]:
-    """The attributes that instances of a class keep outside of their `__dict__`."""
+    """Return the attributes that instances of a class keep outside of their `__dict__`."""
     slots = kind.__dict__.get("__slots__", ())
     named = (slots,) if isinstance(slots, str) else tuple(slots)
     return tuple(name for name in named if not name.startswith("__"))

@@ -26,7 +26,7 @@ def is_timm(name: str) -> bool:
 
 
 def default_inputs(name: str) -> Inputs:
-    """The input that the network's pretrained weights expect.
+    """Return the input that the network's pretrained weights expect.
 
     Raises:
         InputError: timm is not installed, or has no such network.

@@ -43,7 +43,7 @@ _AS_PUBLISHED: dict[str, dict[str, Any]] = {
 
 @cache
 def families() -> dict[str, str]:
-    """The family of every builder, by name, without importing torchvision.
+    """Return the family of every builder, by name, without importing torchvision.
 
     They are read off the source, since importing it takes seconds that a mistyped name or a shell
     completion should not cost.
@@ -73,7 +73,7 @@ def published(name: str) -> dict[str, Any]:
 
 @cache
 def default_inputs(name: str) -> Inputs:
-    """The input that the builder's default weights expect; of a video, 16 frames."""
+    """Return the input that the builder's default weights expect; of a video, 16 frames."""
     family = families()[name]
     if family == "optical_flow":
         return (Input(_FLOW_SHAPE),)
@@ -227,7 +227,7 @@ def _give_small_stem(name: str, model: "nn.Module") -> None:
 
 
 def stem_modules(name: str, model: "nn.Module") -> tuple[str, str]:
-    """The convolution and the pooling that a small stem replaces.
+    """Return the convolution and the pooling that a small stem replaces.
 
     Raises:
         InputError: the network has no such stem.

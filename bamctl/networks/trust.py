@@ -137,7 +137,7 @@ def _file_of(module: str) -> str | None:
 
 
 def project_root() -> Path:
-    """The folder of the project that a person works in."""
+    """Return the folder of the project that a person works in."""
     here = Path.cwd().resolve()
     folders = (here, *here.parents)
     return next((f for f in folders if any((f / name).exists() for name in _MARKERS)), here)
@@ -196,7 +196,7 @@ def files_of(module: str) -> list[Path] | None:
 
 
 def _specs(parts: list[str]) -> Iterator[ModuleSpec]:
-    """The specs of a module's packages and of itself, as far as they are found."""
+    """Yield the specs of a module's packages and of itself, as far as they are found."""
     try:
         spec = find_spec(parts[0])
     except ValueError:  # a module such as __main__ has none
@@ -210,7 +210,7 @@ def _specs(parts: list[str]) -> Iterator[ModuleSpec]:
 
 
 def _inside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
-    """The spec of a module in the folders of a package that is not imported."""
+    """Return the spec of a module in the folders of a package that is not imported."""
     portions: list[str] = []
     for folder in folders:
         finder: Any = pkgutil.get_importer(folder)

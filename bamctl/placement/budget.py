@@ -120,7 +120,7 @@ def _allowance(metric: str, value: Any) -> Any:
 
 
 def _field(metric: Metric) -> Any:
-    """The key of a metric in a budget: its type, and its default with the description."""
+    """Return the key of a metric in a budget: its type, and its default with the description."""
     kind = DeviceAllowance if metric.needs_device else Allowance
     read = BeforeValidator(partial(_allowance, metric.name), json_schema_input_type=str | kind)
     description = f"{metric.meaning}, such as {metric.example!r} or '+2 %'"
@@ -147,6 +147,6 @@ class Budget(_Limits):  # type: ignore[misc]  # a key for each of METRICS
         return data
 
     def allowances(self) -> dict[str, Allowance]:
-        """The limits, by the names of their metrics, in the order of `METRICS`."""
+        """Return the limits, by the names of their metrics, in the order of `METRICS`."""
         found: dict[str, Allowance | None] = {name: getattr(self, name) for name in METRICS}
         return {name: allowance for name, allowance in found.items() if allowance}

@@ -68,23 +68,23 @@ class Metric:
         return f"{self.name}@DEVICE" if self.needs_device else self.name
 
     def amount(self, value: Amount) -> str:
-        """An amount with its unit, to stand in a sentence."""
+        """Return an amount with its unit, to stand in a sentence."""
         return f"{self.text(value)} {self.noun}".rstrip()
 
     def cell(self, value: Amount) -> str:
-        """An amount without the unit that its column is headed by."""
+        """Return an amount without the unit that its column is headed by."""
         return self.text(value).removesuffix(self.title).rstrip()
 
     def to_json(self, value: "Amount | Fraction") -> Amount:
-        """An amount in the unit that it has in JSON."""
+        """Return an amount in the unit that it has in JSON."""
         return _plain(_exactly(value) * self.per_json_unit)
 
     def in_steps(self, value: "Amount | Fraction") -> int:
-        """An amount in multiples of the resolution."""
+        """Return an amount in multiples of the resolution."""
         return round(_exactly(value) / _exactly(self.resolution))
 
     def from_steps(self, steps: int) -> Amount:
-        """The amount of so many multiples of the resolution."""
+        """Return the amount of so many multiples of the resolution."""
         return _plain(steps * _exactly(self.resolution))
 
 
@@ -176,15 +176,15 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 
 def static() -> dict[str, Metric]:
-    """The metrics that follow from the network alone, and not from a device."""
+    """Return the metrics that follow from the network alone, and not from a device."""
     return {name: metric for name, metric in METRICS.items() if not metric.needs_device}
 
 
 def independent() -> dict[str, Metric]:
-    """The static metrics that do not follow from another one."""
+    """Return the static metrics that do not follow from another one."""
     return {name: metric for name, metric in static().items() if metric.follows is None}
 
 
 def searchable() -> dict[str, Metric]:
-    """The metrics that a search can trade against accuracy: sums over the sites."""
+    """Return the metrics that a search can trade against accuracy: sums over the sites."""
     return {name: metric for name, metric in METRICS.items() if metric.follows is None}

@@ -77,13 +77,13 @@ class Placement(NetworkSpec, schemas.Versioned):
         return kept
 
     def patterns(self) -> tuple[str, ...]:
-        """The strategies, module names and globs to place at, in order."""
+        """Return the strategies, module names and globs to place at, in order."""
         if self.where is None:
             return tuple(self.insertions) or (DEFAULT_STRATEGY,)
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def with_overrides(self, overrides: "Placement") -> "Placement":
-        """This placement with what was set, and not only defaulted, in the overrides.
+        """Return this placement with what was set, and not only defaulted, in the overrides.
 
         Another `where` also replaces the sites that have hyperparameters of their own; `args` are
         overridden one by one.
@@ -101,7 +101,7 @@ class Placement(NetworkSpec, schemas.Versioned):
         return self.model_copy(update=given)
 
     def with_options(self, options: Mapping[str, Any]) -> "Placement":
-        """This placement with options put over it, such as those of a command line.
+        """Return this placement with options put over it, such as those of a command line.
 
         Settings of the attention module are of its kind here where they name no `module`.
 
@@ -118,12 +118,12 @@ class Placement(NetworkSpec, schemas.Versioned):
         return self.with_overrides(Placement.from_options(given))
 
     def with_network(self, network: NetworkSpec) -> "Placement":
-        """This placement on another network."""
+        """Return this placement on another network."""
         names = NetworkSpec.model_fields
         return self.model_copy(update={name: getattr(network, name) for name in names})
 
     def without_network(self) -> "Placement":
-        """This placement on any network, and without a budget; what was set stays set."""
+        """Return this placement on any network, and without a budget; what was set stays set."""
         left_out = {*NetworkSpec.model_fields, "budget"}
         return Placement(**{name: v for name, v in self._set().items() if name not in left_out})
 
@@ -152,7 +152,7 @@ class Placement(NetworkSpec, schemas.Versioned):
 
     @classmethod
     def from_yaml(cls, file: yaml_files.YamlFile) -> "Placement":
-        """A placement from a YAML file that is read already.
+        """Return a placement from a YAML file that is read already.
 
         Raises:
             InputError: it does not fit the schema; names file and line.
@@ -165,7 +165,7 @@ class Placement(NetworkSpec, schemas.Versioned):
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Placement":
-        """A placement from values that did not come from a file.
+        """Return a placement from values that did not come from a file.
 
         Raises:
             InputError: a value does not fit the schema.
@@ -174,7 +174,7 @@ class Placement(NetworkSpec, schemas.Versioned):
 
     @classmethod
     def from_json(cls, text: str) -> "Placement":
-        """A placement from the JSON that `to_json` wrote.
+        """Return a placement from the JSON that `to_json` wrote.
 
         Raises:
             InputError: it is not such a text.
@@ -188,7 +188,7 @@ class Placement(NetworkSpec, schemas.Versioned):
         return cls.from_options(data)
 
     def to_json(self) -> str:
-        """The placement as one line of JSON, `as_written`."""
+        """Return the placement as one line of JSON, `as_written`."""
         return json.dumps(self.as_written())
 
     def as_dict(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ _KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.
 
 
 def as_pattern(name: str) -> str:
-    """A pattern of `where` that means this one module, whatever it is called.
+    """Return a pattern of `where` that means this one module, whatever it is called.
 
     >>> as_pattern("layer1.0"), as_pattern("bottleneck"), as_pattern("mix[0]")
     ('layer1.0', '[b]ottleneck', 'mix[[]0]')
@@ -257,7 +257,7 @@ def as_pattern(name: str) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a placement file, for editors that complete and check YAML."""
+    """Return the JSON schema of a placement file, for editors that complete and check YAML."""
     schema = Placement.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -270,7 +270,7 @@ def shipped_folder() -> Path:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The placements that come with bamctl, such as `bottleneck` and `paper/reduction-8`."""
+    """Return the placements that come with bamctl, such as `bottleneck` and `paper/reduction-8`."""
     folder = shipped_folder()
     files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
     return tuple(sorted(file.with_suffix("").as_posix() for file in files))

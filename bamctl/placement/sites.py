@@ -15,7 +15,7 @@ __all__ = ["Site", "named", "resolve"]
 
 
 def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
-    """The sites of a placement in a network, in the order of its forward pass.
+    """Return the sites of a placement in a network, in the order of its forward pass.
 
     There may be none: a network that never downsamples has no bottleneck.
 
@@ -45,7 +45,7 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
 
 
 def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
-    """A placement with its sites written out, so that it means them in any version."""
+    """Return a placement with its sites written out, so that it means them in any version."""
     return placement.with_sites({site.point.module: site.attention for site in sites})
 
 

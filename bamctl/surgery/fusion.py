@@ -46,7 +46,7 @@ def fuse(model: Model, input_shape: InputsLike = (3, 224, 224)) -> Model:
 
 
 def _pairs(model: nn.Module, traced: Trace) -> list[tuple[str, str]]:
-    """A layer and the batch norm that alone reads its result, each called once."""
+    """Return a layer and the batch norm that alone reads its result, each called once."""
     num_calls = Counter(call.module for call in traced.calls)
     readers = Counter(value for operator in traced.operators for value in set(operator.inputs))
     readers.update(traced.outputs)

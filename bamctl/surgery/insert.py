@@ -120,7 +120,7 @@ def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> N
 
 
 def _trunk(model: nn.Module, given: Inputs) -> Trunk:
-    """The points of the network itself, whatever is inserted in it by now.
+    """Return the points of the network itself, whatever is inserted in it by now.
 
     Raises:
         InputError: it runs over its own children, and returns something else for one more.
@@ -193,7 +193,7 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
 
 
 def _around(module: str) -> Iterator[str]:
-    """The names of a module and of all that hold it, the network first, which has none."""
+    """Yield the names of a module and of all that hold it, the network first, which has none."""
     yield ""
     yield from accumulate(module.split("."), "{}.{}".format)
 
@@ -232,7 +232,7 @@ def _refuse_own_holder(model: nn.Module) -> None:
 
 
 def _key(holder: Inserted, module: str) -> str:
-    """A name for a module in the holder: dots cannot be in it."""
+    """Return a name for a module in the holder: dots cannot be in it."""
     name = key = module.replace(".", "_")
     number = 2
     while key in holder or hasattr(holder, key):
@@ -241,7 +241,7 @@ def _key(holder: Inserted, module: str) -> str:
 
 
 def build_module(model: nn.Module, site: Site) -> nn.Module:
-    """The attention module of a site, which follows its host's device, dtype and mode."""
+    """Return the attention module of a site, which follows its host's device, dtype and mode."""
     host = model.get_submodule(site.point.module)
     attention = kind_of(site.attention).build(site, model)
     parameters = (*host.parameters(), *model.parameters())

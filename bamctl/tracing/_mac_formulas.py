@@ -14,12 +14,12 @@ Shape = tuple[int, ...]
 
 
 def shape_of(value: Any) -> Shape | None:
-    """The shape of a value of the trace, or None where it is not a tensor of known shape."""
+    """Return the shape of a value of the trace, or None where it is not a tensor of known shape."""
     return tuple(value.type().sizes()) if value.isCompleteTensor() else None
 
 
 def shape(value: Any) -> Shape:
-    """The shape of a value of the trace, which has no axes where it is not known."""
+    """Return the shape of a value of the trace, which has no axes where it is not known."""
     return shape_of(value) or ()
 
 
@@ -35,7 +35,7 @@ def _kernel(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _time_batch_channels(inputs: list[Any], outputs: list[Any]) -> int:
-    """The kernel has shape (taps, channels in, channels out)."""
+    """Return the kernel has shape (taps, channels in, channels out)."""
     return prod(shape(outputs[0])) * prod(shape(inputs[1])[:-1])
 
 

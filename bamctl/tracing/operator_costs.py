@@ -91,7 +91,7 @@ def _plain(value: Any) -> Any:
 
 
 def handles() -> dict[str, Handle | None]:
-    """A handle for every operator with a known cost, by its full name; None is free.
+    """Return a handle for every operator with a known cost, by its full name; None is free.
 
     An operator that works in place, as its name with `_` says, costs what the plain one does.
     """
@@ -113,7 +113,7 @@ def _handle(name: str, kind: OperatorKind) -> Handle | None:
 
 
 def total(costs: Costs, family: str) -> int:
-    """The sum of one family, `macs` or `elementwise`, over all operators."""
+    """Return the sum of one family, `macs` or `elementwise`, over all operators."""
     return sum(int(value) for key, value in costs.items() if key.startswith(f"{family}:"))
 
 

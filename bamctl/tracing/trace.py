@@ -127,7 +127,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
 
 
 def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, Recorder, int]:
-    """The trace, and how many tensors were among the network's arguments."""
+    """Return the trace, and how many tensors were among the network's arguments."""
     if has_no_weights(model):
         # The numbers would mean nothing, so they are computed only where shapes depend on them.
         with suppress(NumbersNeededError):
@@ -181,7 +181,7 @@ def _quoted(key: str | nn.Module) -> str | nn.Module:
 
 
 def _end(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
-    """The tensors of a result, where it holds any.
+    """Return the tensors of a result, where it holds any.
 
     A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
     """
@@ -228,7 +228,7 @@ class _Reader:
         self._ints: dict[int, int | tuple[int, ...]] = {}
 
     def operator(self, node: Any) -> Operator | None:
-        """The operator that a node is, unless it is something else."""
+        """Return the operator that a node is, unless it is something else."""
         kind = node.kind()
         if kind == "prim::Constant":
             self._read_constant(node.output())
@@ -273,7 +273,7 @@ class _Reader:
 
 
 def _with_padding(node: Any, ints: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The integers of a convolution, with the padding that a word stands for in numbers."""
+    """Return the integers of a convolution, with the padding that a word stands for in numbers."""
     stride, dilation, groups = ints
     _, weight, _, _, word, *_ = node.inputs()
     spread = zip(shape_of(weight) or (), [0, 0, *dilation], strict=False)
