@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
     module: str
     if TYPE_CHECKING:
-        # Pydantic would put a field of the base before those of the subclass.
+        # Annotated only, since pydantic orders fields of the base before those of the subclass.
         init: Init
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
 
 def value_type(field: FieldInfo) -> Any:
-    """Return the type of a setting with its range, without the None of one that is left out."""
+    """Return the type of a setting with its constraints, without None."""
     annotation = field.annotation
     if get_origin(annotation) in (Union, UnionType):
         (annotation,) = (each for each in get_args(annotation) if each is not NoneType)
