@@ -113,7 +113,8 @@ class _Gated(torch.autograd.Function):
         maps, scale, *kept = ctx.saved_tensors
         needs_grad = ctx.needs_input_grad[-len(kept) :]
         kept = [
-            each.detach().requires_grad_(wants) for each, wants in zip(kept, needs_grad, strict=True)
+            each.detach().requires_grad_(wants)
+            for each, wants in zip(kept, needs_grad, strict=True)
         ]
         with torch.enable_grad():
             parts = _parts_again(ctx, kept)

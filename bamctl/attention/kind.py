@@ -143,7 +143,7 @@ class AttentionKind(ABC):
 
     @property
     def has_gate(self) -> bool:
-        """Whether `maps` returns a gate."""
+        """Return whether modules of this kind have a gate."""
         return type(self).maps is not AttentionKind.maps
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps | None:

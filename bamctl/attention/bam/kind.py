@@ -62,8 +62,8 @@ class Bam(AttentionKind):
         values = settings.hyperparameters()
         return (
             f"BAM, {values['variant']} variant: r={values['reduction']}, d={values['dilation']}, "
-            f"{values['dilated_convs']} dilated convolutions, branches {values['branches']}, combine "
-            f"{values['combine']}, init {values['init']}"
+            f"{values['dilated_convs']} dilated convolutions, branches {values['branches']}, "
+            f"combine {values['combine']}, init {values['init']}"
         )
 
     def short(self, settings: Settings) -> str:
