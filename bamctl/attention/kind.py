@@ -61,11 +61,16 @@ class AttentionKind(ABC):
     A kind needs `settings`, `summary`, `layer` and `cost`; every other method has a default. The
     default construction is `layer()(C, layout=..., **settings.hyperparameters())`.
 
-    `summary` is a short description, as in "bam, the Bottleneck Attention Module".
+    `summary` is a short description, as in "bam, the Bottleneck Attention Module". `on_tokens` and
+    `on_video` are clauses for reports: how the module treats such maps, or nothing.
     """
 
     settings: ClassVar[type[Settings]]
     summary: ClassVar[str]
+    on_tokens: ClassVar[str] = (
+        "the module puts the patches back on their grid, and the class token passes unchanged"
+    )
+    on_video: ClassVar[str] = ""
 
     @property
     def name(self) -> str:

@@ -23,6 +23,10 @@ class Bam(AttentionKind):
     settings = BamSettings
     summary = "the Bottleneck Attention Module"
     noun = "a BAM"
+    on_video = (
+        "the module's convolutions are 3-D and dilated in space only, and its channel branch "
+        "averages over time and space"
+    )
 
     def layer(self) -> "type[BAM]":
         """Return `BAM`."""

@@ -37,6 +37,8 @@ class ExtraBlockKind(AttentionKind):
     settings = ExtraBlockSettings
     summary = "a copy of the network's own block"
     noun = "an extra block"
+    on_tokens = "the extra block takes them as the block that it copies does, class token included"
+    on_video = "the extra block treats frames as the block that it copies does"
 
     def layer(self) -> "type[ExtraBlock]":
         """Return `ExtraBlock`."""
