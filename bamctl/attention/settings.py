@@ -17,10 +17,10 @@ class Settings(BaseModel):
     """The settings of one kind of attention module: keys of placements, options of commands.
 
     A subclass has `module`, a literal with the kind's name, as its first field and `init` as its
-    last. Between them is what the kind has of its own, each with a default and a description.
+    last. Between them are the settings of the kind, each with a default and a description.
 
-    `searched` has the settings that a search varies, each with its choices, the usual one first.
-    Their order is that of the parameters in a study, so append to it.
+    `searched` maps the settings that a search varies to their choices, the default first. Their
+    order is that of the parameters in a study, so append new ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

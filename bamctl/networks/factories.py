@@ -49,19 +49,19 @@ def build(name: str, /, **options: Any) -> "nn.Module":
         raise InputError(f"{name} is no function or class, but a {type(factory).__name__}")
     trust.check_callable(name, factory)
     try:
-        made = factory(**options)
+        network = factory(**options)
     except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
-    if inspect.iscoroutine(made):
-        made.close()  # or Python warns that it was never awaited
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
-    if not hasattr(made, "_modules"):
-        raise InputError(f"{name}: {type(made).__name__} does not call super().__init__()")
-    return made
+    if inspect.iscoroutine(network):
+        network.close()  # or Python warns that it was never awaited
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{name} returned a {type(network).__name__}, not an nn.Module")
+    if not hasattr(network, "_modules"):
+        raise InputError(f"{name}: {type(network).__name__} does not call super().__init__()")
+    return network
 
 
 def _imported(name: str) -> Any:

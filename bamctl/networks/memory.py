@@ -84,7 +84,9 @@ def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
     inputs = [tensor for _, tensor in tensors(arguments)]
     for _, tensor in tensors(arguments[0]):
         tensor.requires_grad_()
-    known = {t.untyped_storage()._cdata for t in (*inputs, *module.parameters(), *module.buffers())}
+    excluded = {
+        t.untyped_storage()._cdata for t in (*inputs, *module.parameters(), *module.buffers())
+    }
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -95,7 +97,7 @@ def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         for _, result in tensors(module(*arguments)):
             pack(result)
-    return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)
+    return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in excluded)
 
 
 class PeakMemory(TorchDispatchMode):

@@ -172,19 +172,19 @@ def _convolution(
 ) -> Any:
     """Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"."""
     (batch, channels, *image), (outer, inner, *kernel) = _size(x), _size(weight)
-    taken, made = (outer, inner * groups) if transposed else (inner * groups, outer)
-    if channels != taken or len(image) != len(kernel) or x.dtype != weight.dtype:
+    in_channels, out_channels = (outer, inner * groups) if transposed else (inner * groups, outer)
+    if channels != in_channels or len(image) != len(kernel) or x.dtype != weight.dtype:
         return NotImplemented
-    if bias is not None and _size(bias) != [made]:
+    if bias is not None and _size(bias) != [out_channels]:
         return NotImplemented
     sides = []
-    given = (image, kernel, stride, padding, dilation, output_padding)
-    for side, taps, step, pad, spread, extra in zip(*given, strict=True):
+    axes = (image, kernel, stride, padding, dilation, output_padding)
+    for side, taps, step, pad, spread, extra in zip(*axes, strict=True):
         reach = spread * (taps - 1) + 1 - 2 * pad
         sides.append(
             (side - 1) * step + reach + extra if transposed else (side - reach) // step + 1
         )
-    return x.new_empty((batch, made, *sides)) if min(sides) > 0 else NotImplemented
+    return x.new_empty((batch, out_channels, *sides)) if min(sides) > 0 else NotImplemented
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:

@@ -194,17 +194,17 @@ def _dataflow(recorder: Recorder, num_inputs: int) -> dict[str, Any]:
     drop_unused(recorder.graph)
     # The graph's inputs are those of the network, then every parameter and buffer.
     inputs = list(recorder.graph.inputs())
-    given, weights = inputs[:num_inputs], inputs[num_inputs:]
+    network_inputs, weights = inputs[:num_inputs], inputs[num_inputs:]
     reader = _Reader(inputs)
     operators = list(filter(None, map(reader.operator, recorder.graph.nodes())))
-    values = [*given, *reader.computed]
+    values = [*network_inputs, *reader.computed]
     number = {value.debugName(): value.unique() for value in values}
     return {
         "operators": tuple(operators),
         "calls": tuple(call.numbered(number) for call in recorder.calls),
         "shapes": _shapes(values),
         "weights": _shapes(weights),
-        "inputs": tuple(value.unique() for value in given),
+        "inputs": tuple(value.unique() for value in network_inputs),
         "outputs": reader.held(recorder.graph.outputs()),
     }
 

@@ -77,16 +77,16 @@ def needed_for(operators: Sequence[Operator], target: int) -> set[int]:
 
 def pooled(operators: Iterable[Operator], maps: dict[int, FeatureMap]) -> set[int]:
     """Return the maps that a pooling shrank, and those computed from pooled maps alone."""
-    found: set[int] = set()
+    pooled_maps: set[int] = set()
     for operator in operators:
         before = [value for value in operator.inputs if value in maps]
         after = [value for value in operator.outputs if value in maps]
         if not before or not after:
             continue
         shrinks = maps[after[0]].num_pixels < maps[before[0]].num_pixels
-        if found.issuperset(before) or (of(operator.kind).pools and shrinks):
-            found.update(after)
-    return found
+        if pooled_maps.issuperset(before) or (of(operator.kind).pools and shrinks):
+            pooled_maps.update(after)
+    return pooled_maps
 
 
 def without_injections(
@@ -102,7 +102,7 @@ def without_injections(
         return trace.operators
     reached, layers = depths(trace.operators, image), num_layers(trace.operators)
     injected: set[int] = set()
-    found = []
+    remaining = []
     for operator in trace.operators:
         inputs = [value for value in operator.inputs if value in reached]
         deep = [layers.get(value, 0) for value in inputs if value not in injected]
@@ -111,12 +111,12 @@ def without_injections(
         elif not injected.isdisjoint(inputs):
             dropped = {v for v in injected.intersection(inputs) if layers.get(v, 0) < max(deep)}
             kept = tuple(value for value in operator.inputs if value not in dropped)
-            found.append(replace(operator, inputs=kept))
+            remaining.append(replace(operator, inputs=kept))
             continue
         elif inputs and _is_smaller_image(operator, image, maps, layers):
             injected.update(operator.outputs)
-        found.append(operator)
-    return tuple(found)
+        remaining.append(operator)
+    return tuple(remaining)
 
 
 def _is_smaller_image(
