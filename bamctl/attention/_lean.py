@@ -1,8 +1,8 @@
-"""The large steps of BAM, which keep for the backward pass no more than the results are made of.
+"""Memory-efficient autograd functions for BAM's operations on whole maps.
 
-Plain operators would keep a gate as large as the map, and write several such maps on the way. What
-is here computes the same, keeps the small tensors that the large ones follow from, and works in
-place where no one looks. A compiler, a tracer or a transform that looks on sees plain operators.
+Plain operators would save a gate as large as the map for the backward pass, and allocate several
+temporary maps. These functions save the small tensors from which the gate is recomputed, and
+compute in place. Under a tracer, compiler or functorch transform, plain operators run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ COMBINE: dict[str, Callable[..., Tensor]] = {
     "max": torch.maximum,
 }
 
-# What a CPU works on at a time, so that all it touches stays in its cache.
+# Size of the blocks that a CPU processes at a time, so that they stay in its cache.
 _BLOCK_BYTES = 2**22
 
 _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
@@ -31,7 +31,7 @@ _through_sigmoid = torch.ops.aten.sigmoid_backward.grad_input
 
 @torch.fx.wrap
 def pooled(maps: Tensor) -> Tensor:
-    """The average of each channel, from shape (N, C, ...) to (N, C)."""
+    """Return the average of each channel, from shape (N, C, ...) to (N, C)."""
     average: Tensor = _mean(maps) if is_observed() else _Pooled.apply(maps)
     return average
 
@@ -40,11 +40,11 @@ def pooled(maps: Tensor) -> Tensor:
 def gated(
     maps: Tensor, parts: Sequence[Part | Tensor], scale: Tensor | None, combine: str
 ) -> Tensor:
-    """`maps + maps * scale * sigmoid(combine(*parts))`.
+    """Return `maps + maps * scale * sigmoid(combine(*parts))`.
 
     Args:
-        maps: with shape (N, C, H, W), or (N, C, T, H, W).
-        parts: one that broadcasts to the map, or two that are as large as the map together.
+        maps: the feature map, with shape (N, C, H, W) or (N, C, T, H, W).
+        parts: one tensor that broadcasts to the map, or two that broadcast to its shape together.
         scale: a scalar, or None for 1.
         combine: `sum`, `product` or `max`.
     """
@@ -70,12 +70,12 @@ def _gated(maps: Tensor, scale: Tensor | None, combine: str, *parts: Tensor) -> 
 
 
 class _Pooled(torch.autograd.Function):
-    """The average, whose gradient, the same for all pixels of a channel, is never written out."""
+    """The average over pixels; its gradient, constant in each channel, is an expanded view."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
         ctx.shape = maps.shape
-        # In half precision PyTorch first writes the map anew in single precision.
+        # Blockwise, since in half precision PyTorch first copies the map to single precision.
         return torch.cat([_mean(some) for (some,) in _blocks(maps)])
 
     @staticmethod
@@ -86,7 +86,7 @@ class _Pooled(torch.autograd.Function):
 
 
 class _Gated(torch.autograd.Function):
-    """The gate, made again in the backward pass from what its parts follow from."""
+    """The gated map; the gate is recomputed in the backward pass from the saved tensors."""
 
     @staticmethod
     def forward(
@@ -101,8 +101,8 @@ class _Gated(torch.autograd.Function):
         ctx.combine = combine
         ctx.again = [(each.again, len(each.kept)) for each in parts]
         result = empty_as(maps)
-        for x, y, *own_parts in _blocks(maps, result, *(each.value for each in parts)):
-            gate = _gate(own_parts, combine, out=y)
+        for x, y, *block_parts in _blocks(maps, result, *(each.value for each in parts)):
+            gate = _gate(block_parts, combine, out=y)
             torch.addcmul(x, x, gate if scale is None else gate.mul_(scale), out=y)
         return result
 
@@ -111,26 +111,27 @@ class _Gated(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, grad)
         maps, scale, *kept = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[-len(kept) :]
+        needs_grad = ctx.needs_input_grad[-len(kept) :]
         kept = [
-            each.detach().requires_grad_(wants) for each, wants in zip(kept, wanted, strict=True)
+            each.detach().requires_grad_(wants)
+            for each, wants in zip(kept, needs_grad, strict=True)
         ]
         with torch.enable_grad():
             parts = _parts_again(ctx, kept)
         grad_scale: Any = None if scale is None else torch.zeros_like(scale)
         grad_maps, *grad_parts = (torch.empty_like(each) for each in (maps, *parts))
         for x, dy, dx, *rest in _blocks(maps, grad, grad_maps, *grad_parts, *parts):
-            own_grads, own_parts = rest[: len(parts)], rest[len(parts) :]
-            gate = _gate(own_parts, ctx.combine, out=torch.empty_like(x))
+            block_grads, block_parts = rest[: len(parts)], rest[len(parts) :]
+            gate = _gate(block_parts, ctx.combine, out=torch.empty_like(x))
             of_gate = dy * x
             if scale is not None:
                 grad_scale += (of_gate * gate).sum()
                 of_gate.mul_(scale)
             of_combined = _through_sigmoid(of_gate, gate.expand_as(x), grad_input=of_gate)
             torch.addcmul(dy, dy, gate if scale is None else gate.mul_(scale), out=dx)
-            of_parts = _gradients(of_combined, ctx.combine, own_parts)
-            for own, full in zip(own_grads, of_parts, strict=True):
-                own.copy_(full.sum_to_size(own.shape))
+            of_parts = _gradients(of_combined, ctx.combine, block_parts)
+            for block_grad, full in zip(block_grads, of_parts, strict=True):
+                block_grad.copy_(full.sum_to_size(block_grad.shape))
         return grad_maps, grad_scale, None, None, *_through(parts, grad_parts, kept)
 
 
@@ -142,16 +143,16 @@ def _parts_again(ctx: Any, kept: Sequence[Tensor]) -> list[Tensor]:
 def _through(
     parts: Sequence[Tensor], grads: Sequence[Tensor], kept: Sequence[Tensor]
 ) -> Iterator[Tensor | None]:
-    """The gradients of what was kept, from those of the parts that follow from it."""
-    wanted = [each for each in kept if each.requires_grad]
+    """Yield the gradients of the saved tensors, from those of the parts computed from them."""
+    inputs = [each for each in kept if each.requires_grad]
     pairs = [pair for pair in zip(parts, grads, strict=True) if pair[0].requires_grad]
     outputs, of_outputs = zip(*pairs, strict=True) if pairs else ((), ())
-    found = iter(torch.autograd.grad(outputs, wanted, of_outputs) if wanted else ())
-    return (next(found) if each.requires_grad else None for each in kept)
+    gradients = iter(torch.autograd.grad(outputs, inputs, of_outputs) if inputs else ())
+    return (next(gradients) if each.requires_grad else None for each in kept)
 
 
 def _gate(parts: Sequence[Tensor], combine: str, out: Tensor) -> Tensor:
-    """The sigmoid of the combined parts; that of two in the memory of `out`, which is as large."""
+    """Return the sigmoid of the combined parts; of two parts, in the memory of `out`."""
     if len(parts) == 1:
         return torch.sigmoid(parts[0].to(out.dtype))
     return COMBINE[combine](*parts, out=out).sigmoid_()
@@ -164,7 +165,7 @@ def _of_maximum(grad: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(grad: Tensor, combine: str, parts: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Those of the parts, before the sum over the axes along which they are broadcast."""
+    """Return the gradients of the parts, before the sum over broadcast axes."""
     return _GRADIENTS[combine](grad, *parts) if len(parts) == 2 else (grad,)
 
 
@@ -176,7 +177,7 @@ _GRADIENTS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]]
 
 
 def _blocks(maps: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Some images of each tensor at a time: on a CPU what fits in the cache, elsewhere all."""
+    """Split tensors along the batch: on a CPU to blocks that fit in the cache, elsewhere not."""
     size = max(len(maps), 1)
     if maps.device.type == "cpu":
         size = max(size * _BLOCK_BYTES // max(maps.numel() * maps.element_size(), 1), 1)
@@ -184,13 +185,13 @@ def _blocks(maps: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _differentiable_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients by plain operators, since they are to be differentiated in their turn."""
-    # Views, since some were made from the map, and the way through them is not ours to go.
+    """Return the gradients computed by plain operators, for double backward."""
+    # Views, so that the gradient stops here even if a saved tensor was computed from the map.
     views: Any = (each if each is None else each.view_as(each) for each in ctx.saved_tensors)
     maps, scale, *kept = views
     result = _gated(maps, scale, ctx.combine, *_parts_again(ctx, kept))
     arguments = (maps, scale, None, None, *kept)
-    is_wanted = ctx.needs_input_grad
-    wanted = [each for each, wants in zip(arguments, is_wanted, strict=True) if wants]
-    found = iter(torch.autograd.grad(result, wanted, grad, create_graph=True))
-    return tuple(next(found) if wants else None for wants in is_wanted)
+    needs_grad = ctx.needs_input_grad
+    inputs = [each for each, wants in zip(arguments, needs_grad, strict=True) if wants]
+    gradients = iter(torch.autograd.grad(result, inputs, grad, create_graph=True))
+    return tuple(next(gradients) if wants else None for wants in needs_grad)

@@ -1,7 +1,7 @@
-"""The last layers of a branch, which run once more in the backward pass, to keep nothing of them.
+"""Recompute a branch's last layers in the backward pass instead of saving their activations.
 
-They read a sixteenth of the map's channels, or one value for each, which takes next to no time; and
-what they read is kept anyway, for the layers before them.
+Their input has a sixteenth of the map's channels, or one value per channel, so the recomputation is
+cheap; and that input is saved anyway, for the layers before them.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from bamctl.networks.observed import is_observed
 class Part:
     """The output of a branch, and how to recompute it from saved tensors.
 
-    Gradients go to the tensors that are kept; the value has none of its own.
+    Gradients flow to the saved tensors `kept`; `value` is detached from the graph.
     """
 
     value: Tensor
@@ -35,7 +35,7 @@ class Part:
 def part(branch: nn.Module, x: Tensor, missing_axes: int) -> Part | Tensor:
     """Return the output of a branch, with the axes that broadcast it to the map.
 
-    It is a tensor where the branch cannot run in two steps, or someone looks on.
+    It is a plain tensor if the branch cannot be split, or under a tracer, compiler or transform.
     """
     tail = _tail(branch, x)
     if not tail:
@@ -53,7 +53,7 @@ def part(branch: nn.Module, x: Tensor, missing_axes: int) -> Part | Tensor:
 
 
 def broadcastable(x: Tensor, missing_axes: int) -> Tensor:
-    """With so many axes of length 1 at its end."""
+    """Return a tensor with additional trailing axes of length 1."""
     for _ in range(missing_axes):
         x = x.unsqueeze(-1)
     return x
@@ -61,14 +61,14 @@ def broadcastable(x: Tensor, missing_axes: int) -> Tensor:
 
 @dataclass(frozen=True)
 class _Step:
-    """Apply a layer to its input, with its tensors as arguments."""
+    """The recomputation of a layer, as a function of its input and its tensors."""
 
     compute: Callable[..., Tensor]
     tensors: Sequence[Tensor]
 
 
 def _again(steps: Sequence[_Step], missing_axes: int, x: Tensor, *tensors: Tensor) -> Tensor:
-    """Recompute the layers; `tensors` are their parameters, which gradients reach."""
+    """Recompute the layers; `tensors` are their parameters, to which gradients flow."""
     left = iter(tensors)
     for step in steps:
         x = step.compute(x, *islice(left, len(step.tensors)))
@@ -85,7 +85,7 @@ def _conv(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> _Step:
 
 
 def _batch_norm(norm: Any, x: Tensor) -> _Step:
-    """Without the running statistics where it does not use them, so that they move only once."""
+    """Return a step that leaves running statistics alone, so that they are updated only once."""
     is_of_batch = norm.running_mean is None or (norm.training and not has_one_value_each(x, norm))
 
     def compute(x: Tensor, weight: Tensor, bias: Tensor, *statistics: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ _AGAIN: dict[type[nn.Module], Callable[[Any, Tensor], _Step]] = {
 
 
 def _tail(branch: nn.Module, x: Tensor) -> list[nn.Module]:
-    """The layers behind the last activation, if each can run again; or none."""
+    """Return the layers behind the last activation if all can be recomputed, or else none."""
     if isinstance(x, torch.fx.Proxy) or is_observed() or not torch.is_grad_enabled():
         return []
     if not isinstance(branch, nn.Sequential) or _is_autocast(x.device.type):
@@ -123,7 +123,7 @@ def _is_autocast(device: str) -> bool:
 
 
 def _is_hooked(module: nn.Module) -> bool:
-    """Return whether someone looks at what a module computes, or changes it."""
+    """Return whether a module has hooks, or global module hooks are registered."""
     return any(
         getattr(module, f"_{kind}_hooks") or getattr(of_any_module, f"_global_{kind}_hooks")
         for kind in ("forward", "forward_pre", "backward", "backward_pre")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 class Cost:
     """The cost of one or more attention modules, for one image.
 
-    `macs` and `elementwise_ops` are counted as in a `Trace`. `memory_bytes` is what training keeps
-    for the backward pass beside the map that the module is given: the tensors that grow with the
-    batch, without the few statistics per channel. The refined map is among them, since the layer
-    after it keeps its input; only behind a network's very last map, which is averaged, none does.
+    `macs` and `elementwise_ops` are counted as in a `Trace`. `memory_bytes` is what training saves
+    for the backward pass in addition to the module's input: the tensors that grow with the batch,
+    without the statistics per channel. The refined map counts, since the next layer saves its
+    input; only the average pooling behind a network's last map does not.
     """
 
     params: int = 0
@@ -27,6 +27,6 @@ class Cost:
         )
 
     def for_batch(self, size: int) -> "Cost":
-        """The same modules, run on several maps for each image."""
+        """Return the cost of the same modules on `size` maps for each image."""
         ops = (size * each for each in (self.macs, self.elementwise_ops, self.memory_bytes))
         return Cost(self.params, *ops)

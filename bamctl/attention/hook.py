@@ -1,4 +1,4 @@
-"""Networks that version 0.1.0 pickled look here for what `bamctl.networks.inserted` defines."""
+"""Alias of `bamctl.networks.inserted` for networks that version 0.1.0 pickled."""
 
 from bamctl.networks.inserted import AttentionHook, Inserted
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 class Site:
     """One insertion: an attention module at a cut point.
 
-    `repeated_block` is the block of the network that the module is a copy of, for a kind that
-    copies one.
+    `repeated_block` is the name of the copied block of the network, for a kind that copies one.
     """
 
     point: "CutPoint"
@@ -32,7 +31,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Cheaper:
-    """One setting changed so that a module costs less: `change`, such as "raise r", to `value`."""
+    """A change of one setting that reduces cost: `change`, such as "raise r", to `value`."""
 
     change: str
     value: int
@@ -43,10 +42,10 @@ class Cheaper:
 class GateMaps:
     """The gate of a module for one image, all with channels first.
 
-    `gate`, with shape (1, C, H, W) or one that broadcasts to it, is what the map is multiplied with
-    beside one; `before` and `after` have shape (1, C, H, W). `channel`, with shape (C,), and
-    `spatial`, with shape (H, W), are the branches before they are combined; None where there is no
-    such branch.
+    `gate`, with shape (1, C, H, W) or broadcastable to it, is the factor of the map in addition to
+    one; `before` and `after` have shape (1, C, H, W). `channel`, with shape (C,), and `spatial`,
+    with shape (H, W), are the outputs of the branches before they are combined; None for a missing
+    branch.
     """
 
     gate: "Tensor"
@@ -62,11 +61,16 @@ class AttentionKind(ABC):
     A kind needs `settings`, `summary`, `layer` and `cost`; every other method has a default. The
     default construction is `layer()(C, layout=..., **settings.hyperparameters())`.
 
-    `summary` says in a few words what the module is, as in "bam, the Bottleneck Attention Module".
+    `summary` is a short description, as in "bam, the Bottleneck Attention Module". `on_tokens` and
+    `on_video` are clauses for reports: how the module treats such maps, or nothing.
     """
 
     settings: ClassVar[type[Settings]]
     summary: ClassVar[str]
+    on_tokens: ClassVar[str] = (
+        "the module puts the patches back on their grid, and the class token passes unchanged"
+    )
+    on_video: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
@@ -89,10 +93,10 @@ class AttentionKind(ABC):
 
     @abstractmethod
     def cost(self, site: Site, traced: "TracedNetwork") -> "Cost":
-        """Return what the module adds to a traced network, for one image.
+        """Return the cost that the module adds to a traced network, for one image.
 
-        A network may run on several maps for each image: `site.point.map.batch` says how many, and
-        `Cost.for_batch` multiplies.
+        A network may have several maps for each image, `site.point.map.batch`; multiply with
+        `Cost.for_batch`.
         """
 
     def fit(self, point: "CutPoint", settings: Settings, trunk: "Trunk") -> Site:
@@ -104,18 +108,18 @@ class AttentionKind(ABC):
         return Site(point, settings)
 
     def build(self, site: Site, network: "nn.Module") -> "nn.Module":
-        """Build the module of a site; its device, dtype and mode are set by the caller."""
+        """Build the module of a site; the caller sets its device, dtype and mode."""
         at = site.point.map
         hyperparameters = site.attention.hyperparameters()
         module: nn.Module = self.layer()(at.num_channels, layout=at.layout, **hyperparameters)
         return module
 
     def same(self, settings: Settings, point: "CutPoint") -> Hashable:
-        """Return a key that is equal for settings which build the same module at a cut point."""
+        """Return a key that is equal for settings that build the same module at a cut point."""
         return tuple(settings.hyperparameters().values())
 
     def cheaper(self, site: Site) -> Cheaper | None:
-        """Return the smallest change of the settings that makes a site cheaper, if there is one."""
+        """Return the smallest change of the settings that makes a site cheaper, or None."""
         return None
 
     def warning(self, site: Site, enlarged: int = 1) -> str | None:
@@ -127,7 +131,7 @@ class AttentionKind(ABC):
         return None
 
     def describe(self, settings: Settings) -> str:
-        """Return the module and every setting, in a line."""
+        """Return the module and every setting, in one line."""
         return f"{self.name}: {_listed(settings, list(type(settings).model_fields)[1:])}"
 
     def short(self, settings: Settings) -> str:
@@ -147,20 +151,20 @@ class AttentionKind(ABC):
         return call(layer.__name__, at.num_channels, **named)
 
     def source_modules(self) -> tuple[str, ...]:
-        """Return the Python modules whose definitions that expression needs, in their order."""
+        """Return the Python modules whose definitions that expression needs, in import order."""
         return (self.layer().__module__,)
 
     @property
     def has_gate(self) -> bool:
-        """Return whether `maps` finds a gate to look at."""
+        """Return whether modules of this kind have a gate."""
         return type(self).maps is not AttentionKind.maps
 
     def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps | None:
-        """Return the gate of a module for one image, or None where it has none to look at.
+        """Return the gate of a module for one image, or None if the kind has no gate.
 
         Args:
-            module: one that `build` made.
-            x: the feature map that it is given, for one image, in the layout of the site.
+            module: a module from `build`.
+            x: the input feature map of one image, in the layout of the site.
         """
         return None
 

@@ -1,6 +1,6 @@
-"""The kinds of attention modules, and the settings of one of them, whichever that is.
+"""The kinds of attention modules, and settings of any kind.
 
-Torch is not loaded: placements are read, and options shown, without it.
+Torch is not loaded, so that placements are read and options shown without it.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
 from bamctl.files import schemas
 
-# The first is meant where a placement names no module.
+# The first is the default of placements.
 KINDS: dict[str, AttentionKind] = {"bam": Bam(), extra_block.NAME: ExtraBlockKind()}
 
 
 def kind_of(settings: Settings) -> AttentionKind:
-    """Return the kind that settings are of."""
+    """Return the kind of settings."""
     return KINDS[settings.module]
 
 
 def fields() -> dict[str, dict[str, FieldInfo]]:
-    """Return every setting of every kind, first by its name and then by the kind's."""
+    """Return every setting of every kind, by its name and then by the name of the kind."""
     found: dict[str, dict[str, FieldInfo]] = {}
     for kind, each in KINDS.items():
         for name, field in each.settings.model_fields.items():
@@ -42,7 +42,7 @@ def read(data: Any, default: str | None = None) -> Settings:
 
     Args:
         data: a mapping, or settings, which are returned as they are.
-        default: the kind where no `module` is named; the first of `KINDS` if left out.
+        default: the kind if `data` has no `module`. Default: the first of `KINDS`.
 
     Raises:
         ValueError: the kind is unknown, or a setting is invalid or of another kind.
@@ -52,15 +52,15 @@ def read(data: Any, default: str | None = None) -> Settings:
     if not isinstance(data, Mapping):
         raise schemas.invalid("dict_type", data)
     name = check_name(data.get("module", default or next(iter(KINDS))), "module")
-    own = KINDS[name].settings
-    for key in sorted(data.keys() - own.model_fields, key=str):
+    schema = KINDS[name].settings
+    for key in sorted(data.keys() - schema.model_fields, key=str):
         if key not in fields():
-            raise schemas.unknown(key, data[key], own.model_fields)
+            raise schemas.unknown(key, data[key], schema.model_fields)
         raise ValueError(
             f"{name} is {KINDS[name].summary}, and {key} is a setting of "
             f"{' and '.join(fields()[key])}; drop {key}"
         )
-    return own.model_validate(data)
+    return schema.model_validate(data)
 
 
 def check_name(name: Any, *loc: str) -> str:
@@ -79,8 +79,8 @@ def attention(default: str | None = None, /, **settings: Any) -> Settings:
     """Return the settings of an attention module, as a placement would read them.
 
     Args:
-        default: the kind where `settings` have no `module`; the first of `KINDS` if left out.
-        settings: of one kind.
+        default: the kind if `settings` has no `module`. Default: the first of `KINDS`.
+        settings: settings of one kind.
 
     Raises:
         InputError: the kind is unknown, or a setting is invalid or of another kind.
@@ -97,12 +97,12 @@ def attention(default: str | None = None, /, **settings: Any) -> Settings:
 
 
 def overridden(own: Settings, overrides: Settings) -> Settings:
-    """Return settings with what was set, and not only defaulted, in the overrides.
+    """Return settings updated with the fields that are explicitly set in the overrides.
 
-    Another kind in the overrides has hyperparameters of its own; only `init` is kept then.
+    If the overrides are of another kind, only `init` is kept of the settings.
 
     Raises:
-        InputError: what is set does not go together.
+        InputError: the combined settings are invalid.
     """
     kept, given = own.model_dump(exclude_unset=True), overrides.model_dump(exclude_unset=True)
     if given.get("module", own.module) != own.module:
@@ -111,10 +111,10 @@ def overridden(own: Settings, overrides: Settings) -> Settings:
 
 
 def difference(own: Settings, other: Settings) -> Settings:
-    """Return the overrides that make other settings of these, and no more than these."""
+    """Return the minimal overrides that turn settings into other ones."""
     is_another = own.module != other.module
     usual = type(other).model_validate({"init": own.init}) if is_another else own
-    # A setting that follows from others where it is left out would be that of `own`.
+    # Resolved values, since a default that depends on other settings would be that of `own`.
     values = other.hyperparameters()
     changed = {n: value for n, value in values.items() if getattr(other, n) != getattr(usual, n)}
     named = {"module": other.module} if is_another else {}
@@ -122,7 +122,7 @@ def difference(own: Settings, other: Settings) -> Settings:
 
 
 class _OfAnyKind:
-    """Makes pydantic read a field as the settings of whichever kind `module` names."""
+    """Pydantic annotation that validates a field as settings of the kind that `module` names."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -139,7 +139,7 @@ class _OfAnyKind:
 
 
 def _read_field(data: Any, info: ValidationInfo) -> Settings:
-    """Read a field; in an insertion, the kind is that of the placement where none is named."""
+    """Read a field; in an insertion, the default kind is that of the placement."""
     beside = (info.data or {}).get("attention")
     return read(data, beside.module if isinstance(beside, Settings) else None)
 

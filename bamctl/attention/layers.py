@@ -1,4 +1,4 @@
-"""The layers of BAM that differ from PyTorch's own of the same name."""
+"""Variants of PyTorch's layers for BAM."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ def has_one_value_each(x: Tensor, norm: _AnyBatchNorm) -> bool:
 
 @torch.fx.wrap
 def normalized(x: Tensor, norm: _AnyBatchNorm) -> Tensor:
-    """Batch norm with its running statistics where the batch has one value for each channel.
+    """Apply batch norm, with running statistics if the batch has one value per channel.
 
-    A leaf for `torch.fx`, which could not branch on a size that it does not know yet.
+    A leaf for `torch.fx`, which cannot branch on a symbolic size.
     """
     if norm.training and has_one_value_each(x, norm):
         mean, var = norm.running_mean, norm.running_var
@@ -29,7 +29,7 @@ def normalized(x: Tensor, norm: _AnyBatchNorm) -> Tensor:
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """For a value in each channel, also of a batch of one."""
+    """Batch norm for shape (N, C), also for a batch of one."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize a tensor with shape (N, C)."""
@@ -37,7 +37,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """For images, also for a single pixel."""
+    """Batch norm for images, also for a single pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize a tensor with shape (N, C, H, W)."""
@@ -45,7 +45,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class BatchNorm3d(nn.BatchNorm3d):
-    """For videos, also for a single pixel."""
+    """Batch norm for videos, also for a single pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize a tensor with shape (N, C, T, H, W)."""
@@ -56,8 +56,8 @@ class BatchNorm3d(nn.BatchNorm3d):
 def projected(maps: Tensor, conv: Any) -> Tensor:
     """Apply a 1x1 convolution to shape (N, C, ...), giving (N, conv.out_channels, ...).
 
-    A convolution of PyTorch for the CPU first copies the map to an order of its own; a product of
-    matrices takes it as it is.
+    On a CPU, PyTorch's convolution first copies the map to a blocked memory format; a matrix
+    product reads it directly.
     """
     if is_observed() or not _is_best_as_matrices(maps, conv):
         by_conv: Tensor = conv._conv_forward(maps, conv.weight, conv.bias)
@@ -77,7 +77,7 @@ def _is_best_as_matrices(maps: Tensor, conv: Any) -> bool:
 
 
 class Projection2d(nn.Conv2d):
-    """A convolution of 1x1."""
+    """1x1 convolution, as a matrix product where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the channels of a tensor with shape (N, C, H, W)."""
@@ -85,7 +85,7 @@ class Projection2d(nn.Conv2d):
 
 
 class Projection3d(nn.Conv3d):
-    """A convolution of 1x1x1."""
+    """1x1x1 convolution, as a matrix product where that is faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Project the channels of a tensor with shape (N, C, T, H, W)."""

@@ -1,4 +1,4 @@
-"""Networks that version 0.1.0 pickled look here for what `bamctl.trunk.layouts` defines."""
+"""Alias of `bamctl.trunk.layouts` for networks that version 0.1.0 pickled."""
 
 from bamctl.trunk.layouts import Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 

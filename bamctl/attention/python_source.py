@@ -4,13 +4,13 @@ import json
 
 
 class Code(str):
-    """An expression that is written as it stands, such as `model.layer1`."""
+    """An expression that is inserted verbatim, such as `model.layer1`."""
 
     __slots__ = ()
 
 
 def call(function: str, *positional: object, **named: object) -> str:
-    """Return a call as text.
+    """Return the source of a call.
 
     >>> call("build", Code("model.layer1"), 64, name="x")
     'build(model.layer1, 64, name="x")'
@@ -20,7 +20,7 @@ def call(function: str, *positional: object, **named: object) -> str:
 
 
 def literal(value: object) -> str:
-    """Return a value as Python writes it, text in double quotes.
+    """Return the literal of a value in Python source, with strings in double quotes.
 
     >>> literal("a"), literal((1, None))
     ('"a"', '(1, None)')

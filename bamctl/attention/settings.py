@@ -17,10 +17,10 @@ class Settings(BaseModel):
     """The settings of one kind of attention module: keys of placements, options of commands.
 
     A subclass has `module`, a literal with the kind's name, as its first field and `init` as its
-    last. Between them is what the kind has of its own, each with a default and a description.
+    last. Between them are the settings of the kind, each with a default and a description.
 
-    `searched` has the settings that a search varies, each with its choices, the usual one first.
-    Their order is that of the parameters in a study, so append to it.
+    `searched` maps the settings that a search varies to their choices, the default first. Their
+    order is that of the parameters in a study, so append new ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
     module: str
     if TYPE_CHECKING:
-        # Pydantic would put a field of the base before those of the subclass.
+        # Annotated only, since pydantic orders fields of the base before those of the subclass.
         init: Init
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Settings(BaseModel):
 
 
 def value_type(field: FieldInfo) -> Any:
-    """Return the type of a setting with its range, without the None of one that is left out."""
+    """Return the type of a setting with its constraints, without None."""
     annotation = field.annotation
     if get_origin(annotation) in (Union, UnionType):
         (annotation,) = (each for each in get_args(annotation) if each is not NoneType)

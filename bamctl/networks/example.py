@@ -1,4 +1,4 @@
-"""Examples to call a network with, made from the inputs that it takes."""
+"""Example arguments for a network, from the shapes of its inputs."""
 
 import inspect
 import sys
@@ -13,16 +13,16 @@ from bamctl.networks.inputs import Input, Inputs
 def arguments(
     model: nn.Module, inputs: Inputs, batch_size: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Any, ...]:
-    """The positional arguments of one forward pass in eval mode.
+    """Return the positional arguments of one forward pass in eval mode.
 
-    One input stands for every argument that the network requires, as optical flow needs two
-    images. torchvision's detectors get the batch as a list of images.
+    A single input is repeated for every argument that the network requires, as optical flow needs
+    two images. torchvision's detectors get the batch as a list of images.
 
     Args:
-        model: the network; tensors get its device, and where an input names no type, its dtype.
-        inputs: what it takes, without the batch.
-        batch_size: images in a batch.
-        generator: fills floating-point inputs from a normal distribution; zeros where left out.
+        model: the network; tensors get its device, and its dtype if an input has none.
+        inputs: the shapes of its inputs, without the batch.
+        batch_size: number of images in a batch.
+        generator: draws floating-point inputs from a normal distribution; zeros if None.
     """
     if len(inputs) == 1:
         inputs *= max(1, _num_required(model))
@@ -33,9 +33,9 @@ def arguments(
 def training_arguments(
     model: nn.Module, inputs: Inputs, batch_size: int = 1, generator: torch.Generator | None = None
 ) -> tuple[Any, ...]:
-    """The positional arguments of one forward pass in training mode.
+    """Return the positional arguments of one forward pass in training mode.
 
-    A detector is also told what is to be seen: one object that fills the middle of each image.
+    A detector also gets targets: one object in the middle of each image.
     """
     given = arguments(model, inputs, batch_size, generator)
     return (*given, list(map(_target, given[0]))) if is_detector(model) else given
@@ -49,7 +49,7 @@ def is_detector(model: nn.Module) -> bool:
 
 
 def typical_weight(model: nn.Module) -> Tensor:
-    """A tensor of the device and dtype that the network works with."""
+    """Return a tensor of the network's device and dtype: its first floating-point parameter."""
     return next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
 
 
@@ -58,7 +58,7 @@ def _target(image: Tensor) -> dict[str, Tensor]:
     box = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
     mask = torch.zeros(1, height, width, dtype=torch.uint8, device=image.device)
     mask[:, height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
-    # A person of COCO has 17 keypoints, each with its place and whether it is seen.
+    # A person in COCO has 17 keypoints: x, y and visibility.
     keypoints = torch.tensor([[[width / 2, height / 2, 1.0]] * 17], device=image.device)
     return {
         "boxes": torch.tensor([box], device=image.device),
@@ -82,5 +82,5 @@ def _tensor(
     shape = (batch_size, *given.shape)
     if generator is None or not dtype.is_floating_point:
         return torch.zeros(shape, dtype=dtype, device=like.device)
-    # Drawn on the CPU and in single precision, so that every device and dtype sees the same.
+    # Drawn on the CPU in single precision, so that the values are equal on every device and dtype.
     return torch.randn(shape, generator=generator).to(device=like.device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Networks of one's own, by the name of the function or class that makes them."""
+"""User-defined networks, by the name of the function or class that builds them."""
 
 import inspect
 import os
@@ -36,10 +36,11 @@ def build(name: str, /, **options: Any) -> "nn.Module":
 
     Args:
         name: an importable callable that returns a network, as `package.module:factory`.
-        options: keyword arguments for it.
+        options: keyword arguments of the factory.
 
     Raises:
-        InputError: it may not run, cannot be imported or called, or returns no `nn.Module`.
+        InputError: the factory is not trusted, cannot be imported or called, or does not return an
+            `nn.Module`.
     """
     from torch import nn
 
@@ -48,19 +49,19 @@ def build(name: str, /, **options: Any) -> "nn.Module":
         raise InputError(f"{name} is not a function or class, but a {type(factory).__name__}")
     trust.check_callable(name, factory)
     try:
-        made = factory(**options)
-    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+        network = factory(**options)
+    except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
-    if inspect.iscoroutine(made):
-        made.close()  # or Python warns that nobody waited for it
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{name} returned a {type(made).__name__}, not an nn.Module")
-    if not hasattr(made, "_modules"):
-        raise InputError(f"{name}: {type(made).__name__} does not call super().__init__()")
-    return made
+    if inspect.iscoroutine(network):
+        network.close()  # or Python warns that it was never awaited
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{name} returned a {type(network).__name__}, not an nn.Module")
+    if not hasattr(network, "_modules"):
+        raise InputError(f"{name}: {type(network).__name__} does not call super().__init__()")
+    return network
 
 
 def _imported(name: str) -> Any:
@@ -68,18 +69,18 @@ def _imported(name: str) -> Any:
     trust.find_in(os.getcwd())
     trust.check(name)
     try:
-        found: Any = import_module(module_name)
+        imported: Any = import_module(module_name)
     except ModuleNotFoundError as error:
         raise InputError(
             f"{name} cannot be imported: {first_line(error)}; run where it is, or install it"
         ) from error
-    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
         check_machine(error, f"{name} cannot be imported")
         raise InputError(f"{name} cannot be imported: {described(error)}") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            near = did_you_mean(part, dir(found))
-            raise InputError(f"{name} cannot be found: no {part!r} in {found.__name__}{near}")
-        found = getattr(found, part)
-    return found
+        if not hasattr(imported, part):
+            near = did_you_mean(part, dir(imported))
+            raise InputError(f"{name} cannot be found: no {part!r} in {imported.__name__}{near}")
+        imported = getattr(imported, part)
+    return imported

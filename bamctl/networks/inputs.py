@@ -1,4 +1,4 @@
-"""The inputs of a network: the extents of each, without the batch, and its type."""
+"""The inputs of a network: shape without the batch, and dtype, of each."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from bamctl.errors import InputError, shown
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "bool")
 
 _EXTENT = "[1-9][0-9]{0,5}"
-# One number for each image, as the time step of a diffusion model: the batch is its only axis.
+# A scalar for each image, such as the time step of a diffusion model, with shape (batch,).
 _PER_IMAGE = "N"
 _INPUT = re.compile(rf"({_EXTENT}(?:x{_EXTENT})*|{_PER_IMAGE})(?::({'|'.join(DTYPES)}))?", re.ASCII)
 
@@ -19,8 +19,8 @@ _INPUT = re.compile(rf"({_EXTENT}(?:x{_EXTENT})*|{_PER_IMAGE})(?::({'|'.join(DTY
 class Input:
     """One positional argument of a network, such as an image with shape (3, 224, 224).
 
-    The shape is that of one image, without the batch; it is () where there is one number for each
-    image. `dtype` is None where it is that of the network's own weights.
+    `shape` is that of one image, without the batch; it is () for a scalar for each image. `dtype`
+    is None for the dtype of the network's weights.
     """
 
     shape: tuple[int, ...]
@@ -32,12 +32,12 @@ class Input:
 
 Inputs = tuple[Input, ...]
 
-# As people give them: one shape, or one for each argument, in numbers or as text.
+# Accepted from users: one shape, or one for each argument, as numbers or as text.
 InputsLike = str | Input | Iterable["int | str | Input | Iterable[int]"]
 
 
 def read(given: InputsLike) -> Inputs:
-    """The inputs that somebody wrote down.
+    """Parse inputs as users write them.
 
     >>> [str(each) for each in read((3, 224, 224))]
     ['3x224x224']
@@ -45,7 +45,7 @@ def read(given: InputsLike) -> Inputs:
     ['3x64x64', '10:int64', 'N']
 
     Raises:
-        InputError: an extent is no positive integer, or a type is unknown.
+        InputError: an extent is not a positive integer, or a dtype is unknown.
     """
     if isinstance(given, str | Input) or not isinstance(given, Iterable):
         return (_input(given),)
@@ -58,7 +58,7 @@ def read(given: InputsLike) -> Inputs:
 
 
 def text(inputs: Inputs) -> str:
-    """The inputs in a line.
+    """Return the inputs as one line of text.
 
     >>> text(read(["3x64x64", "10:int64"]))
     '3x64x64, 10:int64'

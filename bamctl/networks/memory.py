@@ -1,4 +1,4 @@
-"""Memory: what a module saves for its backward pass, and peak memory."""
+"""Memory: activations that a module saves for its backward pass, and peak memory."""
 
 import copy
 import ctypes
@@ -20,12 +20,12 @@ from bamctl.networks.structures import tensors
 Module = TypeVar("Module", bound=nn.Module)
 
 _CGROUP = Path("/sys/fs/cgroup")
-# The names of two settings in glibc's malloc.h.
+# Parameters of mallopt in glibc's malloc.h.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def on_meta(module: nn.Module) -> nn.Module:
-    """A copy of a module whose parameters and buffers have shapes and no values."""
+    """Return a copy of a module on the meta device, without copying its weights first."""
     shapes = {id(t): t.detach().to("meta") for t in (*module.parameters(), *module.buffers())}
     tensors = {
         key: nn.Parameter(shapes[key], requires_grad=t.requires_grad)
@@ -34,17 +34,17 @@ def on_meta(module: nn.Module) -> nn.Module:
         for t in (*module.parameters(), *module.buffers())
         for key in [id(t)]
     }
-    # Told that these are copied already, deepcopy does not copy the weights first.
+    # Listed in the memo as copied, the weights are not copied by deepcopy.
     return copy.deepcopy(module, memo=tensors)
 
 
 def sharing_weights(module: Module) -> Module:
-    """A copy of a module with the very same parameters, in modules of its own."""
+    """Return a copy of a module that shares its parameters."""
     return copy.deepcopy(module, memo={id(each): each for each in module.parameters()})
 
 
 def available_bytes() -> int:
-    """Bytes of memory that the process can still take, by the machine and by its container."""
+    """Return the bytes that the process can still allocate, on the machine and in its cgroup."""
     free = psutil.virtual_memory().available
     with suppress(OSError, ValueError):
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
@@ -53,10 +53,10 @@ def available_bytes() -> int:
 
 
 def give_back_at_once() -> None:
-    """Have large blocks of memory given back to the system when they are free, where glibc can.
+    """Make glibc return freed large blocks to the OS; process-wide, no-op without glibc.
 
-    Left to itself, glibc keeps them, with what stays between them: twice the memory for the trace
-    of a large network. For a process of our own, since it holds for all that runs in it.
+    It lowers M_MMAP_THRESHOLD and M_TRIM_THRESHOLD. By default the trace of a large network takes
+    twice the memory, for fragmentation. Call it only in a process that bamctl started.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -65,15 +65,15 @@ def give_back_at_once() -> None:
 
 
 def kept_for_backward(module: nn.Module, given: InputsLike) -> int:
-    """Bytes for each image that a module in training keeps for the backward pass.
+    """Return the bytes for each image that a module in training saves for the backward pass.
 
-    Counts the storage of every saved tensor once, but for the input's and the parameters' own,
-    as the growth from a batch of two to one of three. The result is among them: what comes after
-    the module keeps it.
+    Counts the storage of every saved tensor once, without inputs, parameters and buffers, as the
+    growth from a batch of two to a batch of three. The result counts, since the next layer saves
+    it.
 
     Args:
-        module: a module, best on the meta device, where nothing is computed; it is set to training.
-        given: what it takes, without the batch.
+        module: a module, preferably on the meta device; it is set to training mode.
+        given: the shapes of its inputs, without the batch.
     """
     module.train()
     more, less = (training_arguments(module, read(given), size) for size in (3, 2))
@@ -81,30 +81,32 @@ def kept_for_backward(module: nn.Module, given: InputsLike) -> int:
 
 
 def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
-    given = [tensor for _, tensor in tensors(arguments)]
+    inputs = [tensor for _, tensor in tensors(arguments)]
     for _, tensor in tensors(arguments[0]):
         tensor.requires_grad_()
-    known = {t.untyped_storage()._cdata for t in (*given, *module.parameters(), *module.buffers())}
+    excluded = {
+        t.untyped_storage()._cdata for t in (*inputs, *module.parameters(), *module.buffers())
+    }
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        # Held until the count is done, so that no storage is taken for another's old place.
+        # Kept alive until the count is done, so that no storage reuses the address of another.
         saved.setdefault(tensor.untyped_storage()._cdata, tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         for _, result in tensors(module(*arguments)):
             pack(result)
-    return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)
+    return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in excluded)
 
 
 class PeakMemory(TorchDispatchMode):
-    """The most bytes that tensors take at any moment while this is active.
+    """Dispatch mode that measures the peak memory of tensors, in bytes, while it is active.
 
-    For devices that do not tell. What an operator takes and gives back while it runs is not seen.
+    For devices without memory statistics. Temporary buffers inside an operator are not counted.
 
     Args:
-        tensors: what is there already, such as weights; it counts.
+        tensors: existing tensors that count too, such as weights.
     """
 
     def __init__(self, tensors: Iterable[Tensor] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The networks that have a name: torchvision's builders, timm's models, and one's own factories."""
+"""Networks by name: torchvision's builders, timm's models, and user-defined factories."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,15 +24,15 @@ def takes_small_stem(name: str, network: "nn.Module") -> bool:
 
 
 def names() -> tuple[str, ...]:
-    """The names of torchvision's builders, without importing torchvision."""
+    """Return the names of torchvision's builders, without importing torchvision."""
     return tuple(torchvision_models.families())
 
 
 def check_name(name: str) -> str:
-    """The name, when it is that of a torchvision builder, `timm:NAME` or `module:factory`.
+    """Check that a name is a torchvision builder, `timm:NAME` or `module:factory`; return it.
 
     Raises:
-        InputError: it is none of them.
+        InputError: the name is invalid.
     """
     known = names()
     if name not in known and not timm_models.is_timm(name) and not factories.is_factory(name):
@@ -46,17 +46,17 @@ def check_name(name: str) -> str:
 
 
 def check_named_by(name: str | None, file: Path) -> None:
-    """Refuse a factory of somebody's own where only a file names it, and `trust` does not allow it.
+    """Refuse a factory that only a file names, unless `trust` allows it.
 
     Raises:
-        InputError: it may not run; says what would allow it.
+        InputError: the factory is not trusted; the message names the option that trusts it.
     """
     if name is not None and _is_own(name):
         trust.check_file(name, file)
 
 
 def trust_flag(name: str, file: Path) -> str:
-    """The option, with a space before it, that a command needs to build what a file names.
+    """Return ` --trust NAME` if a command needs it to build the network of a file, or nothing.
 
     >>> trust_flag("resnet18", Path("runs/a/config.yaml"))
     ''
@@ -69,10 +69,10 @@ def _is_own(name: str) -> bool:
 
 
 def default_inputs(name: str) -> Inputs:
-    """The input that a network's published weights expect; for one's own, an image of 3x224x224.
+    """Return the input shape of the published weights, or 3x224x224 for user-defined networks.
 
     Raises:
-        InputError: there is no such network.
+        InputError: the network does not exist.
     """
     if timm_models.is_timm(name):
         return timm_models.default_inputs(name)
@@ -95,19 +95,19 @@ def build(
 
     Args:
         name: a torchvision builder, such as `resnet50`, one of timm's models, such as
-            `timm:convnextv2_atto`, or a factory of one's own, such as `package.module:factory`.
-        inputs: what the network must take; some are built for one size of image. The network's
-            own where left out.
-        num_classes: classes of the head; what the builder makes of it where left out.
-        stem: `small` puts a 3x3 stride-1 convolution without pooling in place of the stem of
-            torchvision's ResNet, ResNeXt, Wide ResNet or DenseNet, for images of about 32x32.
-        args: more keyword arguments for the builder or factory.
+            `timm:convnextv2_atto`, or a user-defined factory, such as `package.module:factory`.
+        inputs: the shapes of the network's inputs; some networks are built for one image size.
+            Default: `default_inputs`.
+        num_classes: number of classes of the head. Default: the builder's.
+        stem: `small` replaces the stem of torchvision's ResNet, ResNeXt, Wide ResNet or DenseNet
+            by a 3x3 stride-1 convolution without pooling, for images of about 32x32.
+        args: additional keyword arguments for the builder or factory.
         weights: the name of published weights, such as `IMAGENET1K_V2` or `DEFAULT`; downloaded.
-        initialize: False gives torchvision's networks zeros for weights, which take no memory; for
-            a trace, that is enough.
+        initialize: if False, the weights of torchvision's networks are zeros that take no memory,
+            which suffices for a trace.
 
     Raises:
-        InputError: there is no such network, weight or stem, or the options do not go together.
+        InputError: the network, weights or stem do not exist, or the options conflict.
         BamctlError: the weights cannot be downloaded.
     """
     check_name(name)
@@ -124,7 +124,7 @@ def build(
             initialize=initialize,
         )
     if stem is not None:
-        raise InputError(f"--stem {stem} is for torchvision's models; {name} is not one")
+        raise InputError(f"--stem {stem} is only for torchvision's models; {name} is not one")
     if timm_models.is_timm(name):
         return timm_models.build(
             name, inputs=inputs, num_classes=num_classes, args=args, weights=weights
@@ -135,16 +135,16 @@ def build(
     return factories.build(name, **classes, **(args or {}))
 
 
-# What bamctl gives to torchvision's and timm's builders itself, and the option for it.
+# Arguments that bamctl passes to torchvision's and timm's builders itself, with their options.
 _OWN_OPTIONS = {"weights": "--weights", "pretrained": "--weights"}
 _BUILDERS_OWN = frozenset({"name", "model_name"})
 
 
 def _check_args(name: str, args: Mapping[str, Any], num_classes: int | None) -> None:
-    """Refuse an argument that is given in another way, too.
+    """Refuse builder arguments that bamctl sets by other options.
 
     Raises:
-        InputError: there is one.
+        InputError: `args` contains such an argument.
     """
     if num_classes is not None and "num_classes" in args:
         raise InputError("num_classes is given twice, by --arg and by --num-classes; use only one")

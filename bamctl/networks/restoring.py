@@ -1,4 +1,4 @@
-"""Measuring a network without leaving a mark: what it was before, it is after."""
+"""Restoring a network's state after a measurement."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ _FLAGS = (
 
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Run a network in eval mode without gradients, and put back all that this changes.
+    """Set a network to eval mode without gradients, and restore its state on exit.
 
-    These are modes, buffers and random state, and the hooks that bamctl and fvcore add. Hooks that
-    the network itself adds or removes stay as it has them, since it may remember that it did.
+    Restores modes, buffers and random state, and removes the hooks that bamctl and fvcore added.
+    Hooks that the network itself adds or removes stay so, since it may keep track of them.
     """
     modules = list(model.modules())
     modes = [module.training for module in modules]
@@ -35,10 +35,10 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-        for module, name, found in hooks:
-            _remove_ours(module, name, found)
+        for module, name, keys in hooks:
+            _remove_ours(module, name, keys)
         for module, named in buffers:
-            # A forward pass may have put other tensors in their place, or changed them.
+            # A forward pass may have replaced buffers or changed them in place.
             module._buffers.update(named)
         with torch.no_grad():
             for buffer, value in values:
@@ -46,7 +46,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
 
 
 def _remove_ours(module: nn.Module, name: str, found: set[int]) -> None:
-    """Take out the hooks of ours that were not there before."""
+    """Remove hooks of bamctl and fvcore that were added since."""
     hooks = getattr(module, name)
     for key in [key for key, hook in hooks.items() if key not in found and _is_ours(hook)]:
         del hooks[key]
@@ -55,5 +55,5 @@ def _remove_ours(module: nn.Module, name: str, found: set[int]) -> None:
 
 
 def _is_ours(hook: Any) -> bool:
-    # fvcore leaves its hooks behind when the network fails half-way.
+    # fvcore does not remove its hooks if the network raises.
     return str(getattr(hook, "__module__", "")).partition(".")[0] in ("bamctl", "fvcore")

@@ -1,4 +1,4 @@
-"""Networks built and run for their shapes alone, without weights and most of the arithmetic."""
+"""Networks built and run for shapes alone, without weights and most of the arithmetic."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,19 +15,19 @@ _MARK = "_bamctl_is_arbitrary"
 
 
 def built_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
-    """Call a builder with weights of zero that take no memory: one number for each tensor.
+    """Call a builder so that all weights are zeros expanded from one element, without memory.
 
-    Layers make room for a weight and fill it later; room on the meta device is none, and filling it
-    no work. Whatever else a builder computes with, such as a plan of its blocks, has its values.
+    Layers allocate a weight with `torch.empty` and initialize it later; on the meta device both are
+    free. Other tensors of a builder, such as stochastic depth rates, keep their values.
     """
     with _RoomOnMeta():
         model = make()
-    found: dict[Tensor, Tensor] = {}
+    zeros: dict[Tensor, Tensor] = {}
     for module in model.modules():
         for name, weight in module._parameters.items():
-            if weight is not None and weight not in found:
-                found[weight] = nn.Parameter(_zeros(weight), weight.requires_grad)
-            module._parameters[name] = None if weight is None else found[weight]  # type: ignore[assignment]
+            if weight is not None and weight not in zeros:
+                zeros[weight] = nn.Parameter(_zeros(weight), weight.requires_grad)
+            module._parameters[name] = None if weight is None else zeros[weight]  # type: ignore[assignment]
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_meta:
                 module._buffers[name] = _zeros(buffer)
@@ -35,7 +35,7 @@ def built_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def has_no_weights(model: nn.Module) -> bool:
-    """Return whether a network was built so."""
+    """Return whether a network was built by `built_without_weights`."""
     sizes = [(p.untyped_storage().nbytes(), p.element_size()) for p in model.parameters()]
     return bool(sizes) and all(size == one for size, one in sizes)
 
@@ -44,7 +44,7 @@ def _zeros(like: Tensor) -> Tensor:
     return torch.zeros((), dtype=like.dtype).expand(like.shape)
 
 
-# With what layers fill their weights; there is nothing to fill on the meta device.
+# Functions that initialize weights; no-ops on the meta device.
 _FILLS = frozenset(
     "normal_ uniform_ zero_ fill_ kaiming_uniform_ constant_ erfinv_ mul_ add_ clamp_".split()
 )
@@ -65,16 +65,16 @@ class _RoomOnMeta(TorchFunctionMode):
 
 
 class NumbersNeededError(Exception):
-    """Raised where the result depends on a value, not on shapes alone."""
+    """Raised if a result depends on values, not on shapes alone."""
 
 
 class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Products and convolutions give results of the right shape with arbitrary numbers, here only.
+    """Dispatch mode in which products and convolutions return arbitrary values of the right shape.
 
-    A dispatch mode belongs to its thread, and what it does inside an operator is in no trace, as
-    long as it asks no tensor for its size in Python's way. Everything else runs as ever. What
-    follows from arbitrary numbers is arbitrary, too, and an operator whose answer or shape would
-    depend on them, as PyTorch tells of each, is refused with `NumbersNeededError`.
+    The mode is thread-local, and its work inside an operator is not traced, as long as it does not
+    read sizes through Python properties. Other operators run normally. Results of arbitrary values
+    are marked as arbitrary too; an operator whose result or shape depends on such values, by its
+    tags in PyTorch, raises `NumbersNeededError`.
     """
 
     def __torch_dispatch__(
@@ -82,11 +82,11 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         if func is _aten.convolution.default:
-            # A trace leaves this one out, and names the one inside.
+            # The tracer skips this operator and records the one inside.
             with self, _traced_again():
                 return _aten._convolution.default(*args, *_cudnn_settings())
         is_arbitrary = _is_arbitrary((*args, *kwargs.values()))
-        # The shape of what is looked up depends on the indices alone.
+        # The shape of an indexed tensor depends on the indices alone.
         is_deciding = _is_arbitrary(args[1:]) if func is _aten.index.Tensor else is_arbitrary
         if is_deciding and not _NEED_NUMBERS.isdisjoint(func.tags):
             raise NumbersNeededError(str(func))
@@ -107,7 +107,7 @@ def _is_arbitrary(values: Sequence[Any]) -> bool:
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
-    """Those among the arguments or results of an operator; its lists hold no lists."""
+    """Yield the tensors among an operator's arguments or results; its lists are not nested."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -116,7 +116,7 @@ def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
 
 
 def _traced_again() -> AbstractContextManager[None]:
-    """Lets the tracer see what runs inside of an operator that a mode was asked for."""
+    """Return a guard under which the tracer records operators called by a dispatch mode."""
     excluded = torch._C._dispatch_tls_local_exclude_set()
     excluded = excluded.remove("Tracer")
     included = torch._C._dispatch_tls_local_include_set()
@@ -128,10 +128,10 @@ def _cudnn_settings() -> tuple[bool, ...]:
     return cudnn.benchmark, cudnn.deterministic, cudnn.enabled, cudnn.allow_tf32
 
 
-# What follows gives results of the right shape, or NotImplemented where it sees that shapes do not
-# fit or does not know; then PyTorch's own operator runs, and says what is wrong.
+# These functions return results of the right shape, or NotImplemented if shapes do not fit or the
+# case is unknown; then PyTorch's operator runs, and raises its own error.
 
-# Asks for a size so that no trace sees it.
+# Reads sizes without a record in the trace.
 _size = _aten.size.default
 
 
@@ -150,7 +150,7 @@ def _product_added(added: Tensor, a: Tensor, b: Tensor, **_: Any) -> Any:
 
 
 def _broadcasts(a: Tensor | float, b: Tensor) -> bool:
-    """Return whether the first, which may be a plain number, takes the shape of the second."""
+    """Return whether the first, possibly a number, broadcasts to the shape of the second."""
     if not isinstance(a, Tensor):
         return b.is_floating_point()
     mine, other = _size(a), _size(b)
@@ -172,25 +172,25 @@ def _convolution(
 ) -> Any:
     """Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"."""
     (batch, channels, *image), (outer, inner, *kernel) = _size(x), _size(weight)
-    taken, made = (outer, inner * groups) if transposed else (inner * groups, outer)
-    if channels != taken or len(image) != len(kernel) or x.dtype != weight.dtype:
+    in_channels, out_channels = (outer, inner * groups) if transposed else (inner * groups, outer)
+    if channels != in_channels or len(image) != len(kernel) or x.dtype != weight.dtype:
         return NotImplemented
-    if bias is not None and _size(bias) != [made]:
+    if bias is not None and _size(bias) != [out_channels]:
         return NotImplemented
     sides = []
-    given = (image, kernel, stride, padding, dilation, output_padding)
-    for side, taps, step, pad, spread, extra in zip(*given, strict=True):
+    axes = (image, kernel, stride, padding, dilation, output_padding)
+    for side, taps, step, pad, spread, extra in zip(*axes, strict=True):
         reach = spread * (taps - 1) + 1 - 2 * pad
         sides.append(
             (side - 1) * step + reach + extra if transposed else (side - reach) // step + 1
         )
-    return x.new_empty((batch, made, *sides)) if min(sides) > 0 else NotImplemented
+    return x.new_empty((batch, out_channels, *sides)) if min(sides) > 0 else NotImplemented
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
     if _size(query)[-1] != _size(key)[-1] or _size(key) != _size(value):
         return NotImplemented
-    # The output lies in memory as the heads beside each other; the second is one for each query.
+    # The memory of the output has the heads side by side; the log-sum-exp has one value a query.
     out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     return out.transpose(1, 2), torch.empty_like(query.select(-1, 0))
 
@@ -198,7 +198,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) ->
 def _multi_head_attention(
     query: Tensor, key: Tensor, value: Tensor, embed_dim: int, *args: Any, **kwargs: Any
 ) -> Any:
-    # Heads and weights come next; then mask, and whether the scores are wanted.
+    # Heads and weights come next; then mask and need_weights.
     need_weights = args[6] if len(args) > 6 else kwargs.get("need_weights", True)
     shape = _size(query)
     if need_weights or not shape == _size(key) == _size(value) or shape[-1] != embed_dim:
@@ -206,7 +206,7 @@ def _multi_head_attention(
     return torch.empty_like(query), None
 
 
-# Nearly all of a network's arithmetic.
+# Operators with nearly all of a network's arithmetic.
 _SKIPPED: dict[Any, Callable[..., Any]] = {
     _aten.mm.default: _product,
     _aten.bmm.default: _product,
@@ -225,7 +225,7 @@ def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
 def _batch_norm(x: Tensor, *given: Any, **_: Any) -> Any:
     if any(_size(each) != [_size(x)[1]] for each in given[:4] if each is not None):
         return NotImplemented
-    # Statistics come second and third; a network sees neither.
+    # The statistics come second and third; networks do not read them.
     return torch.empty_like(x), torch.empty(0), torch.empty(0)
 
 
@@ -238,7 +238,7 @@ def _layer_norm(x: Tensor, shape: Sequence[int], *_: Any) -> Any:
 def _with(x: Tensor, other: Tensor | float, **_: Any) -> Any:
     if not isinstance(other, Tensor):
         return torch.empty_like(x) if _broadcasts(other, x) else NotImplemented
-    # How the result lies in memory follows from both; of two alike, or contiguous, it is plain.
+    # Strides of the result depend on both; handled if they are equal or both are contiguous.
     is_plain = x.is_contiguous() and other.is_contiguous()
     if x.dtype != other.dtype or not (is_plain or x.stride() == other.stride()):
         return NotImplemented
@@ -255,7 +255,7 @@ def _in_place_with(x: Tensor, other: Tensor | float, **_: Any) -> Any:
     return x if _broadcasts(other, x) else NotImplemented
 
 
-# What keeps the shape of its argument need not be computed either, once that is arbitrary.
+# Operators that keep the shape of an argument are skipped too if it is arbitrary.
 _SKIPPED_LATER: dict[Any, Callable[..., Any]] = {
     **{
         getattr(_aten, name).default: _same

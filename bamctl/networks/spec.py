@@ -58,7 +58,7 @@ class NetworkSpec(BaseModel):
         """The name of the network.
 
         Raises:
-            InputError: there is none.
+            InputError: the spec has no name.
         """
         if self.model is None:
             raise InputError(
@@ -68,26 +68,26 @@ class NetworkSpec(BaseModel):
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs to run it on; where none are given, those that its weights expect.
+        """The inputs of the network; those of its published weights if `input` is left out.
 
         Raises:
-            InputError: there is no network of that name.
+            InputError: the network does not exist.
         """
         return self.input or models.default_inputs(self.name)
 
     @property
     def spec(self) -> "NetworkSpec":
-        """The network alone, without what a placement or a training adds to it."""
+        """The network alone, without the fields of a placement or training configuration."""
         given = self.given()
         return NetworkSpec.model_construct(set(given), **given)
 
     @property
     def key(self) -> str:
-        """A text that is the same for equal networks and differs for all others."""
+        """A string that is equal for equal specs only."""
         return json.dumps(self.spec.model_dump(), sort_keys=True)
 
     def given(self) -> dict[str, Any]:
-        """The fields of the network that were given a value."""
+        """Return the fields of the network that have a value."""
         values = ((name, getattr(self, name)) for name in NetworkSpec.model_fields)
         return {name: value for name, value in values if value not in (None, {})}
 
@@ -96,11 +96,11 @@ class NetworkSpec(BaseModel):
 
         Args:
             weights: the name of published weights, such as `DEFAULT`; downloaded.
-            initialize: False gives torchvision's networks weights of zero that take no memory,
-                which is enough for a trace.
+            initialize: if False, the weights of torchvision's networks are zeros that take no
+                memory, which suffices for a trace.
 
         Raises:
-            InputError: it has no name, or cannot be built so.
+            InputError: the spec has no name, or the network cannot be built so.
             BamctlError: the weights cannot be downloaded.
         """
         return models.build(

@@ -1,4 +1,4 @@
-"""Tensors in whatever structure a network takes or returns them."""
+"""Tensors in nested structures of arguments and results."""
 
 import copy
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -11,10 +11,10 @@ Path = tuple[int | str, ...]
 
 
 def tensors(value: Any) -> Iterator[tuple[Path, Tensor]]:
-    """The floating-point tensors in a structure, each with the keys that lead to it.
+    """Return an iterator over the floating-point tensors in a structure, each with its path.
 
-    Structures are mappings, lists, tuples, and the attributes of plain objects, such as those of a
-    dataclass. What has no dimension is a size that a network computes with.
+    Structures are mappings, lists, tuples, and objects with attributes, such as dataclasses. 0-d
+    tensors are skipped: they are sizes that a network computes with.
 
     >>> import torch
     >>> [path for path, _ in tensors({"out": torch.zeros(2), "all": [torch.zeros(1), None]})]
@@ -24,19 +24,19 @@ def tensors(value: Any) -> Iterator[tuple[Path, Tensor]]:
 
 
 def picked(value: Any, item: int | str) -> Any:
-    """Return the item at an index, a key or an attribute of a structure."""
+    """Return the item at an index, key or attribute of a structure."""
     is_indexed = isinstance(value, Mapping | list | tuple)
     return value[item] if is_indexed else getattr(value, str(item))
 
 
 def replaced(value: Any, item: int | str, tensor: Tensor) -> Any:
-    """A structure of the same kind, with another tensor at one of its items.
+    """Return a copy of a structure with one item replaced by a tensor.
 
     >>> replaced((1, 2), 0, "refined")
     ('refined', 2)
     """
     if isinstance(value, MutableMapping):
-        # A copy keeps what the mapping is made with, as the factory of a `defaultdict`.
+        # A copy keeps other state of the mapping, such as the factory of a `defaultdict`.
         changed = copy.copy(value)
         changed[item] = tensor
         return changed
@@ -44,11 +44,11 @@ def replaced(value: Any, item: int | str, tensor: Tensor) -> Any:
         return type(value)({**value, item: tensor})  # type: ignore[call-arg]
     if not isinstance(value, list | tuple):
         changed = copy.copy(value)
-        # Past the check of a frozen dataclass; the copy is nobody's yet.
+        # Bypasses the check of a frozen dataclass; the copy is not shared yet.
         object.__setattr__(changed, str(item), tensor)
         return changed
     items = [tensor if index == item else each for index, each in enumerate(value)]
-    # A named tuple takes its fields one by one.
+    # A named tuple takes its fields as arguments.
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
@@ -58,7 +58,7 @@ def _tensors(value: Any, around: frozenset[int]) -> Iterator[tuple[Path, Tensor]
             yield (), value
         return
     if id(value) in around:
-        return  # It holds itself.
+        return  # It contains itself.
     for key, item in _items(value):
         for path, tensor in _tensors(item, around | {id(value)}):
             yield (key, *path), tensor
@@ -76,7 +76,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _slots(kind: type) -> tuple[str, ...]:
-    """The attributes that instances of a class keep outside of their `__dict__`."""
+    """Return the names in `__slots__` of a class, without special ones."""
     slots = kind.__dict__.get("__slots__", ())
     named = (slots,) if isinstance(slots, str) else tuple(slots)
     return tuple(name for name in named if not name.startswith("__"))

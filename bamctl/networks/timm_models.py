@@ -1,4 +1,4 @@
-"""timm's networks, by `timm:NAME`; timm is an extra and is imported when one is asked for."""
+"""timm's networks, by `timm:NAME`; timm is an optional dependency and imported on demand."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 PREFIX = "timm:"
 
-# Arguments that name a file of weights, which older releases of timm unpickle without
-# `weights_only`, so that it can run code.
+# Arguments that name a weights file, which older releases of timm unpickle without `weights_only`,
+# so that it can execute code.
 _FILES = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
 
 
@@ -26,7 +26,7 @@ def is_timm(name: str) -> bool:
 
 
 def default_inputs(name: str) -> Inputs:
-    """The input that the network's pretrained weights expect.
+    """Return the input shape of the network's pretrained weights.
 
     Raises:
         InputError: timm is not installed, or has no such network.
@@ -46,16 +46,16 @@ def build(
     """Build a network by its name.
 
     Args:
-        name: as `timm:NAME`.
-        inputs: what it must take; networks that are built for one size of image are told it.
-        num_classes: of the head.
+        name: the name, as `timm:NAME`.
+        inputs: the shapes of its inputs; networks with a fixed image size are built for it.
+        num_classes: number of classes of the head.
         args: keyword arguments for `timm.create_model`.
         weights: `DEFAULT`, or the tag of other pretrained weights; downloaded.
 
     Raises:
         InputError: timm is not installed, has no such network, or cannot build it so.
     """
-    timm, own = _timm(name), name.removeprefix(PREFIX)
+    timm, timm_name = _timm(name), name.removeprefix(PREFIX)
     options = dict(args or {})
     for argument in _FILES:
         if argument in options:
@@ -64,9 +64,11 @@ def build(
         options["num_classes"] = num_classes
     if weights is not None:
         options["pretrained"] = True
-        own = own if weights == "DEFAULT" else f"{own.partition('.')[0]}.{weights}"
+        timm_name = (
+            timm_name if weights == "DEFAULT" else f"{timm_name.partition('.')[0]}.{weights}"
+        )
     try:
-        made: nn.Module = timm.create_model(own, **options, **size_options(name, inputs))
+        made: nn.Module = timm.create_model(timm_name, **options, **size_options(name, inputs))
     except OSError as error:
         raise BamctlError(
             f"cannot download the weights of {name}: {first_line(error)}; give a file to --weights"
@@ -86,7 +88,7 @@ def size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
 
 
 def _config(name: str) -> Any:
-    """Return what timm knows of the weights of a network, if it does."""
+    """Return timm's configuration of the default pretrained weights, or None."""
     own = name.removeprefix(PREFIX)
     return _timm(name).models.get_pretrained_cfg(own, allow_unregistered=True)
 
@@ -98,9 +100,9 @@ def _timm(name: str) -> Any:
         raise InputError(
             f"{name} needs timm: pip install 'bamctl[timm]' ({first_line(error)})"
         ) from error
-    own = name.removeprefix(PREFIX)
-    if not timm.is_model(own):
+    timm_name = name.removeprefix(PREFIX)
+    if not timm.is_model(timm_name):
         known = timm.list_models()
-        near = did_you_mean(own, known) or "; `timm.list_models()` has all"
-        raise InputError(f"timm has no model {own!r}{near}")
+        near = did_you_mean(timm_name, known) or "; `timm.list_models()` has all"
+        raise InputError(f"timm has no model {timm_name!r}{near}")
     return timm

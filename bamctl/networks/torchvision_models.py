@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 _REGISTRATION = re.compile(r'@register_model\((?:name="(\w+)")?\)(?:.*\n)+?def (\w+)')
 
-# A clip, as the weights for video were trained on.
+# Frames of a clip, as in the training of the weights for video.
 _FRAMES = 16
 
-# Detectors scale every image to a size of their own. Elsewhere it stands beside the weights.
+# Detectors resize every image to a fixed size; for other networks it is in the weights' metadata.
 _DETECTORS = {
     "ssd300_vgg16": 300,
     "ssdlite320_mobilenet_v3_large": 320,
@@ -29,7 +29,7 @@ _DETECTORS = {
 _DETECTOR_SIDE = 800
 _FLOW_SHAPE = (3, 520, 960)
 
-# What the published weights were made for, where the bare builder makes something else.
+# Builder arguments of the published weights, where the defaults differ.
 _AS_PUBLISHED: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False},
     "quantized_googlenet": {"aux_logits": False},
@@ -43,25 +43,25 @@ _AS_PUBLISHED: dict[str, dict[str, Any]] = {
 
 @cache
 def families() -> dict[str, str]:
-    """The family of every builder, by name, without importing torchvision.
+    """Return the family of every builder, by name, without importing torchvision.
 
-    They are read off the source, since importing it takes seconds that a mistyped name or a shell
-    completion should not cost.
+    They are parsed from the source, since importing torchvision takes seconds, too long for a
+    mistyped name or shell completion.
     """
     spec = find_spec("torchvision")
     if spec is None or spec.origin is None:
         return {}
     folder = Path(spec.origin).parent / "models"
-    found = {
+    by_name = {
         given or function: "classification" if path.parent == folder else path.parent.name
         for path in folder.rglob("*.py")
         for given, function in _REGISTRATION.findall(path.read_text(encoding="utf-8"))
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(by_name.items()))
 
 
 def published(name: str) -> dict[str, Any]:
-    """Return torchvision's metadata of a builder's default weights: `num_params`, `_ops`, and more.
+    """Return torchvision's metadata of a builder's default weights: `num_params`, `_ops`, ...
 
     `num_params` counts parameters; `_ops` is in 1e9 multiply-adds at the default input.
     """
@@ -73,7 +73,7 @@ def published(name: str) -> dict[str, Any]:
 
 @cache
 def default_inputs(name: str) -> Inputs:
-    """The input that the builder's default weights expect; of a video, 16 frames."""
+    """Return the input shape of the builder's default weights; for video, 16 frames."""
     family = families()[name]
     if family == "optical_flow":
         return (Input(_FLOW_SHAPE),)
@@ -98,15 +98,15 @@ def build(
     weights: str | None = None,
     initialize: bool = True,
 ) -> "nn.Module":
-    """Build a network by its name; `models.build` says what the arguments mean."""
+    """Build a network by its name; see `models.build` for the arguments."""
     if inputs is not None:
         _check_inputs(name, inputs)
     if weights is not None:
         _check_weights(name, weights, num_classes)
     if args and "weights" in args:
         raise InputError("--arg weights is not supported; use --weights")
-    given = options(name, inputs=inputs, num_classes=num_classes, args=args)
-    make = partial(_made, name, stem, weights=weights, **given)
+    builder_options = options(name, inputs=inputs, num_classes=num_classes, args=args)
+    make = partial(_made, name, stem, weights=weights, **builder_options)
     try:
         model = _quietly(make) if initialize or weights else _without_weights(make)
     except OSError as error:
@@ -134,14 +134,14 @@ def options(
     num_classes: int | None = None,
     args: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The keyword arguments, beside `weights`, that `torchvision.models.get_model` is given."""
-    found = {**_AS_PUBLISHED.get(name, {}), **_size_options(name, inputs)}
+    """Return the keyword arguments for `torchvision.models.get_model`, without `weights`."""
+    known = {**_AS_PUBLISHED.get(name, {}), **_size_options(name, inputs)}
     if families()[name] in ("detection", "segmentation"):
-        # Left to itself, the builder downloads weights for the backbone.
-        found["weights_backbone"] = None
+        # By default, the builder downloads weights for the backbone.
+        known["weights_backbone"] = None
     if num_classes is not None:
-        found["num_classes"] = num_classes
-    return {**found, **(args or {})}
+        known["num_classes"] = num_classes
+    return {**known, **(args or {})}
 
 
 def _check_inputs(name: str, inputs: Inputs) -> None:
@@ -157,7 +157,7 @@ def _check_inputs(name: str, inputs: Inputs) -> None:
 def _check_weights(name: str, weights: str, num_classes: int | None) -> None:
     import torchvision
 
-    # A quantizable network starts from the weights of the plain one, and is quantized by its user.
+    # A quantizable network starts from the weights of the plain one; users quantize it later.
     known = torchvision.models.get_model_weights(name.removeprefix("quantized_"))
     names = list(dict.fromkeys(["DEFAULT", *known.__members__]))
     if weights not in names:
@@ -184,7 +184,7 @@ def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
     if "min_size" in parameters:
         if inputs == default_inputs(name):
             return {}
-        # A detector that scaled the image would not see what was asked for.
+        # A detector that resized the image would not run on the requested size.
         return {"min_size": min(height, width), "max_size": max(height, width)}
     if "input_size" in parameters:
         return {"input_size": (height, width)}
@@ -197,20 +197,20 @@ def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
 
 def _quietly(make: Callable[[], "nn.Module"]) -> "nn.Module":
     with warnings.catch_warnings():
-        # GoogLeNet and Inception warn that their initialisation will change one day.
+        # GoogLeNet and Inception warn of a future change of their initialization.
         warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")
         return make()
 
 
 def _without_weights(make: Callable[[], "nn.Module"]) -> "nn.Module":
-    """The network with zeros for weights: random initialisation takes longer than the rest."""
+    """Build a network with zeros for weights, since random initialization dominates the time."""
     from bamctl.networks.shapes_only import built_without_weights
 
     try:
         return built_without_weights(partial(_quietly, make))
     except (NotImplementedError, RuntimeError):
-        # A builder may read a weight that it has just made, as whatever quantizes a network does.
-        # What is wrong otherwise is so with weights, too.
+        # A builder may read a new weight, as quantization does. Any other error occurs again with
+        # weights.
         return _quietly(make)
 
 
@@ -227,10 +227,10 @@ def _give_small_stem(name: str, model: "nn.Module") -> None:
 
 
 def stem_modules(name: str, model: "nn.Module") -> tuple[str, str]:
-    """The convolution and the pooling that a small stem replaces.
+    """Return the convolution and the pooling that a small stem replaces.
 
     Raises:
-        InputError: the network has no such stem.
+        InputError: the network has no stem of that kind.
     """
     from torchvision.models import DenseNet, ResNet
 

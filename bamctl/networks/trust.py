@@ -1,14 +1,14 @@
-"""Trust in factories: `package.module:factory` is code, and no data file may choose it.
+"""Trust in factories: `package.module:factory` is code, and data files must not select code.
 
-A placement, a file of weights or the configuration of a run is data, often somebody else's. What
-builds a network is called, and its module imported, only where
+Placements, weights files and the configurations of runs are data, possibly from a third party. A
+factory is called, and its module imported, only if
 
-- a person named it: on the command line, as MODEL or with `--trust`, or to a function in Python; or
-- it is part of the person's own project, and so is the file that names it. The project is the
-  nearest folder at or above the current one with a `pyproject.toml` or `.git`, otherwise the
-  current folder. Libraries that are installed below it, as in `.venv`, are no part of it.
+- the user named it: on the command line, as MODEL or with `--trust`, or to a function in Python; or
+- it belongs to the user's project, and so does the file that names it. The project is the nearest
+  folder at or above the current one with a `pyproject.toml` or `.git`, otherwise the current
+  folder. Libraries that are installed below it, as in `.venv`, do not belong to it.
 
-All of this is decided before anything is imported.
+Both are checked before anything is imported.
 """
 
 import os
@@ -28,24 +28,24 @@ from bamctl.errors import InputError
 
 _MARKERS = ("pyproject.toml", ".git")
 
-# What persons named, in this process.
+# Factories that the user named in this process.
 _named: set[str] = set()
 
 
 def trust(*names: str) -> None:
-    """Allow factories that a person named; names of other networks make no difference."""
+    """Allow factories that the user named; names of other networks have no effect."""
     _named.update(names)
 
 
 def check_file(name: str, file: Path) -> None:
-    """Refuse a factory that only a file names, unless both are of the current project.
+    """Refuse a factory that only a file names, unless both belong to the current project.
 
     Args:
         name: a factory, as `package.module:factory`.
         file: the file that names it.
 
     Raises:
-        InputError: it may not run; says what would allow it.
+        InputError: the factory is not trusted; the message names the option that trusts it.
     """
     check(name)
     if name not in _named and not _is_below(file, project_root()):
@@ -56,10 +56,10 @@ def check_file(name: str, file: Path) -> None:
 
 
 def check(name: str) -> None:
-    """Refuse a factory that no person named and that is not of the current project.
+    """Refuse a factory that the user did not name and that is not part of the current project.
 
     Raises:
-        InputError: it may not run; says what would allow it.
+        InputError: the factory is not trusted; the message names the option that trusts it.
     """
     module = name.partition(":")[0]
     if module.partition(".")[0] in sys.stdlib_module_names:
@@ -79,13 +79,13 @@ def check(name: str) -> None:
 
 
 def check_callable(name: str, found: Callable[..., Any]) -> None:
-    """Refuse to call what is no class of networks and no Python function outside of the library.
+    """Refuse a callable that is neither an `nn.Module` class nor a Python function.
 
-    A module can hold much that it imported. So what is called on the word of a file must be defined
-    in the current project, too.
+    Modules contain imported names too. So a callable that only a file names must also be defined in
+    the current project, and none may belong to the standard library.
 
     Raises:
-        InputError: it may not be called.
+        InputError: the callable is refused.
     """
     from torch import nn
 
@@ -137,7 +137,7 @@ def _file_of(module: str) -> str | None:
 
 
 def project_root() -> Path:
-    """The folder of the project that a person works in."""
+    """Return the folder of the current project."""
     here = Path.cwd().resolve()
     folders = (here, *here.parents)
     return next((f for f in folders if any((f / name).exists() for name in _MARKERS)), here)
@@ -152,7 +152,7 @@ def _is_of_project(files: Iterable[Path]) -> bool:
 
 
 def is_of_a_person(file: Path) -> bool:
-    """Return whether a file of code is the user's, and not of Python, a library or this package."""
+    """Return whether a source file is the user's, not of Python, a library or this package."""
     package = Path(__file__).resolve().parent.parent
     return file.is_file() and not any(_is_below(file, each) for each in (*_libraries(), package))
 
@@ -171,20 +171,20 @@ def _libraries() -> tuple[Path, ...]:
 
 
 def find_in(folder: str) -> None:
-    """Let modules be imported from a folder, too, after all others."""
+    """Append a folder to the import path."""
     if folder not in sys.path:
-        # First, a file there that is called random.py would stand in for Python's own.
+        # In front, a file random.py there would shadow Python's module.
         sys.path.append(folder)
 
 
 def files_of(module: str) -> list[Path] | None:
-    """The files that an import of a module would run, its packages' included; imports nothing.
+    """Return the files that importing a module would execute, with its packages; imports nothing.
 
-    `importlib.util.find_spec` of a dotted name imports the packages around it; so only the first
-    part is left to it.
+    `importlib.util.find_spec` of a dotted name imports the parent packages, so it is called for the
+    first part only.
 
     Returns:
-        The files; an empty list for what is in no file, and None for what is not found.
+        The files; an empty list for a module without a file, and None if it is not found.
     """
     find_in(os.getcwd())
     parts = module.split(".")
@@ -196,10 +196,10 @@ def files_of(module: str) -> list[Path] | None:
 
 
 def _specs(parts: list[str]) -> Iterator[ModuleSpec]:
-    """The specs of a module's packages and of itself, as far as they are found."""
+    """Yield the specs of a module's packages and of the module, until one is not found."""
     try:
         spec = find_spec(parts[0])
-    except ValueError:  # a module such as __main__ has none
+    except ValueError:  # a module without a spec, such as __main__
         return
     for end in range(1, len(parts) + 1):
         if spec is None:
@@ -210,7 +210,7 @@ def _specs(parts: list[str]) -> Iterator[ModuleSpec]:
 
 
 def _inside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
-    """The spec of a module in the folders of a package that is not imported."""
+    """Return the spec of a submodule in the folders of a package, without importing that."""
     portions: list[str] = []
     for folder in folders:
         finder: Any = pkgutil.get_importer(folder)

@@ -1,4 +1,4 @@
-"""Networks that are wrapped, compiled or converted already, where a change would have no effect."""
+"""Detection of wrapped, compiled or converted networks, where a change would have no effect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from bamctl.errors import InputError
 
 @dataclass(frozen=True)
 class _Wrapper:
-    """One way in which a network is no plain one.
+    """One kind of wrapped, compiled or converted network.
 
-    `matches` recognises it, `why` says what is wrong with changing it, `instead` what to do, with
-    `{verb}` for what was asked for. `traceable` tells that it can be analysed as it is.
+    `matches` detects it, `why` is the reason not to change it, and `instead` the remedy, with
+    `{verb}` for the requested change. `traceable` is true if it can be analysed as it is.
     """
 
     matches: Callable[[nn.Module], bool]
@@ -23,7 +23,7 @@ class _Wrapper:
 
 
 def _of_class(*names: str) -> Callable[[nn.Module], bool]:
-    """By the names of PyTorch's classes, which are imported only by who uses them."""
+    """Return a test for PyTorch's classes by name, without importing them."""
 
     def matches(model: nn.Module) -> bool:
         kinds = type(model).__mro__
@@ -71,7 +71,7 @@ _WRAPPERS = (
         "{verb} the network before torch.jit",
     ),
     _Wrapper(
-        # PyTorch takes away `eval` of a graph that it has exported.
+        # PyTorch overrides `eval` on instances of exported graphs.
         lambda model: _is_graph(model) and "eval" in vars(model),
         "is a graph of torch.export, which has no modules",
         "{verb} the network before it is exported",
@@ -80,15 +80,15 @@ _WRAPPERS = (
 
 
 def refuse(model: nn.Module, verb: str, *, name: str = "") -> None:
-    """Refuse to change a network, or a module in it by its name, that is no plain one.
+    """Refuse to change a network or module that is wrapped, compiled or converted.
 
     Args:
-        model: what is to be changed.
-        verb: what is to be done, as `insert into`.
-        name: of the module in the network; the network itself where left out.
+        model: the network or module to change.
+        verb: the change for the message, such as `insert into`.
+        name: the name of the module in the network; empty for the network itself.
 
     Raises:
-        InputError: it is wrapped, compiled or converted; says what to do instead.
+        InputError: it is wrapped, compiled or converted; the message names the remedy.
     """
     for wrapper in _WRAPPERS:
         if wrapper.matches(model):
@@ -100,17 +100,17 @@ def refuse_untraceable(model: nn.Module) -> None:
     """Refuse to trace a network that PyTorch's tracer cannot follow.
 
     Raises:
-        InputError: it is compiled, sharded or converted; says what to do instead.
+        InputError: it is compiled, sharded or converted; the message names the remedy.
     """
     if not any(wrapper.traceable and wrapper.matches(model) for wrapper in _WRAPPERS):
         refuse(model, "analyse")
 
 
 def refuse_graph(model: nn.Module) -> None:
-    """Refuse to look for blocks in a graph of torch.fx.
+    """Refuse to search for blocks in a graph of torch.fx.
 
     Raises:
-        InputError: it is one.
+        InputError: the network is such a graph.
     """
     if _is_graph(model):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Budgets: what attention may cost, as people write it beside a placement."""
+"""Budgets: limits of the cost of attention, as part of a placement."""
 
 import re
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ _ABSOLUTE = re.compile(rf"{_NUMBER} ?(?P<unit>[A-Za-zµ]+(?: [A-Za-z]+)?)", re.A
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that a figure may be: an amount, or a fraction above the unmodified network's."""
+    """An upper limit of a metric: an amount, or a fraction above the unmodified network's."""
 
     text: str
     amount: Fraction
     is_relative: bool
 
     def above(self, base: Amount | Fraction) -> Fraction:
-        """The limit for a network whose own figure is `base`, exactly, in the metric's unit."""
+        """Return the exact limit for an unmodified network with `base`, in the metric's unit."""
         return Fraction(base) * (1 + self.amount) if self.is_relative else self.amount
 
 
@@ -44,7 +44,7 @@ def parse_limit(metric: str, value: Any) -> Limit:
     """Read a limit of a metric, such as `26 M`, `4.2 GMACs`, `110 MB` or `+2 %`.
 
     Raises:
-        InputError: it is none; says which units fit.
+        InputError: the limit is invalid; the message names the valid units.
 
     >>> parse_limit("params", "+2 %").above(1_000_000)
     Fraction(1020000, 1)
@@ -111,16 +111,16 @@ class DeviceAllowance(Allowance):
 
 
 def _allowance(metric: str, value: Any) -> Any:
-    """A mapping from what may be written as a mere limit, once its limit is known to be one."""
+    """Validate an allowance, which may be a bare limit, and return it as a mapping."""
     written = dict(value) if isinstance(value, Mapping) else {"max": value}
     if "max" in written:
-        # Pydantic takes a ValueError, which every InputError is, for a message of its own.
+        # An InputError is a ValueError, which pydantic reports as a validation error.
         written["max"] = parse_limit(metric, written["max"]).text
     return written
 
 
 def _field(metric: Metric) -> Any:
-    """The key of a metric in a budget: its type, and its default with the description."""
+    """Return the type of a metric's field in a budget, and its default with the description."""
     kind = DeviceAllowance if metric.needs_device else Allowance
     read = BeforeValidator(partial(_allowance, metric.name), json_schema_input_type=str | kind)
     description = f"{metric.meaning}, such as {metric.example!r} or '+2 %'"
@@ -147,6 +147,6 @@ class Budget(_Limits):  # type: ignore[misc]  # a key for each of METRICS
         return data
 
     def allowances(self) -> dict[str, Allowance]:
-        """The limits, by the names of their metrics, in the order of `METRICS`."""
+        """Return the limits, by the names of their metrics, in the order of `METRICS`."""
         found: dict[str, Allowance | None] = {name: getattr(self, name) for name in METRICS}
         return {name: allowance for name, allowance in found.items() if allowance}

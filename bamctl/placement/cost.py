@@ -14,9 +14,9 @@ __all__ = ["Cost", "PlacementCost", "placement_cost", "site_cost"]
 
 @dataclass(frozen=True)
 class PlacementCost:
-    """The sites of a placement, what each adds, and what they add together.
+    """The sites of a placement and their costs.
 
-    `unavailable` says why the placement cannot be made in this network, if it cannot.
+    `unavailable` is the reason why the placement cannot be applied to this network, if it cannot.
     """
 
     sites: tuple[Site, ...]
@@ -35,19 +35,19 @@ class PlacementCost:
 
 
 def site_cost(site: Site, traced: TracedNetwork) -> Cost:
-    """Return what one insertion adds to a traced network."""
+    """Return the cost that one site adds to a traced network."""
     return kind_of(site.attention).cost(site, traced)
 
 
 def placement_cost(sites: tuple[Site, ...], traced: TracedNetwork) -> PlacementCost:
-    """Return what the sites of a placement add to a traced network."""
+    """Return the costs that sites add to a traced network."""
     return PlacementCost(sites, tuple(site_cost(site, traced) for site in sites))
 
 
 def place(placement: Placement, traced: TracedNetwork) -> PlacementCost:
-    """Find the sites of a placement in a traced network, and what they add to it.
+    """Find the sites of a placement in a traced network, and their costs.
 
     Raises:
-        InputError: the placement does not fit the network; `sites.resolve` says why.
+        InputError: the placement does not fit the network; see `sites.resolve`.
     """
     return placement_cost(resolve(placement, traced.trunk), traced)

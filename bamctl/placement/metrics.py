@@ -1,4 +1,4 @@
-"""The metrics that a budget limits, a baseline keeps and a search trades against accuracy.
+"""The metrics that budgets limit, baselines record and searches trade against accuracy.
 
 A metric is one entry of `METRICS`. The keys of a budget and their JSON schema, `--max-NAME`, the
 objectives and budgets of a search, baselines, `check --why` and `check --init` derive from it.
@@ -11,39 +11,39 @@ from typing import TYPE_CHECKING
 from bamctl import units
 
 if TYPE_CHECKING:
-    # It takes as long to import as all that `--help` needs of this module.
+    # Imported lazily: it doubles the import time of this module, on which `--help` depends.
     from fractions import Fraction
 
     from bamctl.budgets.figures import Priced
 
 # An amount of a metric in its own unit: parameters, multiply-adds, bytes, seconds.
 Amount = int | float
-# A number that is not rounded: an integer, or a decimal such as "1e-3", as a `Fraction` reads it.
+# An exact number: an integer, or a decimal string such as "1e-3" for `Fraction`.
 Exact = int | str
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a network, without and with its attention modules.
+    """A metric of a network, without and with its attention modules.
 
     Attributes:
         name: the key of a budget; `--max-NAME` and `search --objective NAME` derive from it.
-        title: the heading of a column of such figures.
-        meaning: what is counted, for the schema of a budget.
-        units: the units that a limit may be written in, and how much of the metric each is.
+        title: the heading of a column of amounts.
+        meaning: a description for the schema of a budget.
+        units: the units of a limit, each as a multiple of the metric's unit.
         example: a limit, for help and errors.
-        text: writes an amount for people.
+        text: formats an amount for users.
         json_key: the key of an amount in JSON; ends with its unit unless it is a count.
         json_unit: the unit of an amount in JSON.
-        base: the amount of the unmodified network, for one image.
-        added: the amount that the attention modules add, for one image.
-        per_json_unit: how many of the JSON unit there are in one of the metric's own.
-        resolution: the step in which searches and baselines keep amounts, as whole numbers.
-        noun: the noun of an amount that `text` writes without a unit.
+        base: returns the amount of the unmodified network, for one image.
+        added: returns the amount that the attention modules add, for one image.
+        per_json_unit: the metric's unit as a multiple of the JSON unit.
+        resolution: the step of amounts in searches and baselines, which store integer multiples.
+        noun: the noun after an amount if `text` writes no unit.
         needs_device: whether it depends on a device, so that a limit names one; `base` and
             `added` then read `Priced.times`. Baselines have no such metrics.
-        follows: another metric that this one nearly follows from. Changes are ranked by that one,
-            a starting budget and a search leave this one out.
+        follows: another metric that determines this one approximately. Changes are ranked by that
+            one; a starting budget and a search leave this one out.
     """
 
     name: str
@@ -64,27 +64,27 @@ class Metric:
 
     @property
     def goal(self) -> str:
-        """The name that a search uses."""
+        """The name of the metric as an objective of a search."""
         return f"{self.name}@DEVICE" if self.needs_device else self.name
 
     def amount(self, value: Amount) -> str:
-        """An amount with its unit, to stand in a sentence."""
+        """Return an amount with its unit, for a sentence."""
         return f"{self.text(value)} {self.noun}".rstrip()
 
     def cell(self, value: Amount) -> str:
-        """An amount without the unit that its column is headed by."""
+        """Return an amount without the unit that is in the heading of its column."""
         return self.text(value).removesuffix(self.title).rstrip()
 
     def to_json(self, value: "Amount | Fraction") -> Amount:
-        """An amount in the unit that it has in JSON."""
+        """Return an amount in the JSON unit."""
         return _plain(_exactly(value) * self.per_json_unit)
 
     def in_steps(self, value: "Amount | Fraction") -> int:
-        """An amount in multiples of the resolution."""
+        """Return an amount as a multiple of the resolution, rounded."""
         return round(_exactly(value) / _exactly(self.resolution))
 
     def from_steps(self, steps: int) -> Amount:
-        """The amount of so many multiples of the resolution."""
+        """Return the amount of a number of multiples of the resolution."""
         return _plain(steps * _exactly(self.resolution))
 
 
@@ -176,15 +176,15 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 
 def static() -> dict[str, Metric]:
-    """The metrics that follow from the network alone, and not from a device."""
+    """Return the metrics that do not depend on a device."""
     return {name: metric for name, metric in METRICS.items() if not metric.needs_device}
 
 
 def independent() -> dict[str, Metric]:
-    """The static metrics that do not follow from another one."""
+    """Return the static metrics that no other metric determines."""
     return {name: metric for name, metric in static().items() if metric.follows is None}
 
 
 def searchable() -> dict[str, Metric]:
-    """The metrics that a search can trade against accuracy: sums over the sites."""
+    """Return the metrics that a search can trade against accuracy: sums over the sites."""
     return {name: metric for name, metric in METRICS.items() if metric.follows is None}

@@ -65,10 +65,10 @@ class Placement(NetworkSpec, schemas.Versioned):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_written(cls, data: Any) -> Any:
-        """`attention:` with nothing behind it is null in YAML; take it as left out."""
+        """Drop keys with null, such as an empty `attention:` in YAML, as if left out."""
         if not isinstance(data, Mapping):
             return data
-        # An unknown key stays, whatever stands behind it, so that it is refused.
+        # Unknown keys are kept, even with null, so that they are refused.
         kept = {key: value for key, value in data.items() if value is not None or key not in _KEYS}
         if isinstance(kept.get("insertions"), Mapping):
             kept["insertions"] = {
@@ -77,19 +77,18 @@ class Placement(NetworkSpec, schemas.Versioned):
         return kept
 
     def patterns(self) -> tuple[str, ...]:
-        """The strategies, module names and globs to place at, in order."""
+        """Return the strategies, module names and globs to place at, in order."""
         if self.where is None:
             return tuple(self.insertions) or (DEFAULT_STRATEGY,)
         return (self.where,) if isinstance(self.where, str) else tuple(self.where)
 
     def with_overrides(self, overrides: "Placement") -> "Placement":
-        """This placement with what was set, and not only defaulted, in the overrides.
+        """Return this placement updated with the fields that are explicitly set in the overrides.
 
-        Another `where` also replaces the sites that have hyperparameters of their own; `args` are
-        overridden one by one.
+        A new `where` also replaces `insertions`; `args` are merged.
 
         Raises:
-            InputError: what is set does not go together.
+            InputError: the combined settings are invalid.
         """
         given = overrides._set()
         if "attention" in given:
@@ -101,15 +100,15 @@ class Placement(NetworkSpec, schemas.Versioned):
         return self.model_copy(update=given)
 
     def with_options(self, options: Mapping[str, Any]) -> "Placement":
-        """This placement with options put over it, such as those of a command line.
+        """Return this placement updated with options, such as those of a command line.
 
-        Settings of the attention module are of its kind here where they name no `module`.
+        Settings of the attention module without a `module` are of this placement's kind.
 
         Args:
             options: keys of a placement; those that are None or empty are left out.
 
         Raises:
-            InputError: a value does not fit the schema, or what is set does not go together.
+            InputError: a value does not fit the schema, or the combined settings are invalid.
         """
         given = {name: value for name, value in options.items() if value not in (None, {}, [])}
         settings = given.get("attention")
@@ -118,12 +117,12 @@ class Placement(NetworkSpec, schemas.Versioned):
         return self.with_overrides(Placement.from_options(given))
 
     def with_network(self, network: NetworkSpec) -> "Placement":
-        """This placement on another network."""
+        """Return this placement for another network."""
         names = NetworkSpec.model_fields
         return self.model_copy(update={name: getattr(network, name) for name in names})
 
     def without_network(self) -> "Placement":
-        """This placement on any network, and without a budget; what was set stays set."""
+        """Return this placement without network and budget; explicitly set fields stay set."""
         left_out = {*NetworkSpec.model_fields, "budget"}
         return Placement(**{name: v for name, v in self._set().items() if name not in left_out})
 
@@ -132,7 +131,7 @@ class Placement(NetworkSpec, schemas.Versioned):
         return {name: getattr(self, name) for name in names}
 
     def with_sites(self, sites: Mapping[str, Settings]) -> "Placement":
-        """This placement with its sites written out, so that it means them in any version."""
+        """Return this placement with explicit sites, independent of bamctl's trunk finding."""
         overrides = {
             name: difference(self.attention, own)
             for name, own in sites.items()
@@ -146,16 +145,16 @@ class Placement(NetworkSpec, schemas.Versioned):
         """Read a placement from a YAML file.
 
         Raises:
-            InputError: the file cannot be read, or does not fit the schema; names file and line.
+            InputError: the file cannot be read, or does not fit the schema; with file and line.
         """
         return cls.from_yaml(yaml_files.load(Path(path)))
 
     @classmethod
     def from_yaml(cls, file: yaml_files.YamlFile) -> "Placement":
-        """A placement from a YAML file that is read already.
+        """Return a placement from a parsed YAML file.
 
         Raises:
-            InputError: it does not fit the schema; names file and line.
+            InputError: it does not fit the schema; with file and line.
         """
         if not isinstance(file.data, Mapping):
             raise InputError(
@@ -165,7 +164,7 @@ class Placement(NetworkSpec, schemas.Versioned):
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> "Placement":
-        """A placement from values that did not come from a file.
+        """Return a placement from values that are not from a file.
 
         Raises:
             InputError: a value does not fit the schema.
@@ -174,10 +173,10 @@ class Placement(NetworkSpec, schemas.Versioned):
 
     @classmethod
     def from_json(cls, text: str) -> "Placement":
-        """A placement from the JSON that `to_json` wrote.
+        """Return a placement from the JSON that `to_json` wrote.
 
         Raises:
-            InputError: it is not such a text.
+            InputError: the text is not such JSON, or does not fit the schema.
         """
         try:
             data = json.loads(text)
@@ -188,11 +187,11 @@ class Placement(NetworkSpec, schemas.Versioned):
         return cls.from_options(data)
 
     def to_json(self) -> str:
-        """The placement as one line of JSON, `as_written`."""
+        """Return the placement as one line of JSON, `as_written`."""
         return json.dumps(self.as_written())
 
     def as_dict(self) -> dict[str, Any]:
-        """The placement in plain values, with every hyperparameter, so that defaults seem set."""
+        """Return the placement as plain values, with defaults of hyperparameters written out."""
         data = self.model_dump(by_alias=True, exclude_none=True)
         data["insertions"] = {
             name: site.model_dump(exclude_unset=True, exclude_none=True)
@@ -201,10 +200,10 @@ class Placement(NetworkSpec, schemas.Versioned):
         return {key: value for key, value in data.items() if value not in ({}, [])}
 
     def as_written(self) -> dict[str, Any]:
-        """The placement in plain values for a file that is used later, without an unset `init`.
+        """Return the placement as plain values for a file, without `init` unless explicitly set.
 
-        How the weights start is chosen where they are made: written down, the default would be
-        taken for a choice, and `bamctl train --pretrained` would not start at identity.
+        Initialization is chosen when weights are created: a default written to the file would count
+        as explicit, and `bamctl train --pretrained` would not start at identity.
         """
         data = self.as_dict()
         if "init" not in self.attention.model_fields_set:
@@ -223,16 +222,16 @@ class Placement(NetworkSpec, schemas.Versioned):
 def of_network(
     model: str | None, base: Placement | str | Path | None, options: Mapping[str, Any]
 ) -> Placement:
-    """Return a placement with the network that it is for.
+    """Return a placement with its network.
 
     Args:
-        model: the name of the network; that of `base` if left out.
+        model: the name of the network. Default: that of `base`.
         base: a placement, the name of a shipped one, or a file.
-        options: keys of a placement, put over `base` as `Placement.with_options` does.
+        options: keys of a placement that update `base`, as in `Placement.with_options`.
 
     Raises:
-        InputError: nothing names a network, there is none of that name, only a file names a
-            factory that `trust` does not allow, or a value is invalid.
+        InputError: no network is named, the network does not exist, only a file names a factory
+            that is not trusted, or a value is invalid.
     """
     placement = base if isinstance(base, Placement) else find(base) if base else Placement()
     if isinstance(base, str | Path) and model is None:
@@ -248,7 +247,7 @@ _KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.
 
 
 def as_pattern(name: str) -> str:
-    """A pattern of `where` that means this one module, whatever it is called.
+    """Return a pattern of `where` that matches exactly one module, for any name.
 
     >>> as_pattern("layer1.0"), as_pattern("bottleneck"), as_pattern("mix[0]")
     ('layer1.0', '[b]ottleneck', 'mix[[]0]')
@@ -257,7 +256,7 @@ def as_pattern(name: str) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a placement file, for editors that complete and check YAML."""
+    """Return the JSON schema of a placement file, for editors that complete and check YAML."""
     schema = Placement.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -270,7 +269,7 @@ def shipped_folder() -> Path:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The placements that come with bamctl, such as `bottleneck` and `paper/reduction-8`."""
+    """Return the names of shipped placements, such as `bottleneck` and `paper/reduction-8`."""
     folder = shipped_folder()
     files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
     return tuple(sorted(file.with_suffix("").as_posix() for file in files))
@@ -280,7 +279,7 @@ def find(name_or_path: str | Path) -> Placement:
     """Load a placement by path, or by the name of a shipped one.
 
     Raises:
-        InputError: there is no such file or name, or it is not a valid placement.
+        InputError: the file or name does not exist, or the placement is invalid.
     """
     if Path(name_or_path).suffix == ".safetensors":
         raise InputError(

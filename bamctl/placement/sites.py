@@ -15,13 +15,13 @@ __all__ = ["Site", "named", "resolve"]
 
 
 def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
-    """The sites of a placement in a network, in the order of its forward pass.
+    """Return the sites of a placement in a network, in the order of its forward pass.
 
-    There may be none: a network that never downsamples has no bottleneck.
+    The result may be empty: a network that never downsamples has no bottleneck.
 
     Raises:
-        InputError: a name is unknown, is not called exactly once, returns no feature map or is
-            overridden without being selected; or no block can be repeated there.
+        InputError: a module does not exist, is not called exactly once, does not return a feature
+            map, or is overridden without being selected; or no block can be repeated there.
     """
     selected = {
         point.module: point
@@ -45,7 +45,7 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
 
 
 def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
-    """A placement with its sites written out, so that it means them in any version."""
+    """Return a placement with explicit sites, independent of bamctl's trunk finding."""
     return placement.with_sites({site.point.module: site.attention for site in sites})
 
 

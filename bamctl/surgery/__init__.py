@@ -1,7 +1,7 @@
-"""Surgery: insert attention modules into a network, prove that it works, take them out again.
+"""Surgery: insertion of attention modules into a network, proof that it works, and removal.
 
 - `insert`: `insert` and `remove`
-- `insertion`: an insertion with sites, costs and proof
-- `proof`: one forward and one backward pass before and after
+- `insertion`: `Insertion`, the sites, costs and proof of an insertion
+- `proof`: one forward and one backward pass, without and with the insertion
 - `fusion`: `fuse`, which folds batch norms for inference
 """

@@ -1,4 +1,4 @@
-"""Folding batch norms into the layers before them, as is done before a network is deployed."""
+"""Folding of batch norms into the layers before them, for deployment."""
 
 import copy
 from collections import Counter
@@ -18,14 +18,15 @@ _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def fuse(model: Model, input_shape: InputsLike = (3, 224, 224)) -> Model:
-    """A copy of a network in eval mode, with every batch norm folded into the layer before it.
+    """Return a copy of a network in eval mode, with batch norms folded into the layers before.
 
-    A convolution or linear layer takes over the batch norm that alone reads its result; the batch
-    norm becomes the identity. Inserted attention modules take part. The copy is for inference.
+    A batch norm is folded into a convolution or linear layer if it is the only reader of that
+    layer's output, and is replaced by `nn.Identity`. Batch norms in inserted attention modules are
+    folded too. The copy is for inference.
 
     Args:
-        model: any network; it is left as it was found.
-        input_shape: what it can run on, without the batch.
+        model: any network; it is left unchanged.
+        input_shape: the shapes of its inputs, without the batch.
 
     Raises:
         InputError: the network cannot run on the input, cannot be traced, or is wrapped, compiled
@@ -46,7 +47,7 @@ def fuse(model: Model, input_shape: InputsLike = (3, 224, 224)) -> Model:
 
 
 def _pairs(model: nn.Module, traced: Trace) -> list[tuple[str, str]]:
-    """A layer and the batch norm that alone reads its result, each called once."""
+    """Return pairs of a layer and the batch norm that alone reads its output, each called once."""
     num_calls = Counter(call.module for call in traced.calls)
     readers = Counter(value for operator in traced.operators for value in set(operator.inputs))
     readers.update(traced.outputs)

@@ -1,4 +1,4 @@
-"""Inserting attention modules into a network, and taking them out again."""
+"""Insertion of attention modules into a network, and removal."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,27 +38,27 @@ def insert(
 ) -> Model:
     """Insert attention modules into a network, in place, and return it.
 
-    The modules become parameters of the network under `inserted`; every parameter and buffer that
-    it had keeps its name and value. They follow the network's mode, dtype, device and memory
-    format. `init=identity` leaves its outputs unchanged, bit for bit.
+    The modules are registered in the submodule `inserted`; all existing parameters and buffers keep
+    their names and values. New modules get the network's mode, dtype, device and memory format.
+    `init=identity` leaves the outputs unchanged, bit for bit.
 
     Insert before the network is wrapped (DistributedDataParallel, FSDP), compiled, scripted or
-    exported. What `torch.compile(model)` returned before takes no notice of what is inserted into
-    `model` later.
+    exported. A network that `torch.compile(model)` returned earlier ignores later insertions into
+    `model`.
 
     Args:
         model: any network.
         placement: a placement or its keys, the name of a shipped one, a YAML file, or a
-            `.safetensors` file that bamctl wrote, whose weights are then loaded too. What it says
-            of the network to build (`model`, `num_classes`, `stem`) is for the command line.
-        input_shape: what the network can run on, as channels, height and width, or as a list of
-            shapes, one for each argument; that of the placement or 3x224x224 where left out.
-        optimizers: those made before; each gets the new parameters as one more group, with the
-            settings of its first. Make schedulers of the learning rate after that.
+            `.safetensors` file that bamctl wrote, whose weights are then loaded too. Its keys for
+            building a network (`model`, `num_classes`, `stem`) are ignored.
+        input_shape: the input shape as channels, height and width, or a list of shapes, one for
+            each argument. Default: that of the placement, or 3x224x224.
+        optimizers: existing optimizers of the network; the new parameters are added to each as a
+            group with the settings of its first one. Create learning rate schedulers afterwards.
 
     Raises:
-        InputError: the placement does not fit the network, something is inserted there already, or
-            the network is wrapped, compiled or converted.
+        InputError: the placement does not fit the network, a site is occupied already, or the
+            network is wrapped, compiled or converted.
 
     >>> import torchvision
     >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
@@ -86,17 +86,17 @@ def insert(
     insert_sites(model, sites)
     if state is not None:
         _load_or_undo(model, state)
-    new = [(name, each) for name, each in model.named_parameters() if id(each) not in known]
-    for optimizer in optimizers if new else ():
-        _add_group(optimizer, new)
+    new_params = [(name, each) for name, each in model.named_parameters() if id(each) not in known]
+    for optimizer in optimizers if new_params else ():
+        _add_group(optimizer, new_params)
     return model
 
 
 def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
-    """Refuse to insert into what is no plain network any more.
+    """Refuse to insert into a wrapped, compiled or converted network.
 
     Raises:
-        InputError: it is wrapped, compiled or converted; says what to do instead.
+        InputError: the network is one; the message names the remedy.
     """
     wrappers.refuse(model, "insert into")
     if not set(placement.patterns()).isdisjoint(STRATEGIES):
@@ -112,7 +112,7 @@ def _checked(optimizers: Optimizer | Sequence[Optimizer]) -> Sequence[Optimizer]
 
 
 def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> None:
-    """One more group with the settings of the first; of an optimizer that has names, with names."""
+    """Add a group with the settings of the first, with names if the optimizer has them."""
     first = optimizer.param_groups[0]
     params: list[Any] = named if "param_names" in first else [each for _, each in named]
     settings = {key: value for key, value in first.items() if key not in ("params", "param_names")}
@@ -120,10 +120,10 @@ def _add_group(optimizer: Optimizer, named: list[tuple[str, nn.Parameter]]) -> N
 
 
 def _trunk(model: nn.Module, given: Inputs) -> Trunk:
-    """The points of the network itself, whatever is inserted in it by now.
+    """Return the trunk of the network without existing insertions.
 
     Raises:
-        InputError: it runs over its own children, and returns something else for one more.
+        InputError: the network runs over its children, and an additional child changes its result.
     """
     with detached(model):
         _refuse_own_holder(model)
@@ -149,17 +149,17 @@ def _empty_holder(model: nn.Module) -> Iterator[None]:
 
 
 def _same_with_holder(model: nn.Module, given: Inputs) -> bool:
-    """Return whether an empty holder among its children leaves a network's results the same."""
+    """Return whether a network returns the same with an empty holder among its children."""
     with left_as_found(model):
         arguments = example.arguments(model, given)
         torch.manual_seed(0)
         plain = list(tensors(model(*arguments)))
         torch.manual_seed(0)
         with _empty_holder(model):
-            held = list(tensors(model(*arguments)))
-    return len(plain) == len(held) and all(
+            with_holder = list(tensors(model(*arguments)))
+    return len(plain) == len(with_holder) and all(
         one[0] == other[0] and torch.equal(one[1].nan_to_num(), other[1].nan_to_num())
-        for one, other in zip(plain, held, strict=True)
+        for one, other in zip(plain, with_holder, strict=True)
     )
 
 
@@ -172,10 +172,10 @@ def _load_or_undo(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
-    """Insert at sites that are resolved already, in place.
+    """Insert attention modules at resolved sites, in place.
 
     Raises:
-        InputError: something is inserted at one of them already.
+        InputError: a site is occupied already, or is in a wrapped or converted module.
     """
     if not sites:
         warnings.warn("the placement selects no cut point; nothing is inserted", stacklevel=3)
@@ -193,13 +193,13 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
 
 
 def _around(module: str) -> Iterator[str]:
-    """The names of a module and of all that hold it, the network first, which has none."""
+    """Yield the names of a module's parents, from the network (an empty name), and its own."""
     yield ""
     yield from accumulate(module.split("."), "{}.{}".format)
 
 
 def remove(model: Model) -> Model:
-    """Take out everything that `insert` put in, in place, and return the network.
+    """Remove all modules that `insert` added, in place, and return the network.
 
     >>> import torchvision
     >>> model = insert(torchvision.models.resnet18(), input_shape=(3, 64, 64))
@@ -211,7 +211,7 @@ def remove(model: Model) -> Model:
     if not isinstance(holder, Inserted):
         warnings.warn("nothing is inserted in this network; nothing is removed", stacklevel=2)
         return model
-    # A part of the network may have modules of its own, from an insertion into that part.
+    # Modules from an insertion into a submodule of the network stay.
     detach(model, only=set(holder.values()))
     delattr(model, HOLDER)
     return model
@@ -232,7 +232,7 @@ def _refuse_own_holder(model: nn.Module) -> None:
 
 
 def _key(holder: Inserted, module: str) -> str:
-    """A name for a module in the holder: dots cannot be in it."""
+    """Return an unused name without dots for a module in the holder."""
     name = key = module.replace(".", "_")
     number = 2
     while key in holder or hasattr(holder, key):
@@ -241,11 +241,11 @@ def _key(holder: Inserted, module: str) -> str:
 
 
 def build_module(model: nn.Module, site: Site) -> nn.Module:
-    """The attention module of a site, which follows its host's device, dtype and mode."""
+    """Build the attention module of a site, with its host's device, dtype and mode."""
     host = model.get_submodule(site.point.module)
     attention = kind_of(site.attention).build(site, model)
     parameters = (*host.parameters(), *model.parameters())
-    # The map is real, whatever else the network has, such as complex weights of a Fourier filter.
+    # Feature maps are real, even if some weights are complex, as those of a Fourier filter.
     like = next((each for each in parameters if each.is_floating_point()), None)
     if like is not None:
         attention.to(device=like.device, dtype=like.dtype)
@@ -257,7 +257,7 @@ def build_module(model: nn.Module, site: Site) -> nn.Module:
 
 
 def _is_channels_last(model: nn.Module, dims: int, memory_format: torch.memory_format) -> bool:
-    """Return whether the network's convolutions, 2-D or 3-D, keep their weights in that order."""
+    """Return whether any kernel of the network, 2-D or 3-D, has a channels-last memory format."""
     kernels = (p for p in model.parameters() if p.dim() == dims)
     return any(
         kernel.is_contiguous(memory_format=memory_format) and not kernel.is_contiguous()

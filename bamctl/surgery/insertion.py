@@ -1,4 +1,4 @@
-"""An insertion with everything that a person wants to know of it: sites, costs and proof."""
+"""`Insertion`: the sites, costs and proof of an insertion, for reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from bamctl.weights.checkpoints import load_state
 class Insertion:
     """An insertion: sites, costs and proof.
 
-    `trace` and `trunk` are of the network before; `placement` names every site. `proof` is None
-    where the placement selects nothing. `weights_have_attention` tells that the weights that were
-    loaded are those of the attention modules too.
+    `trace` and `trunk` are those of the unmodified network; `placement` names every site. `proof`
+    is None if the placement selects no site. `weights_have_attention` is true if the loaded weights
+    contain those of the attention modules.
     """
 
     model: str
@@ -39,25 +39,25 @@ class Insertion:
 
     @property
     def output_changed(self) -> bool:
-        """Return whether the network gives other outputs than before the insertion."""
+        """Return whether the insertion changed the outputs of the network."""
         return self.proof is not None and bool(self.proof.output_change)
 
 
 def build_and_insert(
     placement: Placement, weights: str | None = None, state: Mapping[str, Tensor] | None = None
 ) -> tuple[nn.Module, Insertion]:
-    """Build the network that a placement names, and insert; the same in every run.
+    """Build the network that a placement names, and insert, with a fixed seed.
 
     Args:
-        placement: with a model.
+        placement: a placement with a `model`.
         weights: the name of published weights.
-        state: weights to load after the insertion, instead.
+        state: a state dict to load after the insertion, instead of `weights`.
 
     Raises:
         InputError: the network cannot be built, or the placement or the weights do not fit it.
-        BamctlError: the network does not work any more.
+        BamctlError: the proof failed.
     """
-    # The new weights are random, but one command gives one result.
+    # Seeded, so that the new random weights are reproducible.
     torch.manual_seed(0)
     network = placement.build(weights=weights)
     return network, insert_and_prove(placement.name, network, placement, placement.inputs, state)
@@ -70,18 +70,19 @@ def insert_and_prove(
     given: InputsLike,
     state: Mapping[str, Tensor] | None = None,
 ) -> Insertion:
-    """Insert in place as `bamctl.insert` does, price the sites and prove that the network works.
+    """Insert in place as `bamctl.insert` does, compute costs and prove that the network works.
 
     Args:
-        name: what to call the network.
-        model: a network in which nothing is inserted yet.
-        placement: what to insert where.
-        given: what the network can run on, without the batch.
-        state: weights to load after the insertion; those of the attention modules may be missing.
+        name: the name of the network in reports.
+        model: a network without insertions.
+        placement: the placement to insert.
+        given: the shapes of the network's inputs, without the batch.
+        state: a state dict to load after the insertion; weights of the attention modules may be
+            missing.
 
     Raises:
         InputError: the placement or the weights do not fit the network.
-        BamctlError: the network does not work any more.
+        BamctlError: the proof failed.
     """
     refuse_wrapped(model, placement)
     traced = TracedNetwork.of(model, given)
@@ -92,7 +93,7 @@ def insert_and_prove(
     if state is not None:
         if official.is_official(state):
             state = official.read(state, model)
-        # A plain backbone's weights have none of the attention modules', never some of them.
+        # Weights of a plain backbone have no attention module at all; a part of them is an error.
         has_attention = any(name.startswith(f"{HOLDER}.") for name in state)
         load_state(model, state, partial=not has_attention)
     return Insertion(

@@ -18,11 +18,11 @@ from bamctl.networks.structures import tensors
 class Proof:
     """The result of one forward and one backward pass.
 
-    `output_shapes` has the shape of every tensor that the network returns in eval mode, by its
-    place in the result. `output_change` is the norm of the change of these that the insertion made,
-    relative to the norm before: 0 exactly if every bit is the same, None if every output was zero,
-    as that of a head that starts at zero. Of a detector, which may see nothing at all, it is the
-    change of its losses on one object.
+    `output_shapes` are the shapes of the tensors that the network returns in eval mode, by their
+    paths in the result. `output_change` is the norm of the change of these tensors by the
+    insertion, relative to their norm before: exactly 0 if all bits are equal, None if all outputs
+    were zero, as with a zero-initialized head. For a detector, which may detect nothing, it is the
+    relative change of its losses on one object.
     """
 
     output_shapes: dict[str, tuple[int, ...]]
@@ -31,17 +31,17 @@ class Proof:
 
 
 def prove(model: nn.Module, given: InputsLike) -> Proof:
-    """Run a network with and without what is inserted in it, and backward through it.
+    """Run a network without and with its inserted modules, and a backward pass.
 
-    The network is left as it was found: modes, gradients, buffers and random state.
+    The network is left unchanged: modes, gradients, buffers and random state.
 
     Args:
-        model: a network that returns tensors, in whatever structure.
-        given: what it takes, without the batch; random numbers are made of it.
+        model: a network that returns tensors, in any structure.
+        given: the shapes of its inputs, without the batch; they are filled with random numbers.
 
     Raises:
-        BamctlError: the output or a gradient of an inserted parameter is missing or not finite, or
-            the network returns other tensors than before.
+        BamctlError: an output or the gradient of an inserted parameter is missing or not finite, or
+            the insertion changed the structure or shapes of the result.
     """
     inputs = read(given)
     inserted = [p for name, p in model.named_parameters() if name.startswith(f"{HOLDER}.")]
@@ -51,7 +51,7 @@ def prove(model: nn.Module, given: InputsLike) -> Proof:
             before = judged(model, inputs)
         with torch.enable_grad():
             after = judged(model, inputs)
-            # The mean of squares has a gradient everywhere, where a sum after a softmax has none.
+            # The mean of squares has a nonzero gradient even after a softmax, unlike the sum.
             squares = [t.square().mean() for t in after.values() if t.requires_grad and t.numel()]
         if _shapes(before) != _shapes(after):
             raise BamctlError(
@@ -84,18 +84,18 @@ def _listed(answer: dict[str, Tensor]) -> str:
 
 
 def _answer(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """Return a network's outputs in eval mode for a fixed random image, by their place."""
+    """Return a network's outputs in eval mode for a fixed random image, by their paths."""
     drawn = torch.Generator().manual_seed(0)
     result = model(*example.arguments(model, inputs, generator=drawn))
     return {".".join(map(str, path)): tensor for path, tensor in tensors(result)}
 
 
 def _losses(model: nn.Module, inputs: Inputs) -> dict[str, Tensor]:
-    """Return a detector's losses for a fixed random image, each as a tensor of one number."""
+    """Return a detector's losses for a fixed random image, each as a tensor of shape (1,)."""
     drawn = torch.Generator().manual_seed(0)
     arguments = example.training_arguments(model, inputs, generator=drawn)
     for module in model.modules():
-        # The statistics of one image are no use, and are not to be changed.
+        # Batch norms stay in eval mode, since one image would give useless running statistics.
         module.training = not isinstance(module, nn.modules.batchnorm._BatchNorm)
     try:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Why a network cannot be traced, in a line: what went wrong, where, and what can be done."""
+"""The reason why a network cannot be traced, in one line: error, location and remedy."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +11,7 @@ from bamctl.networks import example, inputs
 from bamctl.networks.restoring import left_as_found
 from bamctl.tracing._running_module import Watch
 
-# What PyTorch says of what it cannot trace, and what that means.
+# Parts of PyTorch's messages for untraceable code, and what they mean.
 _MEANINGS = {
     "unordered_map::at": "it runs modules inside a torch.autograd.Function whose `apply` is kept "
     "under another name (`f = Function.apply`); call `Function.apply` where it is used",
@@ -26,17 +26,17 @@ def why_it_stopped(
     error: BaseException,
     analyze: Callable[[nn.Module, tuple[Any, ...]], Any],
 ) -> str:
-    """Return the error in a line, with the module and operator where it occurred.
+    """Return the error in one line, with the module and operator where it occurred.
 
-    The network runs once more, and once more under the tracer if it does run.
+    The network runs again, and again under the tracer if that succeeds.
 
     Args:
         model: the network.
-        given: what it was given.
-        error: what it raised.
-        analyze: traces a network for its arguments.
+        given: the shapes of its inputs, without the batch.
+        error: the exception that it raised.
+        analyze: function that traces a network with arguments.
     """
-    name, told = type(model).__name__, _told(error)
+    name, message = type(model).__name__, _told(error)
     with left_as_found(model):
         watch = Watch(model)
         try:
@@ -44,11 +44,11 @@ def why_it_stopped(
                 model(*example.arguments(model, given))
         except (Exception, SystemExit) as again:
             let_through(again)
-            where = f"{inputs.text(given)} input: {told}{watch.place()}"
+            where = f"{inputs.text(given)} input: {message}{watch.place()}"
             return f"{name} cannot run on a {where}; try another --input"
         with suppress(Exception, SystemExit), watch:
             analyze(model, example.arguments(model, given))
-        return f"{name} runs, but cannot be traced: {told}{watch.place()}"
+        return f"{name} runs, but cannot be traced: {message}{watch.place()}"
 
 
 def _told(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""Multiply-adds of the operators that convolve, multiply matrices or attend, one as 1.
+"""Formulas for the multiply-adds of convolutions, matrix products and attention, one counted as 1.
 
-Every formula takes the inputs and outputs of an operator as the trace has them. Those of matrix
-products are the number of results times the length of the sum that makes each.
+Every formula takes the inputs and outputs of an operator as values of the traced graph. Those of
+matrix products are the number of output elements times the length of the contracted axes.
 """
 
 from collections import Counter
@@ -14,17 +14,17 @@ Shape = tuple[int, ...]
 
 
 def shape_of(value: Any) -> Shape | None:
-    """The shape of a value of the trace, or None where it is not a tensor of known shape."""
+    """Return the shape of a value of the trace, or None if it is not a tensor of known shape."""
     return tuple(value.type().sizes()) if value.isCompleteTensor() else None
 
 
 def shape(value: Any) -> Shape:
-    """The shape of a value of the trace, which has no axes where it is not known."""
+    """Return the shape of a value of the trace, or () if it is unknown."""
     return shape_of(value) or ()
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> int:
-    """Each result sums over a kernel; transposed, each input is spread over one."""
+    """Multiply the kernel's size by the number of outputs; if transposed, by that of inputs."""
     is_transposed = inputs[6].toIValue()
     positions = inputs[0] if is_transposed else outputs[0]
     return prod(shape(positions)) * prod(shape(inputs[1])[1:])
@@ -35,12 +35,12 @@ def _kernel(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _time_batch_channels(inputs: list[Any], outputs: list[Any]) -> int:
-    """The kernel has shape (taps, channels in, channels out)."""
+    """Return the multiply-adds for a kernel with shape (taps, in channels, out channels)."""
     return prod(shape(outputs[0])) * prod(shape(inputs[1])[:-1])
 
 
 def _product(first: int, summed: slice = slice(-1, None)) -> Formula:
-    """Return a formula for two tensors, the one at position `first` summed over some axes."""
+    """Return a formula for a product that contracts some axes of the input at index `first`."""
     return lambda inputs, outputs: prod(shape(outputs[0])) * prod(shape(inputs[first])[summed])
 
 
@@ -55,16 +55,16 @@ def _tensordot(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _bilinear(inputs: list[Any], outputs: list[Any]) -> int:
-    """A matrix times the second input, for each output, and then the first input times that."""
+    """Multiply a matrix by the second input for each output, and the first input by the result."""
     _, one, two = shape(inputs[2])
     return prod(shape(outputs[0])) * (one * two + one)
 
 
 def _multi_dot(inputs: list[Any], outputs: list[Any]) -> int:
-    """In the cheapest order, which PyTorch looks for; vectors at the ends are thin matrices."""
+    """Multiply in the cheapest order, as PyTorch does; vectors at the ends are thin matrices."""
     shapes = [shape(value) for value in inputs[0].node().inputs()]
     sizes = [1] if len(shapes[0]) == 1 else [shapes[0][0]]
-    sizes += [each[-1] for each in shapes[:-1]]
+    sizes += [extents[-1] for extents in shapes[:-1]]
     sizes += [1 if len(shapes[-1]) == 1 else shapes[-1][1]]
     least: dict[tuple[int, int], int] = {(i, i + 1): 0 for i in range(len(shapes))}
     for span in range(2, len(shapes) + 1):
@@ -78,10 +78,10 @@ def _multi_dot(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
-    """Pairs are contracted in the order of the path, or from the left.
+    """Contract pairs of operands in the order of the path, or from the left.
 
-    What is in one of a pair alone and in nothing that follows is summed first, which multiplies
-    nothing; a pair with nothing to sum is multiplied element by element.
+    An axis that only one operand of a pair has, and no later one, is summed first, without a
+    multiply-add; a pair without contracted axes is multiplied elementwise, which is no MAC.
     """
     shapes = [shape(value) for value in inputs[1].node().inputs()]
     terms, result, sizes = _labelled(inputs[0].toIValue(), shapes)
@@ -101,32 +101,32 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> int:
 def _labelled(
     equation: str, shapes: list[Shape]
 ) -> tuple[list[frozenset[str]], frozenset[str], Mapping[str, int]]:
-    """The labels of each operand and of the result, and their sizes; axes under `...` get some."""
-    given, _, made = equation.replace(" ", "").partition("->")
+    """Return the labels of each operand and of the result, and their sizes; `...` is expanded."""
+    operands, _, output = equation.replace(" ", "").partition("->")
     hidden = max(len(each) for each in shapes)
     terms, sizes = [], dict[str, int]()
-    for term, extents in zip(given.split(","), shapes, strict=True):
+    for term, extents in zip(operands.split(","), shapes, strict=True):
         num_hidden = len(extents) - len(term.replace("...", ""))
         before, dots, after = term.partition("...")
         labels = [*before, *_hidden(num_hidden, hidden), *after] if dots else [*term]
         for label, extent in zip(labels, extents, strict=True):
             sizes[label] = max(extent, sizes.get(label, 1))
-        # What is broadcast is not there.
+        # A broadcast axis multiplies nothing.
         terms.append(frozenset(x for x, n in zip(labels, extents, strict=True) if n > 1))
     if "->" not in equation:
-        seen = Counter(given)
-        made = "..." + "".join(label for label, times in seen.items() if times == 1)
-    dotted = _hidden(hidden, hidden) if "..." in made else ()
-    return terms, frozenset([*made.replace("...", ""), *dotted]), sizes
+        seen = Counter(operands)
+        output = "..." + "".join(label for label, times in seen.items() if times == 1)
+    dotted = _hidden(hidden, hidden) if "..." in output else ()
+    return terms, frozenset([*output.replace("...", ""), *dotted]), sizes
 
 
 def _hidden(count: int, of: int) -> Iterable[str]:
-    """Labels of the last axes under an ellipsis."""
+    """Return labels for the last `count` of the `of` axes under an ellipsis."""
     return [f"...{of - count + index}" for index in range(count)]
 
 
 def _recurrent(inputs: list[Any], outputs: list[Any]) -> int:
-    """Every weight matrix multiplies every step of every sequence once."""
+    """Multiply every weight matrix by every step of every sequence once."""
     lists = [v for v in inputs[1:4] if v.node().kind() == "prim::ListConstruct"]
     weights = [shape(value) for value in lists[-1].node().inputs()]
     return prod(shape(inputs[0])[:-1]) * sum(prod(each) for each in weights if len(each) == 2)

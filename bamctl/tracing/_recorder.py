@@ -15,13 +15,13 @@ Item = int | str | None
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """One call of a module by its canonical name, and the values that it took and returned.
+    """One call of a module by its canonical name, with its inputs and outputs.
 
-    `input` is its first argument, if that is a tensor, and `is_unary` tells that it is the only
-    one; `taken` are all tensors among its arguments. `outputs` are all floating-point tensors that
-    it returned, in whatever structure. `output` is the one of them where there is no other; it is
-    then the result itself or, if `item` is not None, that item of it. `items` are those that can be
-    replaced: each stands at one place of the result, the result itself or an item of it.
+    `input` is the first argument, if that is a tensor; `is_unary` is true if it is the only one.
+    `taken` are all tensors among the arguments. `outputs` are all floating-point tensors in the
+    result, at any depth. `output` is the only one of them, if there is one: the result itself or,
+    if `item` is not None, that item of it. `items` are the outputs that can be replaced: each
+    occurs once, as the result itself or as an item of it.
     """
 
     module: str
@@ -35,10 +35,10 @@ class ModuleCall:
 
 
 class Recorder:
-    """Forward hooks that tell which values of the graph each module took and returned.
+    """Forward hooks that record which values of the graph each module takes and returns.
 
-    The graph is rewritten when the trace ends, and its values with it. Their names survive, so
-    each value that a module sees is given one.
+    The graph and its values are rewritten when the trace ends. Debug names survive, so every value
+    that a module takes or returns gets one.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -49,17 +49,17 @@ class Recorder:
         self._entered: list[tuple[str | None, tuple[str, ...], bool]] = []
         for module in self._names:
             module.register_forward_pre_hook(self._enter, with_kwargs=True)
-            # What the module itself returned, before other hooks make something else of it.
+            # First, to record the module's own result before other hooks replace it.
             module.register_forward_hook(self._leave, prepend=True)
 
     def _enter(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        # Marked on the way in: an in-place module has made it its result by the way out.
-        every = (*given, *named.values())
-        first = every[0] if every else None
+        # Marked before the forward pass: an in-place module overwrites its input.
+        arguments = (*given, *named.values())
+        first = arguments[0] if arguments else None
         mark = self._mark(first) if isinstance(first, Tensor) else None
-        taken = tuple(self._mark(tensor) for _, tensor in tensors(every))
-        num_given = sum(1 for each in every if each is not None)
-        self._entered.append((mark, taken, num_given == 1))
+        taken = tuple(self._mark(tensor) for _, tensor in tensors(arguments))
+        num_arguments = sum(1 for each in arguments if each is not None)
+        self._entered.append((mark, taken, num_arguments == 1))
 
     def _leave(self, module: nn.Module, given: tuple[Any, ...], result: Any) -> None:
         self.graph = torch._C._get_tracing_state().graph()
@@ -86,8 +86,8 @@ class _MarkedCall:
 
     def numbered(self, number: Mapping[str, int]) -> ModuleCall:
         times = Counter(name for name, _ in self.returned)
-        # Deeper in a structure than its first level, or at two places of it, a tensor cannot be
-        # put back in place.
+        # A tensor below the first level of a structure, or at two places of it, cannot be
+        # replaced.
         items = tuple(
             (number[name], path[0] if path else None)
             for name, path in self.returned
@@ -110,9 +110,9 @@ _UNUSED = "prim::Print"
 
 
 def keep_unused(graph: Any) -> None:
-    """Have values that nobody reads printed, so that work which led to them stays in the graph.
+    """Print values without a reader, so that the operators that computed them stay in the graph.
 
-    The tracer drops what has no use and no effect. `drop_unused` takes them out.
+    The tracer eliminates dead code. `drop_unused` removes the print node again.
     """
     unused = list(_unused(graph))
     if unused:
@@ -120,7 +120,7 @@ def keep_unused(graph: Any) -> None:
 
 
 def drop_unused(graph: Any) -> None:
-    """Drop what did not lead to the results of the network."""
+    """Remove the operators that do not contribute to the results of the network."""
     for node in list(graph.nodes()):
         if node.kind() == _UNUSED:
             node.destroy()

@@ -7,9 +7,9 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 
 class Watch(TorchFunctionMode):
-    """Notes which module and which operator runs, until one of them fails.
+    """Recorder of the running module and operator, to locate a failure.
 
-    Its hooks stay on the network; whoever uses it puts these back.
+    Its hooks stay on the network until the caller removes them.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Stand-ins, while a network is traced, for the parts of PyTorch that its tracer cannot follow."""
+"""Replacements, while a network is traced, for the parts of PyTorch that its tracer rejects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from torch.autograd.function import FunctionCtx, _SingleLevelFunction
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Put the stand-ins in place; other threads, which trace nothing, see no difference."""
+    """Install the replacements; threads that do not trace are unaffected."""
     with ExitStack() as stack:
         for owner, name, stand_in in (
             (Function, "apply", _applied),
@@ -36,7 +36,7 @@ def _is_tracing() -> bool:
 
 
 def _applied(original: Any) -> Any:
-    """A custom function does what its `forward` says; the tracer would see one opaque operator."""
+    """Return an `apply` that runs `forward` under the tracer, in place of one opaque operator."""
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if not _is_tracing():
@@ -54,7 +54,7 @@ def _applied(original: Any) -> Any:
 
 
 def _checked(original: Callable[..., None]) -> Callable[..., None]:
-    """Sizes, and so conditions on them, are tensors for the tracer, which a check refuses."""
+    """Return a check that accepts tensors as conditions: sizes are tensors under the tracer."""
 
     def check_with(error_type: type[BaseException], cond: Any, message: Any = None) -> None:
         if _is_tracing() and isinstance(cond, torch.Tensor):

@@ -1,6 +1,6 @@
 """The cost of a traced operator: multiply-adds, elementwise operations, or nothing.
 
-Every handle takes the operator's inputs and outputs as fvcore gives them, and returns a counter
+Every handle takes the operator's inputs and outputs as fvcore passes them, and returns a counter
 with keys `macs:NAME` and `elementwise:NAME`.
 """
 
@@ -16,7 +16,7 @@ from bamctl.tracing.operators import OPERATORS, OperatorKind, of
 
 Costs = Counter[str]
 Handle = Callable[[list[Any], list[Any]], Costs]
-# What a user counts an operator with, from what the operator was given and what it returned.
+# A user-defined formula: takes the arguments and results of the operator, returns its operations.
 Count = Callable[[list[Any], list[Any]], int]
 
 _registered: dict[str, Handle] = {}
@@ -25,23 +25,23 @@ _registered: dict[str, Handle] = {}
 def register_operator(
     name: str, *, macs: Count | None = None, elementwise: Count | None = None
 ) -> None:
-    """Count an operator that PyTorch or a library defines and that is listed as uncounted.
+    """Register formulas for an operator of PyTorch or a library that is listed as uncounted.
 
     Both functions are called with two lists for each call of the operator in a traced network: its
-    arguments in the order of its schema, and its results. In place of a tensor stands its shape, a
-    tuple of integers with the batch of one; a list stands for a list, and numbers, texts and None
-    for themselves. They return an integer; what is left out is 0. Until Python ends, every trace
-    counts the operator so; to register it again replaces what was registered.
+    arguments in the order of its schema, and its results. A tensor is passed as its shape, a tuple
+    of integers with a batch of 1; lists are passed as lists, and numbers, strings and None as they
+    are. They return an integer; a function that is left out counts 0. The registration holds for
+    every trace of the process; a second one for the same operator replaces the first.
 
     Args:
         name: the full name, as it is listed, such as `mylib::scan`. An operator of
-            `torch.library.custom_op` has to be defined before.
-        macs: the multiply-adds of one call, one multiply-add as 1.
-        elementwise: the elementwise operations of one call.
+            `torch.library.custom_op` must be defined first.
+        macs: returns the multiply-adds of one call, one multiply-add as 1.
+        elementwise: returns the elementwise operations of one call.
 
     Raises:
-        InputError: there is no operator of that name, bamctl counts it already, or neither
-            function is given.
+        InputError: the operator does not exist or is counted already, or neither function is
+            passed.
 
     >>> from math import prod
     >>> import bamctl
@@ -81,7 +81,7 @@ def _counted_by(name: str, macs: Count | None, elementwise: Count | None) -> Han
 
 
 def _plain(value: Any) -> Any:
-    """A tensor's shape, a list of what it holds, or a constant; None of what is not known."""
+    """Return a tensor's shape, a list of its items, or a constant; None for an unknown value."""
     if value.node().kind() == "prim::ListConstruct":
         return [_plain(each) for each in value.node().inputs()]
     found = shape_of(value)
@@ -89,9 +89,9 @@ def _plain(value: Any) -> Any:
 
 
 def handles() -> dict[str, Handle | None]:
-    """A handle for every operator with a known cost, by its full name; None is free.
+    """Return a handle for every operator with a known cost, by its full name; None if it is free.
 
-    An operator that works in place, as its name with `_` says, costs what the plain one does.
+    An in-place operator, whose name ends with `_`, costs as much as the plain one.
     """
     table = {name: _handle(name, kind) for name, kind in OPERATORS.items() if kind.cost}
     return {f"{kind}_": handle for kind, handle in table.items()} | table | _registered
@@ -111,12 +111,12 @@ def _handle(name: str, kind: OperatorKind) -> Handle | None:
 
 
 def total(costs: Costs, family: str) -> int:
-    """The sum of one family, `macs` or `elementwise`, over all operators."""
+    """Return the sum of one family, `macs` or `elementwise`, over all operators."""
     return sum(int(value) for key, value in costs.items() if key.startswith(f"{family}:"))
 
 
 def _numel(value: Any) -> int:
-    # A tensor without dimensions carries a size that the trace computes with, not features.
+    # A 0-d tensor is a size in the trace, not a feature.
     extents = shape(value)
     return prod(extents) if extents else 0
 
@@ -134,7 +134,7 @@ def _reduction(kind: str) -> Handle:
 
 
 def _macs(kind: str, formula: Formula) -> Handle:
-    # As people call it: `convolution`, not `_convolution` or `_convolution_mode`.
+    # The public name: `convolution`, not `_convolution` or `_convolution_mode`.
     name = kind.partition("::")[2].removeprefix("_").removesuffix("_mode")
     return lambda inputs, outputs: _costs(name, macs=formula(inputs, outputs))
 
@@ -144,7 +144,7 @@ def _addcmul(inputs: list[Any], outputs: list[Any]) -> Costs:
 
 
 def _attention_costs(kind: str, queries: int, keys: int, width: int) -> Costs:
-    """Scores and weighted sum for all `queries` of the batch and heads, and their softmax.
+    """Return the cost of scores, softmax and weighted sum for all `queries` of batch and heads.
 
     `width` is the sum of the widths of a key and a value.
     """
@@ -178,7 +178,7 @@ def _self_attention(kind: str, batch: int, length: int, width: int, heads: int) 
     return projections + _attention_costs(kind, batch * heads * length, length, 2 * width // heads)
 
 
-# Operators whose cost is of both families, or is another number of operations for each element.
+# Operators that cost both families, or more than one operation for each element.
 _OWN: dict[str, Handle] = {
     "aten::addcmul": _addcmul,
     "aten::scaled_dot_product_attention": _scaled_dot_product_attention,

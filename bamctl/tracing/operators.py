@@ -1,7 +1,7 @@
-"""PyTorch's operators: what each one costs, and what it does to the tensors that it is given.
+"""The table of PyTorch's operators: the cost of each, and its effect on its input tensors.
 
-Everything that depends on an operator's name is written here, once. An operator that works in
-place, such as `relu_`, is as the plain one is.
+Everything that depends on an operator's name is defined here, once. An in-place operator, such as
+`relu_`, has the properties of the plain one.
 """
 
 from collections.abc import Iterable
@@ -17,24 +17,23 @@ class OperatorKind:
     """Properties of an operator.
 
     Attributes:
-        cost: what is counted: `macs` by a formula of its own, one `elementwise` operation for each
-            element of the output, one for each element of the input (`reduction`), or nothing,
-            since it copies, compares, draws or works on shapes (`free`). None if uncounted.
-        axes: the rule by which axes of the output follow from those of the input, of
-            `axis_rules.RULES`.
-        view: whether it returns an `alias` of its input's memory, one in another order of the axes
-            (`reordered`), or an alias unless the memory is reordered (`packed`, a copy then); also
-            what is left out in eval mode.
-        channelwise: treats every channel alike and apart; the output has the same channels.
+        cost: how it is counted: `macs` by a formula for the operator, `elementwise` as one
+            operation for each output element, `reduction` as one for each input element, or `free`,
+            since it copies, compares, draws or works on shapes. None if uncounted.
+        axes: the rule for the axes of the output, a key of `_axis_rules.RULES`.
+        view: `alias` if the output shares the input's memory, `reordered` if its axes are permuted
+            too, `packed` if it is a copy whenever the memory has another order; also for operators
+            that eval mode skips.
+        channelwise: treats all channels alike and independently; the output has the same channels.
         on_maps: takes a feature map with its extents last.
-        layer: has weights, as a rule, or does what layers with weights do.
-        attends: weighs positions of its last operand by its first one.
+        layer: usually has weights, or stands for a layer with weights.
+        attends: weights positions of its last operand by its first one.
         convolves: is a convolution.
         windows: pools windows of a map.
-        pools: pools a whole map, if it is asked to.
+        pools: can pool a whole map.
         pads: pads a map.
-        copies: returns the same elements, in another order of the axes or in other memory.
-        shape_only: takes the shape of its input and none of its elements.
+        copies: returns the same elements, with permuted axes or in other memory.
+        shape_only: reads the shape of its input and none of its elements.
     """
 
     cost: Cost | None = None
@@ -66,7 +65,7 @@ _Row = tuple[str, OperatorKind]
 
 
 def _row(names: str, cost: Cost | None, **properties: Any) -> list[_Row]:
-    """Operators that are alike in everything; of `aten` unless they name another library."""
+    """Return rows for operators with equal properties, of `aten` unless named `library::name`."""
     kind = OperatorKind(cost, **properties)
     return [(name if "::" in name else f"aten::{name}", kind) for name in names.split()]
 

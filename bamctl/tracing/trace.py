@@ -38,7 +38,7 @@ _CONTAINERS = frozenset({"prim::ListConstruct", "prim::TupleConstruct", "prim::D
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of the trace; `inputs` and `outputs` number the values that carry features.
+    """One operator of the trace; `inputs` and `outputs` are the ids of values that carry features.
 
     `ints` holds the constant integers among its arguments, such as the order of a permutation.
     """
@@ -53,16 +53,16 @@ class Operator:
 class Trace:
     """A trace of one forward pass in eval mode, with a batch size of 1.
 
-    `given` says what the network was called with; `inputs` and `outputs` number the tensors among
-    its arguments and results. `shapes` are those of what is computed, `weights` those of parameters
-    and buffers. How much work the heads of a detector (`is_detector`) have depends on
-    what they see; here on an image of zeros.
+    `given` are the shapes of the network's inputs; `inputs` and `outputs` are the ids of the
+    tensors among its arguments and results. `shapes` are the shapes of computed values, `weights`
+    those of parameters and buffers. The work of a detector's heads (`is_detector`) is
+    data-dependent; here the image is zeros.
 
-    `macs` counts multiply-adds of convolution, linear, matmul and attention, one multiply-add as
-    1, by module (all that ran inside it, whether or not its result is used; "" is the network).
-    `elementwise_ops` counts everything else that computes: one operation for each output element,
-    or input element where the operator reduces. `uncounted` lists operators without a formula; they
-    are in neither number. The dataflow has only what led to the results.
+    `macs` counts the multiply-adds of convolution, linear, matmul and attention, one multiply-add
+    as 1, by module, with everything that runs inside it, used or not; "" is the network.
+    `elementwise_ops` counts all other arithmetic: one operation for each output element, or for
+    each input element of a reduction. `uncounted` lists operators without a formula, which are in
+    neither number. `operators` has only those that contribute to the results.
     """
 
     given: inputs.Inputs
@@ -87,18 +87,18 @@ class Trace:
 
 
 def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
-    """Run the network once on zeros, under fvcore, and write down what happened.
+    """Trace one forward pass of a network on zeros with fvcore.
 
-    The network is left as it was found: modes, hooks, buffers and random state.
+    The network is left unchanged: modes, hooks, buffers and random state.
 
     Args:
         model: any network.
-        given: what it takes, such as channels, height and width of its image; a batch of one is
-            made of them.
+        given: the shapes of its inputs without the batch, such as (channels, height, width); it
+            runs on a batch of one.
 
     Raises:
-        InputError: the network cannot run on such an input, or cannot be traced; names the module
-            and the operator that stopped it.
+        InputError: the network cannot run on such an input, or cannot be traced; the message names
+            the module and the operator that failed.
     """
     refuse_untraceable(model)
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
@@ -106,7 +106,7 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
     given = inputs.read(given)
     try:
         analysis, recorder, num_inputs = _recorded(model, given)
-    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
         check_machine(error, f"{type(model).__name__} cannot run on a {inputs.text(given)} input")
         raise InputError(why_it_stopped(model, given, error, _analyze)) from error
@@ -127,9 +127,9 @@ def trace(model: nn.Module, given: inputs.InputsLike) -> Trace:
 
 
 def _recorded(model: nn.Module, given: inputs.Inputs) -> tuple[FlopCountAnalysis, Recorder, int]:
-    """The trace, and how many tensors were among the network's arguments."""
+    """Return the analysis, the recorder, and the number of tensors among the arguments."""
     if has_no_weights(model):
-        # The numbers would mean nothing, so they are computed only where shapes depend on them.
+        # Values would be meaningless, so they are computed only if shapes depend on them.
         with suppress(NumbersNeededError):
             return _run(model, given, ShapesOnly())  # type: ignore[no-untyped-call]
     return _run(model, given, nullcontext())
@@ -162,14 +162,14 @@ def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
     analysis.set_op_handle(**operator_costs.handles())
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with warnings.catch_warnings(), stand_ins.installed():
-        # torch.jit.trace, under fvcore, is deprecated, and warns of every size that it fixes.
+        # fvcore uses torch.jit.trace, which is deprecated and warns of every size that it bakes in.
         warnings.simplefilter("ignore")
         analysis.by_module()
     return analysis
 
 
 class _Analysis(FlopCountAnalysis):  # type: ignore[misc]
-    """fvcore's, for names with slashes too, at which it takes them apart."""
+    """fvcore's analysis, for module names with slashes too, at which fvcore splits names."""
 
     def _get_aliases(self, model: nn.Module) -> dict[Any, str]:
         aliases: dict[Any, str] = super()._get_aliases(model)
@@ -181,30 +181,30 @@ def _quoted(key: str | nn.Module) -> str | nn.Module:
 
 
 def _end(model: nn.Module, given: tuple[Any, ...], result: Any) -> Any:
-    """The tensors of a result, where it holds any.
+    """Return the tensors of a result as a tuple, or the result itself if it has none.
 
-    A trace takes no numbers or texts for results, and nothing that returns some is wrong for it.
+    The tracer rejects numbers and strings in a result, which are legal for a network.
     """
     keep_unused(torch._C._get_tracing_state().graph())
-    found = tuple(tensor for _, tensor in tensors(result))
-    return result if isinstance(result, Tensor) or not found else found
+    found_tensors = tuple(tensor for _, tensor in tensors(result))
+    return result if isinstance(result, Tensor) or not found_tensors else found_tensors
 
 
 def _dataflow(recorder: Recorder, num_inputs: int) -> dict[str, Any]:
     drop_unused(recorder.graph)
     # The graph's inputs are those of the network, then every parameter and buffer.
     inputs = list(recorder.graph.inputs())
-    given, weights = inputs[:num_inputs], inputs[num_inputs:]
+    network_inputs, weights = inputs[:num_inputs], inputs[num_inputs:]
     reader = _Reader(inputs)
     operators = list(filter(None, map(reader.operator, recorder.graph.nodes())))
-    values = [*given, *reader.computed]
+    values = [*network_inputs, *reader.computed]
     number = {value.debugName(): value.unique() for value in values}
     return {
         "operators": tuple(operators),
         "calls": tuple(call.numbered(number) for call in recorder.calls),
         "shapes": _shapes(values),
         "weights": _shapes(weights),
-        "inputs": tuple(value.unique() for value in given),
+        "inputs": tuple(value.unique() for value in network_inputs),
         "outputs": reader.held(recorder.graph.outputs()),
     }
 
@@ -215,11 +215,10 @@ def _shapes(values: list[Any]) -> dict[int, Shape]:
 
 
 class _Reader:
-    """Reads the nodes of a graph in their order.
+    """Reader of the nodes of a graph, in execution order.
 
-    Every question to a graph takes a while, and each value is used several times, so what is known
-    of values is kept by their numbers: which values with features each one is or holds, and which
-    constant integers.
+    Queries to a graph are slow and each value has several users, so facts about values are cached
+    by their ids: the feature values that each one is or contains, and its constant integers.
     """
 
     def __init__(self, inputs: list[Any]) -> None:
@@ -228,30 +227,30 @@ class _Reader:
         self._ints: dict[int, int | tuple[int, ...]] = {}
 
     def operator(self, node: Any) -> Operator | None:
-        """The operator that a node is, unless it is something else."""
+        """Return the operator of a node, or None for a constant, a container or an unused one."""
         kind = node.kind()
         if kind == "prim::Constant":
             self._read_constant(node.output())
             return None
         outputs = list(node.outputs())
         self.computed += outputs
-        given = [value.unique() for value in node.inputs()]
+        ids = [value.unique() for value in node.inputs()]
         if kind in _CONTAINERS:
-            self._read_container(kind, given, outputs[0].unique())
+            self._read_container(kind, ids, outputs[0].unique())
             return None
         after = tuple(value.unique() for value in outputs if _carries_features(value))
         self._held.update((value, (value,)) for value in after)
-        before = self._all_held(given) if after and not operators.of(kind).shape_only else ()
+        before = self._all_held(ids) if after and not operators.of(kind).shape_only else ()
         if not before:
             return None
-        ints = tuple(self._ints[value] for value in given if value in self._ints)
+        ints = tuple(self._ints[value] for value in ids if value in self._ints)
         if kind == "aten::_convolution_mode":
-            # A convolution whose padding is a word, such as "same".
+            # A convolution with a string as padding, such as "same".
             return Operator("aten::_convolution", before, after, _with_padding(node, ints))
         return Operator(kind, before, after, ints)
 
     def held(self, values: Any) -> tuple[int, ...]:
-        """The values with features among those given, and in lists, tuples and dicts of them."""
+        """Return the ids of feature values among the values, also in lists, tuples and dicts."""
         return self._all_held(value.unique() for value in values)
 
     def _all_held(self, values: Iterable[int]) -> tuple[int, ...]:
@@ -265,7 +264,7 @@ class _Reader:
             self._held[value.unique()] = (value.unique(),)
 
     def _read_container(self, kind: str, given: list[int], made: int) -> None:
-        """A list, tuple or dict made on the spot is as good as what it holds."""
+        """Record the items of a list, tuple or dict that a node constructs."""
         self._held[made] = self._all_held(given)
         if kind == "prim::ListConstruct":
             items = (self._ints.get(value) for value in given)
@@ -273,19 +272,19 @@ class _Reader:
 
 
 def _with_padding(node: Any, ints: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The integers of a convolution, with the padding that a word stands for in numbers."""
+    """Return the integers of a convolution whose padding is a string, with it as numbers."""
     stride, dilation, groups = ints
     _, weight, _, _, word, *_ = node.inputs()
     spread = zip(shape_of(weight) or (), [0, 0, *dilation], strict=False)
     reach = [each * (taps - 1) for taps, each in spread][2:]
     is_same = word.toIValue() == "same"
-    # The one element that an odd sum of paddings has more is at the end.
+    # The extra element of an odd total padding is at the end.
     padding = tuple(each // 2 if is_same else 0 for each in reach)
     return stride, padding, dilation, (0,) * len(padding), groups
 
 
 def _carries_features(value: Any) -> bool:
-    """Return whether a value is a tensor or holds some; numbers carry sizes, not features."""
+    """Return whether a value is a tensor or contains some; numbers are sizes, not features."""
     kind = value.type().kind()
     if kind == "ListType":
         return bool(value.type().getElementType().kind() == "TensorType")

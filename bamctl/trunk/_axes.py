@@ -1,10 +1,10 @@
-"""Axes of traced values: height, width, time, or something else.
+"""Axes of traced values: time, height, width, or something else.
 
 Every axis is a list of factors, outermost first. A reshape splits and joins factors, a permutation
-moves them, a convolution resizes them, and most operators keep them. A row of patches in the order
-of the image is thus the axis (height, width), a window of Swin has the outer factors of height and
-width in its batch axis and the inner ones in its token axis, and patches that were shuffled are
-recognized by the order of their factors.
+moves them, a convolution resizes them, and most operators keep them. So a row of patches in image
+order is the axis (height, width), a window of Swin has the outer factors of height and width in its
+batch axis and the inner ones in its token axis, and shuffled patches are recognized by the order of
+their factors.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,11 @@ OTHER, UNKNOWN, SHUFFLED, TOKENS = "other", "unknown", "shuffled", "tokens"
 
 @dataclass(frozen=True)
 class Factor:
-    """A part of an axis.
+    """A factor of an axis.
 
-    `name` is one of `SPATIAL`, or says that the factor is something else. Of a spatial axis that
-    is split, `step` is the distance between neighbours of this factor in positions of the whole
-    axis. Tokens with prefix tokens in front, such as a class token, are one factor: the first
-    `prefix` are not in the `grid`.
+    `name` is one of `SPATIAL`, `OTHER`, `UNKNOWN`, `SHUFFLED` or `TOKENS`. `step` is the stride of
+    the factor within a spatial axis that is split, in positions of the whole axis. Tokens behind
+    prefix tokens, such as a class token, are one factor: `prefix` tokens, then those of the `grid`.
     """
 
     name: str
@@ -41,10 +40,10 @@ Axes = tuple[Axis, ...]
 
 
 def merged(axis: Axis) -> Axis:
-    """An axis with neighbouring factors joined where they are parts of one."""
-    found: list[Factor] = []
+    """Return an axis with adjacent factors of one axis of the image joined."""
+    factors: list[Factor] = []
     for factor in axis:
-        outer = found[-1] if found else None
+        outer = factors[-1] if factors else None
         joins = (
             outer is not None
             and outer.name == factor.name
@@ -52,14 +51,14 @@ def merged(axis: Axis) -> Axis:
             and factor.name != TOKENS
         )
         if outer is not None and joins:
-            found[-1] = replace(outer, size=outer.size * factor.size, step=factor.step)
+            factors[-1] = replace(outer, size=outer.size * factor.size, step=factor.step)
         else:
-            found.append(factor)
-    return tuple(found)
+            factors.append(factor)
+    return tuple(factors)
 
 
 def resized(axis: Axis, size: int) -> Axis:
-    """An axis of another size: shrunk, enlarged, or without its prefix tokens."""
+    """Return an axis resized: shrunk, enlarged, or without its prefix tokens."""
     axis = merged(axis)
     if len(axis) == 1 and axis[0].name in SPATIAL:
         return (replace(axis[0], size=size),)
@@ -71,13 +70,13 @@ def resized(axis: Axis, size: int) -> Axis:
 
 
 def knowledge(axis: Axis) -> int:
-    """Return a rank of how much is known of an axis; among operands, the highest decides."""
+    """Return a rank of how specific an axis is; among operands, the highest decides."""
     ranks = {UNKNOWN: 1, OTHER: 2, SHUFFLED: 3}
     return max((ranks.get(factor.name, 4) for factor in axis), default=0)
 
 
 def restepped(axes: Axes) -> Axes:
-    """Steps counted anew, innermost first, after a factor was resized or reduced away."""
+    """Recompute the steps, innermost first, after a factor was resized or reduced away."""
     steps: dict[tuple[str, int], int] = {}
     factors = [factor for axis in axes for factor in axis if factor.name in SPATIAL]
     keys = [(factor.name, factor.step) for factor in factors]
@@ -99,6 +98,6 @@ def restepped(axes: Axes) -> Axes:
 
 
 def spatial_names(axis: Axis) -> Iterator[str]:
-    """The names of the axes of the image that an axis has a part of."""
+    """Yield the names of the axes of the image whose factors an axis contains."""
     for factor in axis:
         yield from (inner.name for inner in (factor.grid or (factor,)) if inner.name in SPATIAL)

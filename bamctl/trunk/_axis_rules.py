@@ -1,7 +1,7 @@
-"""Rules of how operators change axes, one for each family of operators.
+"""Rules for the axes of an operator's result, one for each family of operators.
 
-A rule takes the operator, the shapes and axes of its operands that are known, and the shape of its
-result. What has no rule keeps the axes that fit by size, as in broadcasting.
+A rule takes the operator, the shapes and axes of its operands, and the shape of its result. An
+operator without a rule keeps the axes whose size fits, as in broadcasting.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,14 +30,14 @@ Rule = Callable[[Operator, Given, Shape], Axes]
 
 
 def kept(_: Operator, given: Given, shape: Shape) -> Axes:
-    """Axes of the operands, aligned at the last as in broadcasting."""
+    """Return the axes of the operands, aligned at the last as in broadcasting."""
     if len(given[0][0]) > len(shape):
         return unknown(shape)
     return tuple(_best(index - len(shape), size, given) for index, size in enumerate(shape))
 
 
 def _best(index: int, size: int, given: Given) -> Axis:
-    """Return what operands know of an axis: first those of its size, which are not broadcast."""
+    """Return the most specific axis among operands, of those that are not broadcast if any."""
     known = [(before[index], axes[index]) for before, axes in given if -index <= len(before)]
     fitting = [axis for length, axis in known if length == size]
     if fitting:
@@ -46,7 +46,7 @@ def _best(index: int, size: int, given: Given) -> Axis:
 
 
 def unknown(shape: Shape) -> Axes:
-    """Axes of which nothing is known but their sizes."""
+    """Return axes of which only the sizes are known."""
     return tuple((Factor(UNKNOWN, size),) for size in shape)
 
 
@@ -73,25 +73,25 @@ def _moved(operator: Operator, given: Given, shape: Shape) -> Axes:
 
 
 def _reshaped(_: Operator, given: Given, shape: Shape) -> Axes:
-    """Split and join factors as their sizes demand; what does not come out even is unknown."""
+    """Split and join factors to fit the new sizes; an uneven split makes all axes unknown."""
     before, axes = given[0]
     if before == shape:
         return axes
-    if 0 in shape:  # a detector that found nothing
+    if 0 in shape:  # a detector without detections
         return unknown(shape)
     left = list(merged(tuple(chain.from_iterable(axes))))
-    found = [_take(left, size) for size in shape]
-    if left and found:
-        found[-1] = (*found[-1], *left)
+    reshaped = [_take(left, size) for size in shape]
+    if left and reshaped:
+        reshaped[-1] = (*reshaped[-1], *left)
     uneven = any(
         axis is not None and prod(f.size for f in axis) != size
-        for axis, size in zip(found, shape, strict=True)
+        for axis, size in zip(reshaped, shape, strict=True)
     )
-    return unknown(shape) if uneven else tuple(found)
+    return unknown(shape) if uneven else tuple(reshaped)
 
 
 def _take(left: list[Factor], size: int) -> Axis:
-    """The first factors of a list that make up an axis, taken from it."""
+    """Remove the first factors that make up an axis of this size from a list; return them."""
     taken: list[Factor] = []
     while left and (size > 1 or (left[0].size == 1 and not taken)):
         factor = left.pop(0)
@@ -145,7 +145,7 @@ def _joined_axis(parts: Sequence[Axis], size: int) -> Axis:
 
 
 def _are_alike(one: Axis, other: Axis) -> bool:
-    """Return whether both are the whole of the same axis of the image, if of different lengths."""
+    """Return whether both are the same whole axis of the image, of any length."""
     return len(one) == len(other) == 1 and one[0].name == other[0].name
 
 
@@ -167,7 +167,7 @@ def _linear(operator: Operator, given: Given, shape: Shape) -> Axes:
 
 
 def _multiplied(operator: Operator, given: Given, shape: Shape) -> Axes:
-    """The rows are those of the first matrix; the columns are those of the second."""
+    """Take the rows from the first matrix and the columns from the second."""
     axes = list(kept(operator, given[-2:], shape))
     if len(given) >= 2 and len(shape) >= 2:
         first, second = given[-2], given[-1]
@@ -190,7 +190,7 @@ def _picked(operator: Operator, given: Given, shape: Shape) -> Axes:
 
 
 def _unfolded(operator: Operator, given: Given, shape: Shape) -> Axes:
-    """One token for each position of the window."""
+    """Make one token for each position of the window."""
     kernel, dilation, padding, stride = (ints for ints in operator.ints if isinstance(ints, tuple))
     extents = [
         (size + 2 * p - d * (k - 1) - 1) // s + 1
@@ -205,7 +205,7 @@ def _folded(_: Operator, given: Given, shape: Shape) -> Axes:
     return (given[0][1][0], (Factor(OTHER, shape[1]),), *extents)
 
 
-# The rule of each operator is in `operators`; `split` makes lists, which have no axes.
+# `OperatorKind.axes` names the rule; `split` is missing, since it makes lists without axes.
 RULES: dict[str, Rule] = {
     "kept": kept,
     "transposed": _transposed,
@@ -228,18 +228,18 @@ RULES: dict[str, Rule] = {
 
 
 def named_dims(operator: Operator, rank: int) -> tuple[int, ...]:
-    """The axes that an operator names: its first list of integers, or else its first integer."""
+    """Return the dims of an operator: its first list of integers, or else its first integer."""
     listed = next((ints for ints in operator.ints if isinstance(ints, tuple)), None)
     dims = operator.ints[:1] if listed is None else listed
     return tuple(dim % rank for dim in dims if isinstance(dim, int))
 
 
 def _last_dim(operator: Operator, rank: int) -> int:
-    """The axis along which tensors are joined, which is the last argument."""
+    """Return the dim along which tensors are joined: the last integer argument."""
     return next((dim % rank for dim in reversed(operator.ints) if isinstance(dim, int)), 0)
 
 
 def without(items: Sequence[Any], dims: Iterable[int]) -> tuple[Any, ...]:
-    """A shape, or the axes of a value, without some of its axes."""
+    """Return a shape, or the axes of a value, without some of its axes."""
     dropped = set(dims)
     return tuple(item for index, item in enumerate(items) if index not in dropped)

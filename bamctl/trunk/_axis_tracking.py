@@ -1,4 +1,4 @@
-"""The axes of every value of a trace, followed from the input through all operators."""
+"""Propagation of axes from the inputs of a trace through all operators."""
 
 from bamctl.tracing import operators
 from bamctl.tracing.trace import Operator, Shape, Trace
@@ -17,7 +17,7 @@ from bamctl.trunk._axis_rules import RULES, named_dims, unknown, without
 
 
 def find_axes(trace: Trace) -> dict[int, Axes]:
-    """The axes of every value that has a known shape and was computed from an input."""
+    """Return the axes of every value that has a known shape and was computed from an input."""
     return _Tracker(trace).axes
 
 
@@ -26,7 +26,7 @@ class _Tracker:
         self._shapes = trace.shapes
         self._is_video = any(len(trace.shapes.get(value, ())) == 5 for value in trace.inputs)
         self.axes: dict[int, Axes] = {}
-        # A list of tensors, as `chunk` makes it, has no shape: the tensor that it was cut from.
+        # A list of tensors, as from `chunk`, has no shape: that of the tensor it was cut from.
         self._cut: dict[int, tuple[Shape, Axes]] = {}
         for value in trace.inputs:
             self.axes[value] = _of_input(trace.shapes.get(value, ()))
@@ -55,18 +55,18 @@ class _Tracker:
             self._cut |= dict.fromkeys(operator.outputs, (shape, axes))
 
     def _name_extents(self, value: int) -> None:
-        """Call height and width so where the first operator that works on maps takes them."""
+        """Name height and width at the first operator that works on maps."""
         shape = self._shapes.get(value, ())
         num_spatial = len(shape) - 2
         if num_spatial != 2 and not (num_spatial == 3 and self._is_video):
             return
-        found = list(self.axes.get(value) or unknown(shape))
-        named = {name for axis in found for name in spatial_names(axis)}
+        axes = list(self.axes.get(value) or unknown(shape))
+        named = {name for axis in axes for name in spatial_names(axis)}
         for index, name in enumerate(SPATIAL[-num_spatial:], 2):
-            names = {factor.name for factor in found[index]}
+            names = {factor.name for factor in axes[index]}
             if name not in named and not names & {SHUFFLED, *SPATIAL, TOKENS}:
-                found[index] = (Factor(name, shape[index]),)
-        self.axes[value] = tuple(found)
+                axes[index] = (Factor(name, shape[index]),)
+        self.axes[value] = tuple(axes)
 
     def _result(self, operator: Operator, shape: Shape) -> Axes | None:
         given = [self._operand(value) for value in operator.inputs if self._is_computed(value)]
@@ -86,7 +86,7 @@ class _Tracker:
 
 
 def _of_input(shape: Shape) -> Axes:
-    """An image as (N, C, H, W) or (N, H, W, C), a video with one axis more; else nothing known."""
+    """Return the axes of an image, as (N, C, H, W) or (N, H, W, C), or video; else unnamed ones."""
     axes: list[Axis] = [(Factor(OTHER, size),) for size in shape]
     if len(shape) in (4, 5):
         is_channels_last = len(shape) == 4 and shape[3] < shape[1]

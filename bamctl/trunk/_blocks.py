@@ -1,4 +1,4 @@
-"""Blocks: which modules of a network count as one."""
+"""Blocks: the modules of a network between which attention is placed."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from torch import nn
 
 from bamctl.trunk.feature_maps import FeatureMap
 
-# A side of the map that shrinks by this much starts a new stage; a trimmed pixel does not.
+# A side of the map that shrinks by this factor starts a new stage; a trimmed pixel does not.
 STAGE_DROP = 1.5
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -18,13 +18,13 @@ _CONVOLUTION = nn.modules.conv._ConvNd
 class Blocks:
     """The blocks among the modules whose outputs are trunk maps.
 
-    A block is a composite module with two or more layers, which is no series of such modules of one
-    class, and which lowers the resolution once at most. Where blocks nest, the outermost counts.
+    A block is a composite module with two or more layers that lowers the resolution at most once
+    and is no series of composite modules of one class. Of nested blocks, the outermost counts.
 
     Args:
         model: the network.
         ended: the trunk map that each module returns, by the name of the module.
-        taken: the map that each of them takes, where it takes one.
+        taken: the map that is the first input of a module, by the name of the module.
         maps: the trunk maps in the order of the forward pass.
     """
 
@@ -43,7 +43,7 @@ class Blocks:
         self._held = self._count_held(self._composite)
 
     def find(self) -> frozenset[str]:
-        """The names of the blocks."""
+        """Return the names of the blocks."""
         never_in_series = self._jumped_over()
         single = {
             name
@@ -57,7 +57,7 @@ class Blocks:
         return frozenset(name for name in single if single.isdisjoint(_ancestors(name)))
 
     def _count_held(self, names: Sequence[str]) -> dict[str, Counter[type]]:
-        """The composite modules inside each module that return trunk maps too, by class."""
+        """Count the composite modules inside each module that return trunk maps too, by class."""
         held: dict[str, Counter[type]] = {name: Counter() for name in names}
         for name in names:
             for outer in _ancestors(name):
@@ -66,12 +66,12 @@ class Blocks:
         return held
 
     def _jumped_over(self) -> set[type]:
-        """The classes that are a series in one place and in another jump over their parts.
+        """Return the classes that have a skip connection over their parts in at least one place.
 
-        An inverted residual without a sum, as where it changes the resolution, runs its layers in
-        series; it is a block all the same.
+        An inverted residual without a skip connection, as where it changes the resolution, is a
+        series of layers, and a block nevertheless.
         """
-        found: set[type] = set()
+        classes: set[type] = set()
         for name in self._composite:
             module = self._model.get_submodule(name)
             inner = Counter(
@@ -79,11 +79,11 @@ class Blocks:
             )
             hidden = inner - self._held[name]
             if not self._held[name] and max(hidden.values(), default=0) >= 2:
-                found.add(type(module))
-        return found
+                classes.add(type(module))
+        return classes
 
     def _spans_stages(self, name: str) -> bool:
-        """Return whether the resolution drops more than once on the way through a module."""
+        """Return whether the resolution drops more than once inside a module."""
         inside = {
             value
             for other, value in self._ended.items()
@@ -95,16 +95,16 @@ class Blocks:
 
 
 def is_composite(module: nn.Module) -> bool:
-    """Return whether a module is more than a bare container and holds two layers or more."""
+    """Return whether a module has a forward of its own and contains two layers or more."""
     if type(module) in _CONTAINERS or type(module).forward is nn.Module.forward:
         return False
     return num_layers(module) >= 2
 
 
 def num_layers(module: nn.Module) -> int:
-    """The convolution and linear layers in a module.
+    """Return the number of convolution and linear layers in a module.
 
-    Convolutions along different axes, such as 1x3x3 and 3x1x1, are one layer that was factored.
+    Convolutions along different axes, such as 1x3x3 and 3x1x1, count as one factorized layer.
     """
     pointwise, along = 0, Counter[int]()
     for layer in module.modules():
@@ -118,16 +118,16 @@ def num_layers(module: nn.Module) -> int:
 
 
 def has_kernel(module: nn.Module) -> bool:
-    """Return whether a module looks at more than one pixel at once."""
+    """Return whether a module has a convolution larger than 1x1."""
     kernels = (layer.kernel_size for layer in module.modules() if isinstance(layer, _CONVOLUTION))
     return any(size > 1 for kernel in kernels for size in kernel)
 
 
 def listed_stages(model: nn.Module, blocks: Collection[str]) -> frozenset[str]:
-    """Containers of layers alone that stand in one list with blocks, or with containers of blocks.
+    """Return containers of plain layers that are siblings of blocks or of containers of blocks.
 
-    The first stages of MobileNetV4-small are single convolutions; its list of stages says that
-    they are stages, and no stem.
+    The first stages of MobileNetV4-small are plain convolutions; they are siblings of its stages in
+    a list, and so are stages and not a stem.
     """
     lists = {parent for name in blocks for parent in _ancestors(name)}
     return frozenset(
@@ -142,7 +142,7 @@ def listed_stages(model: nn.Module, blocks: Collection[str]) -> frozenset[str]:
 
 
 def drop(before: FeatureMap, after: FeatureMap) -> float:
-    """By how much the height or the width shrinks, whichever shrinks more."""
+    """Return the factor by which height or width shrinks, whichever shrinks more."""
     return max(before.height / after.height, before.width / after.width)
 
 

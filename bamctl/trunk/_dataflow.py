@@ -1,4 +1,4 @@
-"""Queries on a trace's dataflow graph: dominators, depths, and values that are pooled away."""
+"""Queries on a trace's dataflow graph: dominators, depths, and globally pooled values."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from bamctl.trunk.feature_maps import FeatureMap
 
 
 def depths(operators: Iterable[Operator], source: int) -> dict[int, int]:
-    """The values that can be reached from one, and the most operators that lie between."""
+    """Return the values reachable from one, each with the length of the longest path to it."""
     depth = {source: 0}
     for operator in operators:
         before = [depth[value] for value in operator.inputs if value in depth]
@@ -20,19 +20,19 @@ def depths(operators: Iterable[Operator], source: int) -> dict[int, int]:
 
 
 def num_layers(operators: Iterable[Operator]) -> dict[int, int]:
-    """The most layers with weights on a way to each value; none for an image that is prepared."""
-    found: dict[int, int] = {}
+    """Return the most layers with weights on a path to each value; 0 for a preprocessed image."""
+    layers: dict[int, int] = {}
     for operator in operators:
-        before = max((found.get(value, 0) for value in operator.inputs), default=0)
-        found |= dict.fromkeys(operator.outputs, before + of(operator.kind).layer)
-    return found
+        before = max((layers.get(value, 0) for value in operator.inputs), default=0)
+        layers |= dict.fromkeys(operator.outputs, before + of(operator.kind).layer)
+    return layers
 
 
 class Dominators:
     """The values that every path from a source to another value passes through.
 
-    The immediate dominator of a value is where the paths to its operands part; in the order of the
-    forward pass, one pass finds them all (Cooper, Harvey and Kennedy, 2001, "A Simple, Fast
+    The immediate dominator of a value is the nearest common dominator of its operands; in the order
+    of the forward pass, one pass finds all (Cooper, Harvey and Kennedy, 2001, "A Simple, Fast
     Dominance Algorithm").
     """
 
@@ -44,7 +44,7 @@ class Dominators:
             if reached:
                 parent = reduce(self._meet, reached)
                 for value in operator.outputs:
-                    # An operator that works in place may give its operand back.
+                    # An in-place operator may return its operand.
                     if value not in self._parent:
                         self._parent[value] = parent
                         self._level[value] = self._level[parent] + 1
@@ -58,7 +58,7 @@ class Dominators:
         return one
 
     def chain(self, value: int) -> list[int]:
-        """The dominators of a value and itself, without the source, as the forward pass orders."""
+        """Return the dominators of a value and itself, without the source, in execution order."""
         found = []
         while self._parent[value] != value:
             found.append(value)
@@ -67,7 +67,7 @@ class Dominators:
 
 
 def needed_for(operators: Sequence[Operator], target: int) -> set[int]:
-    """The values that a value is computed from, and itself."""
+    """Return the values that a value is computed from, and itself."""
     needed = {target}
     for operator in reversed(operators):
         if needed.intersection(operator.outputs):
@@ -76,47 +76,47 @@ def needed_for(operators: Sequence[Operator], target: int) -> set[int]:
 
 
 def pooled(operators: Iterable[Operator], maps: dict[int, FeatureMap]) -> set[int]:
-    """The maps that a global pooling shrank, and those that were made of such alone."""
-    found: set[int] = set()
+    """Return the maps that a pooling shrank, and those computed from pooled maps alone."""
+    pooled_maps: set[int] = set()
     for operator in operators:
         before = [value for value in operator.inputs if value in maps]
         after = [value for value in operator.outputs if value in maps]
         if not before or not after:
             continue
         shrinks = maps[after[0]].num_pixels < maps[before[0]].num_pixels
-        if found.issuperset(before) or (of(operator.kind).pools and shrinks):
-            found.update(after)
-    return found
+        if pooled_maps.issuperset(before) or (of(operator.kind).pools and shrinks):
+            pooled_maps.update(after)
+    return pooled_maps
 
 
 def without_injections(
     trace: Trace, image: int, maps: dict[int, FeatureMap]
 ) -> tuple[Operator, ...]:
-    """The operators without the shrunk images that a network feeds to its later stages.
+    """Return the operators without the shrunk images that a network feeds to its later stages.
 
-    A shrunk image, or what a few layers make of it, is dropped where it joins a map that is more
-    layers deep: ESPNetv2 and CGNet feed it to every stage, which would leave no map that every
-    path passes.
+    A shrunk image, or the output of a few layers on it, is dropped from the inputs of an operator
+    that joins it with a map of more layers: ESPNetv2 and CGNet feed it to every stage, which would
+    leave no map on every path.
     """
     if image not in maps:
         return trace.operators
     reached, layers = depths(trace.operators, image), num_layers(trace.operators)
     injected: set[int] = set()
-    found = []
+    remaining = []
     for operator in trace.operators:
-        given = [value for value in operator.inputs if value in reached]
-        deep = [layers.get(value, 0) for value in given if value not in injected]
-        if given and not deep:
+        inputs = [value for value in operator.inputs if value in reached]
+        deep = [layers.get(value, 0) for value in inputs if value not in injected]
+        if inputs and not deep:
             injected.update(operator.outputs)
-        elif not injected.isdisjoint(given):
-            dropped = {v for v in injected.intersection(given) if layers.get(v, 0) < max(deep)}
+        elif not injected.isdisjoint(inputs):
+            dropped = {v for v in injected.intersection(inputs) if layers.get(v, 0) < max(deep)}
             kept = tuple(value for value in operator.inputs if value not in dropped)
-            found.append(replace(operator, inputs=kept))
+            remaining.append(replace(operator, inputs=kept))
             continue
-        elif given and _is_smaller_image(operator, image, maps, layers):
+        elif inputs and _is_smaller_image(operator, image, maps, layers):
             injected.update(operator.outputs)
-        found.append(operator)
-    return tuple(found)
+        remaining.append(operator)
+    return tuple(remaining)
 
 
 def _is_smaller_image(
@@ -127,10 +127,10 @@ def _is_smaller_image(
 
 
 def without_keys(operators: Sequence[Operator], source: int, outputs: Iterable[int]) -> set[int]:
-    """Return the paths from a value to the outputs, without keys and values of attention.
+    """Return the values between a source and the outputs, without keys and values of attention.
 
-    Keys and values may be shrunk inside a block; the queries keep the resolution of the block.
-    Everything that leads to the outputs, where a network looks at the value by attention alone.
+    Keys and values may be shrunk inside a block; the queries keep the resolution of the block. If
+    the outputs depend on the source by attention alone, the paths through keys and values remain.
     """
     reached = depths(operators, source)
     both, queries = set(outputs), set(outputs)

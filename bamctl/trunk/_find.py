@@ -1,9 +1,22 @@
-"""The trunk of a network, found from its trace.
+"""The trunk of a network, found from its trace; no network is known by name.
 
-Nothing here knows a network by name. The trunk is the part of the network that does the
-downsampling: the network itself where that leads from its input to its answer, and otherwise the
-way from the input to the smallest map of the backbone, or the submodule that shrinks its own input
-the most.
+The trunk is the part that does the downsampling. It is found in these steps:
+
+1. The image is the first input with height and width, and the feature maps are the traced values
+   that keep both. Shrunk copies of the image that later stages take are cut from the graph, since
+   no map behind them would lie on every path.
+2. Candidates: the path from the image to the output, and the path through each submodule that
+   shrinks its input about as much as the whole network does. A detector's preprocessing hides the
+   path from the image but not its backbone, and networks that compare images have two encoders.
+3. A candidate's cut points are the dominators of its deepest output which a module returns and
+   which carry weights. A global pooling and what follows it are the head, and are dropped.
+4. Runs of cut points of one resolution are stages: a side that shrinks 1.5-fold starts the next, a
+   cropped margin does not. The last block of a stage that another one follows is its bottleneck.
+5. Kept are the candidates that shrink their input the most and share no points. One without
+   bottlenecks, or without blocks where the network has some, is a stem and no trunk.
+6. Last, the path down from the image to the smallest map that a larger one follows. A decoder takes
+   a map of every stage (U-Net, feature pyramids), so nothing behind the first of them dominates the
+   output. This path replaces the candidates where it has more bottlenecks than each of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,25 +41,14 @@ def find_trunk(model: nn.Module, trace: Trace) -> Trunk:
 
 @dataclass(frozen=True)
 class _Found:
-    """A part, and by how much it shrinks the height of its own input."""
+    """A candidate for the trunk, and the factor by which it shrinks the height of its input."""
 
     part: Part
     shrinkage: float
 
 
 class _Search:
-    """Looks for the part of a network that does its downsampling, in three ways.
-
-    1. The way from the image to the answer. In a classifier that is the trunk: every block lies on
-       it, and the head, which pools, is cut off.
-    2. The way through each submodule that shrinks its own input as much as the network does. A
-       detector's image processing may hide the way from the image, and its backbone is found all
-       the same; networks that compare images have two of them.
-    3. The way down, from the image to the smallest map of the backbone. A decoder takes a map of
-       every stage, so that nothing behind the first of them lies on every path to the answer.
-
-    The way down is taken where it passes more bottlenecks than the others.
-    """
+    """Search for the trunk of one traced network; the module describes its steps."""
 
     def __init__(self, model: nn.Module, trace: Trace) -> None:
         self._model = model
@@ -73,13 +75,13 @@ class _Search:
         )
 
     def _find_image(self) -> int:
-        """The input that the network looks at: the first one with height and width."""
+        """Return the image: the first input with height and width."""
         shapes = {value: self._trace.shapes.get(value, ()) for value in self._trace.inputs}
         images = (value for value, shape in shapes.items() if len(shape) >= 3)
         return next(images, self._trace.inputs[0])
 
     def _parts(self) -> list[Part]:
-        """The way to the answer or through submodules, or the way down if it has more."""
+        """Return the best candidates, or the path down if that has more bottlenecks."""
         whole = self._found("", self._image, self._trace.outputs, self._height)
         submodules = [each for each in self._submodules(whole) if _is_worth_it(each, whole)]
         parts = list(self._shrinking_most(whole, submodules))
@@ -92,15 +94,15 @@ class _Search:
     def _shrinking_most(self, whole: _Found, submodules: list[_Found]) -> Iterator[Part]:
         most = max(found.shrinkage for found in (*submodules, whole))
         if self._answers_with_a_map:
-            # Its head is made of maps too, which are no part of its trunk.
+            # The head consists of maps too, which do not belong to the trunk.
             ordered = [*submodules, whole]
         else:
-            # Where side outputs leave a submodule, more of it lies on the way to its own answer.
+            # Where side outputs leave a submodule, more of it lies on the path to its main output.
             ordered = sorted([whole, *submodules], key=lambda found: -len(found.part.points))
         return _apart(found.part for found in ordered if found.shrinkage * STAGE_DROP > most)
 
     def _submodules(self, whole: _Found) -> Iterator[_Found]:
-        """The submodules that may shrink their input as much as the network does, inner first."""
+        """Yield submodules that may shrink their input as much as the network does, inner first."""
         least = max(whole.shrinkage / STAGE_DROP, STAGE_DROP)
         for call in self._finder.own_calls():
             source = call.input
@@ -118,7 +120,7 @@ class _Search:
 
     @cached_property
     def _height(self) -> int:
-        """Return of the image, which stands before the width."""
+        """Height of the image."""
         shape = self._trace.shapes.get(self._image, ())
         known = self._maps.get(self._image)
         return known.height if known else (shape[-2] if len(shape) >= 3 else 1)
@@ -137,7 +139,7 @@ class _Search:
         return deepest in self._maps and deepest not in self._pooled
 
     def _way_down(self) -> Part | None:
-        """Return the way to the smallest map of a resolution that has the most bottlenecks."""
+        """Return the path from the image to a small map that has the most bottlenecks."""
         parts = [
             self._found("", self._image, [value], self._height, to_last_block=True).part
             for value in self._smallest_maps()
@@ -145,7 +147,7 @@ class _Search:
         return max(parts, key=lambda part: len(part.bottlenecks), default=None)
 
     def _smallest_maps(self) -> Iterator[int]:
-        """Return for each resolution the map that most modules end before, smallest first."""
+        """Yield for each resolution the map behind which most modules end, smallest first."""
         chains = Dominators(self._operators, self._image)
         reached = depths(self._operators, self._image)
         way = without_keys(self._operators, self._image, self._trace.outputs)
@@ -153,7 +155,7 @@ class _Search:
         after = self._largest_after()
         for value in self._finder.returned:
             num_pixels = self._maps[value].num_pixels
-            # Nothing is taken up again from a map that no larger one follows; a margin is none.
+            # A decoder upsamples: a larger map follows, and by more than a margin of padding.
             is_before_larger = after.get(value, 0) >= STAGE_DROP * num_pixels
             if value in reached and value in way and is_before_larger:
                 by_size.setdefault(num_pixels, []).append(value)
@@ -161,20 +163,20 @@ class _Search:
             yield max(values, key=lambda value: self._num_ended(chains.chain(value)))
 
     def _largest_after(self) -> dict[int, int]:
-        """The pixels of the largest map that is made of each value, but for pooled context."""
-        found: dict[int, int] = {}
+        """Return the pixels of the largest map computed from each value, without pooled context."""
+        largest: dict[int, int] = {}
         for operator in reversed(self._operators):
             sizes = [self._maps[v].num_pixels for v in operator.outputs if v in self._maps]
-            most = max((*sizes, *(found.get(v, 0) for v in operator.outputs)), default=0)
+            most = max((*sizes, *(largest.get(v, 0) for v in operator.outputs)), default=0)
             for value in operator.inputs:
                 if value not in self._pooled:
-                    found[value] = max(found.get(value, 0), most)
-        return found
+                    largest[value] = max(largest.get(value, 0), most)
+        return largest
 
     def _num_ended(self, chain: Iterable[int]) -> tuple[int, int, int]:
-        """The composite modules that end on a chain, its trunk maps, and how far it goes.
+        """Return the number of composite modules that end on a chain, its cut points and its depth.
 
-        A branch inside of a block may have many trunk maps of its own, but the block does not end.
+        The first decides: a branch inside a block may have many cut points, but ends no block.
         """
         points = [value for value in chain if self._finder.is_point(value)]
         ended = [
@@ -194,15 +196,15 @@ class _Search:
         *,
         to_last_block: bool = False,
     ) -> _Found:
-        """The part that leads from a value to the deepest of some others.
+        """Return the part between a value and the deepest reachable one of its targets.
 
         Args:
-            module: the submodule that the part is, or "" for the network.
-            source: the value where it starts.
+            module: the name of the submodule, or "" for the network.
+            source: the value where the part starts.
             targets: the values where it may end.
-            height: of the map at its start.
-            to_last_block: whether it ends with the last stage that holds a block, if any does. A
-                neck adds levels below its backbone, which hold none, or blocks that join levels.
+            height: height of the map at its start.
+            to_last_block: end with the last stage that has a block on the path, if there is one. A
+                neck adds levels below its backbone, without blocks or with blocks that join levels.
         """
         depth = depths(self._operators, source)
         reached = [value for value in targets if value in depth]
@@ -216,24 +218,22 @@ class _Search:
         points = without_head(points, self._trace, self._model)
         is_pyramid = to_last_block or sum(1 for value in reached if value in self._maps) > 1
         course = self._finder.course(points, target, reached, is_pyramid=is_pyramid)
-        found = tuple(stages(list(points.values()), course))
+        kept = tuple(stages(list(points.values()), course))
         if to_last_block:
             fed = {
                 call.module
                 for call in self._finder.own_calls()
                 if {source, *chain} >= {*call.taken}
             }
-            ends = [i for i, stage in enumerate(found) if fed & {p.block for p in stage.blocks}]
-            ended = [
-                point for stage in found[: max(ends, default=-2) + 1] for point in stage.points
-            ]
-            found = tuple(stages(ended, course)) if ends else found
-        heights = [point.map.height for stage in found for point in stage.points]
-        return _Found(Part(module, found), height / min(heights, default=height))
+            ends = [i for i, stage in enumerate(kept) if fed & {p.block for p in stage.blocks}]
+            ended = [point for stage in kept[: max(ends, default=-2) + 1] for point in stage.points]
+            kept = tuple(stages(ended, course)) if ends else kept
+        heights = [point.map.height for stage in kept for point in stage.points]
+        return _Found(Part(module, kept), height / min(heights, default=height))
 
 
 def _is_worth_it(found: _Found, whole: _Found) -> bool:
-    """Return whether a submodule is more of a trunk than a stem, which holds none of the blocks."""
+    """Return whether a submodule is more than a stem, which contains no blocks."""
     has_blocks, needs_blocks = (
         any(point.block for point in each.part.points) for each in (found, whole)
     )
@@ -241,7 +241,7 @@ def _is_worth_it(found: _Found, whole: _Found) -> bool:
 
 
 def _apart(parts: Iterable[Part]) -> Iterator[Part]:
-    """Return parts that share no points, the first of those that do."""
+    """Yield parts that share no cut points; of those that do, only the first."""
     taken: set[str] = set()
     for part in parts:
         names = {point.module for point in part.points}

@@ -1,4 +1,4 @@
-"""Cut points: the feature maps that modules return, and what is known of them on a trunk."""
+"""Cut points: the feature maps that modules return, with their blocks and output strides."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from bamctl.trunk.feature_maps import FeatureMap
 
 
 class Return(NamedTuple):
-    """A call that returns a map, as an item of its result if that holds more."""
+    """A module call that returns a map, and the item of its result if it returns more."""
 
     call: ModuleCall
     item: Item
@@ -29,13 +29,13 @@ class Return(NamedTuple):
 
 
 class PointFinder:
-    """Makes cut points of the values of a trace.
+    """Builder of cut points from the values of a trace.
 
     Args:
         model: the traced network.
         trace: its trace.
-        operators: those to follow, in the order of the forward pass.
-        maps: the feature maps among its values.
+        operators: the operators to follow, in the order of the forward pass.
+        maps: the feature maps, by their values.
     """
 
     def __init__(
@@ -56,53 +56,53 @@ class PointFinder:
         self._position = {value: index for index, value in enumerate(self.returned)}
 
     def own_calls(self) -> Iterator[ModuleCall]:
-        """The calls of modules that run once and are the network's own."""
+        """Yield the calls of modules that run once and were not inserted by bamctl."""
         for call in self._trace.calls:
             is_own = call.module and HOLDER not in call.module.split(".")
             if is_own and self.num_calls[call.module] == 1:
                 yield call
 
     def _find_returned(self) -> dict[int, list[Return]]:
-        """The feature maps that modules return, and the calls that do, the innermost first."""
+        """Return the feature maps that modules return, with these calls, innermost first."""
         returned: dict[int, list[Return]] = {}
         for call in self.own_calls():
-            # What a module only hands on, as an Identity does, is not its own.
-            own = [value for value in call.outputs if value in self._maps and _makes(call, value)]
+            # A map that a module only passes on, as an Identity does, is not computed by it.
+            new = [value for value in call.outputs if value in self._maps and _makes(call, value)]
             for value, item in call.items:
-                if own == [value]:
+                if new == [value]:
                     returned.setdefault(value, []).append(Return(call, item))
         return returned
 
     def is_point(self, value: int) -> bool:
-        """Return whether a map has something of the network in it, and no margin of padding."""
+        """Return whether a module returns a map that layers computed and that is not padded."""
         is_padded = value in self._producers and of(self._producers[value].kind).pads
         has_layers = self._num_layers.get(value, 0) > 0
         return value in self.returned and has_layers and not is_padded
 
     def position(self, value: int) -> int:
-        """The place of a map among all that modules return."""
+        """Return the index of a map among all that modules return, as the forward pass orders."""
         return self._position[value]
 
     def points(self, cuts: Sequence[int], input_height: int) -> dict[int, CutPoint]:
-        """The cut points of a trunk, by their values.
+        """Return the cut points of a trunk, by their values.
 
         Args:
             cuts: the values, in the order of the forward pass.
-            input_height: of the map that the trunk starts from, for the output stride.
+            input_height: height of the map where the trunk starts, for the output stride.
         """
         blocks = self._blocks(cuts)
         by_value = {value: call for call, value in blocks.items()}
         return {value: self.point(value, by_value.get(value), input_height) for value in cuts}
 
     def _blocks(self, cuts: Collection[int]) -> dict[ModuleCall, int]:
-        """The calls of blocks, and the trunk map that each ends with."""
+        """Return the calls of blocks, each with the trunk map at its end."""
         order = {value: index for index, value in enumerate(cuts)}
         calls, ended = {}, {}
         for call in self.own_calls():
-            own = [value for value in call.outputs if value in order and _makes(call, value)]
-            if own:
+            on_trunk = [value for value in call.outputs if value in order and _makes(call, value)]
+            if on_trunk:
                 calls[call.module] = call
-                ended[call.module] = max(own, key=order.__getitem__)
+                ended[call.module] = max(on_trunk, key=order.__getitem__)
         inputs = {name: call.input for name, call in calls.items() if call.input is not None}
         taken = {name: self._maps[v] for name, v in inputs.items() if v in self._maps}
         maps = {value: self._maps[value] for value in cuts}
@@ -110,7 +110,7 @@ class PointFinder:
         return {calls[name]: self._before_pooling(name, ended[name], order) for name in names}
 
     def _before_pooling(self, block: str, value: int, order: Mapping[int, int]) -> int:
-        """Return the map before the pooling at the end of a block, where there is one."""
+        """Return the map before a pooling at the end of a block, or else the block's result."""
         producer = self._producers.get(value)
         if producer is None or not of(producer.kind).windows or producer.inputs[0] not in order:
             return value
@@ -126,13 +126,13 @@ class PointFinder:
         *,
         is_pyramid: bool,
     ) -> Course:
-        """Facts about the points of a trunk.
+        """Return the facts about the points of a trunk that decide where its stages end.
 
         Args:
             points: the points, by their values.
-            target: the value that the trunk ends with.
-            reached: all values that the part of the network returns.
-            is_pyramid: whether they are the maps of several stages.
+            target: the value at the end of the trunk.
+            reached: all values that this part of the network returns.
+            is_pyramid: whether these are the maps of several stages.
         """
         block_names = [point.block for point in points.values() if point.block]
         return Course(
@@ -144,9 +144,9 @@ class PointFinder:
     def _leaving(
         self, points: Mapping[int, CutPoint], target: int, reached: Collection[int]
     ) -> frozenset[str]:
-        """Points that are taken by a decoder, at the end of a block or behind it, before a layer.
+        """Return the points that a decoder takes at the end of a block, or between it and a layer.
 
-        A norm behind the last block is a part of its stage only if it is the stage's result.
+        A norm behind the last block belongs to its stage only if it is the stage's result.
         """
         way = needed_for(self._operators, target)
         users: dict[int, list[Operator]] = {}
@@ -155,25 +155,31 @@ class PointFinder:
                 users.setdefault(value, []).append(operator)
 
         def leaves(value: int) -> bool:
-            own = users.get(value, [])
+            ops = users.get(value, [])
             if value != target and (
-                value in reached or any(way.isdisjoint(each.outputs) for each in own)
+                value in reached or any(way.isdisjoint(each.outputs) for each in ops)
             ):
                 return True
-            return len(own) == 1 and of(own[0].kind).copies and leaves(own[0].outputs[0])
+            return len(ops) == 1 and of(ops[0].kind).copies and leaves(ops[0].outputs[0])
 
-        found, last = set(), -1
+        leaving, last = set(), -1
         for value, point in points.items():
             if point.block:
                 last = self._num_layers[value]
             if self._num_layers[value] == last and leaves(value):
-                found.add(point.module)
-        return frozenset(found)
+                leaving.add(point.module)
+        return frozenset(leaving)
 
     def point(self, value: int, block: ModuleCall | None, input_height: int) -> CutPoint:
-        """The cut point of a map, and of the block that ends with it."""
-        returns, found = self.returned[value], self._maps[value]
-        # A module that returns the map and nothing else is what a person would name.
+        """Return the cut point of a map.
+
+        Args:
+            value: the map.
+            block: the call of the block that ends with it, if there is one.
+            input_height: height of the map where the trunk starts, for the output stride.
+        """
+        returns, feature_map = self.returned[value], self._maps[value]
+        # A module that returns the map alone, then the outermost: the name a user would choose.
         outermost = min(returns, key=lambda each: (each.item is not None, each.module.count(".")))
         return CutPoint(
             module=outermost.module,
@@ -181,8 +187,8 @@ class PointFinder:
             position=self._position[value],
             block=block.module if block else None,
             repeatable=block is not None and self._keeps_shape(block),
-            map=found,
-            reduction=max(1, round(input_height / found.height)),
+            map=feature_map,
+            reduction=max(1, round(input_height / feature_map.height)),
             item=outermost.item,
         )
 
@@ -195,5 +201,5 @@ class PointFinder:
 
 
 def _makes(call: ModuleCall, value: int) -> bool:
-    """Return whether a value that a call returns is not one that it was given."""
+    """Return whether a call computed a value instead of passing on one of its inputs."""
     return value not in (call.input, *call.taken)

@@ -10,17 +10,17 @@ from bamctl.tracing.trace import Operator, Shape, Trace
 from bamctl.trunk._blocks import STAGE_DROP, drop, has_kernel
 from bamctl.trunk.cut_points import CutPoint, Stage
 
-# Backbones end at an output stride of 32. What a detector adds beyond are levels for large objects,
-# a convolution each; their maps of a few pixels leave a dilated kernel nothing but its centre.
+# Backbones end at an output stride of 32. A detector adds levels for large objects beyond that, one
+# convolution each; on their maps of a few pixels a dilated kernel sees nothing but its centre.
 _MAX_BACKBONE_STRIDE = STAGE_DROP * 32
 
 
 @dataclass(frozen=True)
 class Course:
-    """Facts about the points of a trunk.
+    """Facts about the cut points of a trunk that decide where its stages end.
 
-    `listed` are modules that end a stage without being blocks, `leaving` the modules whose map
-    leaves the trunk as well, for a decoder or another level of a pyramid. `is_pyramid` tells that
+    `listed` are modules that end a stage without being blocks. `leaving` are the modules whose map
+    is also read off the trunk, by a decoder or another level of a pyramid. `is_pyramid` is true if
     the trunk returns the maps of several stages, as a detector's does.
     """
 
@@ -33,7 +33,7 @@ class Course:
         return point.block is not None or not self.listed.isdisjoint(point.aliases)
 
     def end(self, run: Sequence[CutPoint], last: CutPoint) -> CutPoint:
-        """The last block's point, or one behind it, such as a norm's, that a decoder takes."""
+        """Return the last block's point, or a later one (of a norm) that a decoder takes."""
         behind = run[run.index(last) :]
         return next((p for p in reversed(behind) if p.module in self.leaving), last)
 
@@ -41,43 +41,43 @@ class Course:
 def without_head(
     points: dict[int, CutPoint], trace: Trace, model: nn.Module
 ) -> dict[int, CutPoint]:
-    """The points, by their values, before the global pooling, which is no stage.
+    """Return the points before the head, by their values.
 
-    Neither is a pooling to a few parts that no block follows, nor a window or a kernel that covers
-    the whole map where only layers that look at one pixel follow.
+    The head starts with a global pooling, with a pooling to a few pixels that no block follows, or
+    with a window or kernel that covers the whole map and is followed by pointwise layers only.
     """
     producers = {value: op for op in trace.operators for value in op.outputs}
-    found = list(points.items())
-    for index, (value, point) in enumerate(found):
+    items = list(points.items())
+    for index, (value, point) in enumerate(items):
         one_pixel = point.map.num_pixels == 1
-        shrinkage = drop(found[index - 1][1].map, point.map) if index else 1.0
+        shrinkage = drop(items[index - 1][1].map, point.map) if index else 1.0
         if not one_pixel and shrinkage < STAGE_DROP:
             continue
         reducer = _reducer(value, producers, trace)
-        # Without blocks, a convolution over the whole map is one layer like the others.
-        convolves = reducer.convolves and any(each.block for _, each in found)
+        # In a network without blocks, a convolution over the whole map is an ordinary layer.
+        convolves = reducer.convolves and any(each.block for _, each in items)
         covers = reducer.windows or (convolves and shrinkage > 2 * STAGE_DROP)
         if one_pixel and reducer.pools:
-            return dict(found[:index])
-        following = [each for _, each in found[index:]]
+            return dict(items[:index])
+        following = [each for _, each in items[index:]]
         if one_pixel and covers:
             is_head = not any(_works_on_map(each, point, model) for each in following)
         else:
             is_head = reducer.pools and not any(each.block for each in following)
         if is_head:
-            return dict(found[:index])
+            return dict(items[:index])
     return points
 
 
 def _works_on_map(point: CutPoint, reduced: CutPoint, model: nn.Module) -> bool:
-    """Return whether a point ends a block for a map, other than the one that reduced it."""
+    """Return whether a point ends a block that works on a map, other than the reducing one."""
     if point.block is None or any(name.startswith(f"{point.block}.") for name in reduced.aliases):
         return False
     return point.map.num_pixels > 1 or has_kernel(model.get_submodule(point.block))
 
 
 def _reducer(value: int, producers: dict[int, Operator], trace: Trace) -> OperatorKind:
-    """The operator that made a map as small as it is; others may have changed it since."""
+    """Return the properties of the last operator that changed the extents of a map."""
     while value in producers:
         operator = producers[value]
         before, after = (trace.shapes.get(each, ()) for each in (operator.inputs[0], value))
@@ -95,11 +95,11 @@ def _extents(shape: Shape, axes: slice) -> Shape:
 
 
 def stages(points: Sequence[CutPoint], course: Course) -> Iterator[Stage]:
-    """The runs of points of one resolution, each with its bottleneck.
+    """Yield the stages: runs of points of one resolution, each with its bottleneck.
 
     Args:
-        points: of a trunk, in the order of the forward pass.
-        course: what else is known of them.
+        points: the cut points of a trunk, in the order of the forward pass.
+        course: facts that decide where stages end.
     """
     runs: list[list[CutPoint]] = []
     for point in points:
@@ -108,12 +108,12 @@ def stages(points: Sequence[CutPoint], course: Course) -> Iterator[Stage]:
         else:
             runs.append([point])
     ends = [[point for point in run if course.ends_stage(point)] for run in runs]
-    with_ends = [index for index, found in enumerate(ends) if found]
+    with_ends = [index for index, ending in enumerate(ends) if ending]
     for index, run in enumerate(runs):
         is_stem, is_last = index < min(with_ends, default=0), index == len(runs) - 1
         # In a network without blocks, any map may be the last of its stage.
-        own = ends[index] if with_ends else run
+        ended = ends[index] if with_ends else run
         beyond = run[-1] if is_last else runs[index + 1][0]
         is_extra = course.is_pyramid and not with_ends and beyond.reduction > _MAX_BACKBONE_STRIDE
-        found = course.end(run, own[-1]) if own and not is_last and not is_extra else None
-        yield Stage(tuple(run), is_stem, is_last, found, is_extra)
+        bottleneck = course.end(run, ended[-1]) if ended and not is_last and not is_extra else None
+        yield Stage(tuple(run), is_stem, is_last, bottleneck, is_extra)

@@ -16,10 +16,10 @@ from bamctl.trunk.feature_maps import FeatureMap
 class CutPoint:
     """A feature map that a module returns.
 
-    `module` is the outermost module that returns it, as `item` of its result if it returns more,
-    `aliases` are all that do, and `position` orders the points as the forward pass does. `block` is
-    the block that it ends, if any, and `repeatable` whether that block took a map of the shape that
-    it returned, and nothing else. `reduction` is the output stride.
+    `module` is the outermost module that returns it, as `item` of its result if it returns more;
+    `aliases` are all modules that return it. `position` orders the points as the forward pass does.
+    `block` is the block that ends here, if any; it is `repeatable` if its only input and its output
+    have one shape. `reduction` is the output stride.
     """
 
     module: str
@@ -36,8 +36,8 @@ class CutPoint:
 class Stage:
     """A run of cut points of one resolution; `bottleneck` is the one before the next drop.
 
-    `is_extra_level` tells of what a detector adds to a backbone without blocks: levels for large
-    objects, beyond the output stride at which backbones end.
+    `is_extra_level` marks a level for large objects that a detector adds to a backbone without
+    blocks, beyond the output stride at which backbones end.
     """
 
     points: tuple[CutPoint, ...]
@@ -80,13 +80,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Trunk:
-    """The cut points of a network in the order of its forward pass, and what they make up.
+    """The cut points of a network in the order of its forward pass, by parts and stages.
 
-    Most networks are one part. A detector's trunk is its backbone, and optical flow has an encoder
-    for the pair of images and one for its context.
+    Most networks are one part. A detector's trunk is its backbone; an optical flow network has two
+    parts, an encoder for the pair of images and one for the context.
 
-    `side_points` has the feature maps off the trunk, by the module that returns them, and
-    `num_calls` how often each module is called in one forward pass.
+    `side_points` are the feature maps off the trunk, by the module that returns them; `num_calls`
+    is the number of calls of each module in one forward pass.
     """
 
     parts: tuple[Part, ...]
@@ -113,16 +113,16 @@ class Trunk:
         return {name: point for point in self.points for name in point.aliases}
 
     def bottlenecks(self, stages: int | Literal["all"] = 3) -> tuple[CutPoint, ...]:
-        """The deepest bottlenecks of each part, three by default as in figure 1 of the paper."""
+        """Return the deepest bottlenecks of each part; three by default (figure 1 of the paper)."""
         deepest = slice(None) if stages == "all" else slice(-stages, None)
         return tuple(point for part in self.parts for point in part.bottlenecks[deepest])
 
     def point(self, module: str) -> CutPoint:
-        """The feature map that a module returns, on the trunk or off it.
+        """Return the feature map that a module returns, on the trunk or off it.
 
         Raises:
-            InputError: there is no such module, it does not run exactly once, or what it returns
-                is no feature map.
+            InputError: the module does not exist, does not run exactly once, or does not return
+                one feature map.
         """
         if module not in self.num_calls or not module:
             near = did_you_mean(module, self.num_calls) or "; `bamctl analyze --format csv` has all"

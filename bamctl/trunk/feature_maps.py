@@ -1,4 +1,4 @@
-"""The feature maps among the values of a trace: how each is laid out, and its extents."""
+"""The feature maps among the values of a trace: layout, channels and extents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from bamctl.trunk.layouts import Layout, Ncdhw, Nchw, Ndhwc, Nhwc, Tokens
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """The extents of a map of one image or video, and how its axes are ordered.
+    """The layout, number of channels and extents of the feature map of one image or video.
 
-    `extents` are height and width, of a video also the frames before them. `batch` is the number of
-    such maps that one input makes: two in a network that compares two images at once.
+    `extents` are (height, width), or (frames, height, width) for a video. `batch` is the number of
+    maps for one input: two in a network that compares two images at once.
     """
 
     layout: Layout
@@ -25,22 +25,22 @@ class FeatureMap:
 
     @property
     def height(self) -> int:
-        """The number of pixels or values, over every frame."""
+        """The number of rows."""
         return self.extents[-2]
 
     @property
     def width(self) -> int:
-        """The number of pixels or values, over every frame."""
+        """The number of columns."""
         return self.extents[-1]
 
     @property
     def num_pixels(self) -> int:
-        """In all frames."""
+        """The number of pixels, in all frames."""
         return prod(self.extents)
 
     @property
     def shape(self) -> Shape:
-        """The shape of the tensor, without the batch."""
+        """The shape of the tensor in its layout, without the batch."""
         return self.layout.shape(self.num_channels, self.extents)
 
 
@@ -53,7 +53,7 @@ _LAYOUTS: dict[tuple[str | None, ...], Layout] = {
 
 
 def feature_maps(trace: Trace) -> dict[int, FeatureMap]:
-    """The values of a trace that are feature maps, in the order in which they were made."""
+    """Return the feature maps of a trace, by their values, in the order of the forward pass."""
     axes, batches = find_axes(trace), _batches(trace)
     maps: dict[int, FeatureMap] = {}
     for value in _values(trace):
@@ -72,7 +72,7 @@ def _values(trace: Trace) -> Iterator[int]:
 
 
 def _batches(trace: Trace) -> set[int]:
-    """The sizes of batch that a map may have: one image, all inputs in one, or each frame alone."""
+    """Return the valid batch sizes of a map: one image, all inputs together, or one per frame."""
     shapes = [trace.shapes.get(value, ()) for value in trace.inputs]
     return {1, len(shapes)} | {shape[1] for shape in shapes if len(shape) == 5}
 
@@ -80,7 +80,7 @@ def _batches(trace: Trace) -> set[int]:
 def _feature_map(shape: Shape, axes: Axes) -> FeatureMap | None:
     batch, *others = (merged(axis) for axis in axes)
     if any(factor.is_spatial for factor in batch):
-        return None  # Windows of a map, each an item of the batch.
+        return None  # The windows of a map are the items of the batch.
     names = tuple(_extent_name(axis) for axis in others)
     if names in _LAYOUTS:
         layout = _LAYOUTS[names]
@@ -93,14 +93,14 @@ def _feature_map(shape: Shape, axes: Axes) -> FeatureMap | None:
 
 
 def _extent_name(axis: Axis) -> str | None:
-    """The name of an axis of the image, "" for channels, or None for a part or a mixture."""
+    """Return the name of a whole axis of the image, "" for channels, or None for anything else."""
     if len(axis) == 1 and axis[0].name in SPATIAL and axis[0].step == 1:
         return axis[0].name
     return None if any(factor.is_spatial for factor in axis) else ""
 
 
 def _tokens(shape: Shape, axis: Axis) -> FeatureMap | None:
-    """Patches in the order of the image, behind their prefix tokens."""
+    """Return the map of tokens if its patches are in image order, behind any prefix tokens."""
     prefix, patches = (axis[0].prefix, axis[0].grid) if len(axis) == 1 else (0, axis)
     names = tuple(factor.name for factor in patches)
     in_order = names in (SPATIAL, SPATIAL[1:]) and all(factor.step == 1 for factor in patches)

@@ -1,4 +1,4 @@
-"""Orders of axes in which networks keep feature maps, and the way to channels first and back."""
+"""Layouts of feature maps, and conversion to channels first and back."""
 
 from dataclasses import dataclass
 from math import prod
@@ -12,7 +12,10 @@ from bamctl.networks.observed import is_observed
 
 
 def empty_as(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Uninitialised memory with the strides of `x`, gaps too, which `torch.empty_like` closes."""
+    """Return an uninitialised tensor with the strides of `x`, gaps included.
+
+    `torch.empty_like` makes a tensor with gaps dense.
+    """
     dtype, end = dtype or x.dtype, 0
     for stride, length in sorted(zip(x.stride(), x.shape, strict=True)):
         if length > 1 and stride <= end:
@@ -23,10 +26,10 @@ def empty_as(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 @torch.fx.wrap
 def strided_as(x: Tensor, result: Tensor) -> Tensor:
-    """The result, which has the shape of `x`, in the order of memory of `x`.
+    """Return a result with the shape of `x` in the memory format of `x`.
 
-    Kernels round in another order when they read another order, and then a map that has not
-    changed at all does change what is made of it. A compiler or tracer has an order of its own.
+    Kernels may sum in another order for another memory format, so that an unchanged map would give
+    slightly different outputs. Under a compiler or tracer, which choose strides, it is unchanged.
     """
     if is_observed() or _strides(result) == _strides(x):
         return result
@@ -34,33 +37,33 @@ def strided_as(x: Tensor, result: Tensor) -> Tensor:
 
 
 def _strides(x: Tensor) -> list[int]:
-    """Along axes that have more than one element; others have any stride."""
+    """Return the strides of axes with more than one element; those of others are arbitrary."""
     return [stride for stride, length in zip(x.stride(), x.shape, strict=True) if length > 1]
 
 
 @dataclass(frozen=True)
 class Nchw:
-    """Maps with shape (N, C, H, W): nothing to do."""
+    """Maps with shape (N, C, H, W); conversions return their argument."""
 
     name: ClassVar[str] = "nchw"
     spatial_axes: ClassVar[int] = 2
 
     def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the map of one image, without the batch."""
+        """Return the shape of the map of one image, without the batch."""
         return (num_channels, *extents)
 
     def to_channels_first(self, x: Tensor) -> Tensor:
-        """The map itself."""
+        """Return the map itself."""
         return x
 
     def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
-        """The map itself."""
+        """Return the map itself."""
         return maps
 
 
 @dataclass(frozen=True)
 class Ncdhw(Nchw):
-    """Maps of a video, with shape (N, C, T, H, W): nothing to do."""
+    """Maps of a video with shape (N, C, T, H, W); conversions return their argument."""
 
     name: ClassVar[str] = "ncdhw"
     spatial_axes: ClassVar[int] = 3
@@ -74,15 +77,15 @@ class Nhwc:
     spatial_axes: ClassVar[int] = 2
 
     def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the map of one image, without the batch."""
+        """Return the shape of the map of one image, without the batch."""
         return (*extents, num_channels)
 
     def to_channels_first(self, x: Tensor) -> Tensor:
-        """A view with shape (N, C, H, W)."""
+        """Return a view with shape (N, C, H, W)."""
         return x.permute(0, -1, *range(1, self.spatial_axes + 1))
 
     def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
-        """A view with shape (N, H, W, C)."""
+        """Return a view with shape (N, H, W, C)."""
         return maps.permute(0, *range(2, self.spatial_axes + 2), 1)
 
 
@@ -98,7 +101,7 @@ class Ndhwc(Nhwc):
 class Tokens:
     """Patches with shape (N, num_prefix_tokens + P, C), as in a Vision Transformer.
 
-    The P patches lie on a grid of height and width, or of frames, height and width. The first
+    The P patches form a `grid` of (height, width) or (frames, height, width). The first
     `num_prefix_tokens`, such as the class token, have no place in the image; they pass unchanged.
     """
 
@@ -113,16 +116,16 @@ class Tokens:
         return len(self.grid)
 
     def shape(self, num_channels: int, extents: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the map of one image, without the batch."""
+        """Return the shape of the map of one image, without the batch."""
         return (self.num_prefix_tokens + prod(extents), num_channels)
 
     def to_channels_first(self, x: Tensor) -> Tensor:
-        """The patches on their grid, with shape (N, C, H, W) or (N, C, T, H, W)."""
+        """Return the patches on their grid, with shape (N, C, H, W) or (N, C, T, H, W)."""
         patches = x[:, self.num_prefix_tokens :].transpose(1, 2)
         return torch.unflatten(patches, 2, self.grid)
 
     def from_channels_first(self, maps: Tensor, x: Tensor) -> Tensor:
-        """The patches in a row again, behind the prefix tokens of `x`."""
+        """Return the patches in a row again, behind the prefix tokens of `x`."""
         tokens = maps.flatten(2).transpose(1, 2)
         if self.num_prefix_tokens:
             tokens = torch.cat((x[:, : self.num_prefix_tokens], tokens), dim=1)

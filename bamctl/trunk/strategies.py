@@ -1,7 +1,7 @@
 """Strategies: rules that name cut points of any network, such as the paper's bottlenecks.
 
-A new strategy is one entry in `STRATEGIES`; placements, analyses, searches and the options of the
-commands take what they know from there.
+A new strategy is one entry in `STRATEGIES`, from which placements, analyses, searches and the
+options of the commands derive.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from bamctl.trunk.cut_points import CutPoint, Trunk
 
-# Place at these where nothing else is asked for, as the paper does.
+# The default of placements, as in the paper.
 DEFAULT_STRATEGY = "bottleneck"
 
 
@@ -20,9 +20,9 @@ class Strategy:
     """A rule that names cut points.
 
     Args:
-        points: select the points of a trunk; the second argument is a placement's `stages`: how
-            many bottlenecks, counted from the deepest, or `all`.
-        help: which points these are, in a few words, for help texts.
+        points: function that selects points of a trunk; its second argument is `stages` of the
+            placement: the number of bottlenecks, counted from the deepest, or `all`.
+        help: a short description of these points, for help texts.
     """
 
     points: "Callable[[Trunk, int | Literal['all']], tuple[CutPoint, ...]]"
@@ -39,7 +39,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def named() -> str:
-    """The names of all strategies, for a sentence.
+    """Return the names of all strategies, separated by commas.
 
     >>> named()
     'bottleneck, block'

@@ -1,4 +1,4 @@
-"""A network with its trace and its trunk, from which all that is known of it follows."""
+"""`TracedNetwork`: a network with its trace and its trunk."""
 
 import copy
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class TracedNetwork:
 
     Args:
         network: the network, unmodified.
-        trace: its operators and modules, for one image.
-        trunk: its cut points.
+        trace: its trace, for one image.
+        trunk: its cut points and stages.
     """
 
     network: nn.Module
@@ -30,14 +30,14 @@ class TracedNetwork:
 
     @classmethod
     def of(cls, network: nn.Module, inputs: InputsLike) -> "TracedNetwork":
-        """Trace a network that is built, and find its trunk; the network stays as it is.
+        """Trace a network and find its trunk; the network is left unchanged.
 
         Args:
             network: any network.
-            inputs: what it can run on, without the batch.
+            inputs: the shapes of its inputs, without the batch.
 
         Raises:
-            InputError: it cannot run on these inputs.
+            InputError: the network cannot run on these inputs, or cannot be traced.
         """
         traced = trace(network, inputs)
         return cls(network, traced, find_trunk(network, traced))
@@ -47,11 +47,11 @@ class TracedNetwork:
         """Build a network and trace it.
 
         Args:
-            spec: which network.
-            initialize: whether its weights matter; `NetworkSpec.build` says more.
+            spec: the network.
+            initialize: initialize the weights; see `NetworkSpec.build`.
 
         Raises:
-            InputError: it has no name, or cannot be built or traced.
+            InputError: the spec has no name, or the network cannot be built or traced.
         """
         return cls.of(spec.build(initialize=initialize), spec.inputs)
 
@@ -61,5 +61,5 @@ class TracedNetwork:
         try:
             return kept_for_backward(on_meta(self.network), self.trace.given)
         except (RuntimeError, NotImplementedError):
-            # It reads numbers off its tensors, or makes some on a device of its own choice.
+            # It reads values of tensors, or creates tensors on a fixed device.
             return kept_for_backward(copy.deepcopy(self.network), self.trace.given)

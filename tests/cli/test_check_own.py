@@ -253,7 +253,7 @@ def test_the_first_wrong_name_is_the_same_in_every_run(bamctl: object, tmp_path:
     ("arguments", "words"),
     [
         (["--tolerance", "+1 %"], "--tolerance requires --save-baseline"),
-        (["--baseline", "a", "--save-baseline", "b"], "give one of them"),
+        (["--baseline", "a", "--save-baseline", "b"], "are mutually exclusive"),
         (["--init", "nets:Net", "--max-params", "+1 %"], "drop limits and baselines"),
         (["placments"], "no file or folder 'placments', and unknown model"),
     ],

@@ -131,7 +131,7 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--candidates", "nowhere*"], ["no cut point matches 'nowhere*'"]),
         ([TINY, "--combine", "mean"], ["'mean' is not one of sum, product, max"]),
         ([TINY, "--study", "mine"], ["--storage"]),
-        ([TINY, "--storage", "nonsense", "--out", "run"], ["is no database", "sqlite:///"]),
+        ([TINY, "--storage", "nonsense", "--out", "run"], ["is not a database URL", "sqlite:///"]),
         ([TINY, "--max-steps", "100"], ["--max-steps 100", "--trials 1"]),
         ([TINY, "--halving", "3", "--start", "trunk"], ["--halving", "leave one out"]),
         ([TINY, "--init", "kaiming"], ["identity", "--start scratch"]),

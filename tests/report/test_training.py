@@ -65,7 +65,7 @@ def test_what_cannot_be_told(result: Result) -> None:
 
 def test_one_seed(result: Result) -> None:
     shown = text(with_accuracies(result, [0.9], [0.95]))
-    assert "One seed gives no interval" in shown
+    assert "One seed shows no spread" in shown
 
 
 def test_runs_that_diverged_are_said(result: Result) -> None:

@@ -9,7 +9,7 @@ __all__ = ["BAM"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily, since the settings are read where torch is not loaded.
+    # Lazily, since settings are read without loading torch.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bamctl.attention.bam import module

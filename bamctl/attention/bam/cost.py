@@ -20,11 +20,11 @@ def bam_cost(
     bytes_per_element: int = 4,
     **_: Any,
 ) -> Cost:
-    """Return what a `BAM` of these hyperparameters adds at a feature map.
+    """Return the cost of a `BAM` with these hyperparameters at a feature map.
 
     With C channels, A pixels, h hidden channels and n dilated convolutions, the channel branch has
-    2Ch multiply-adds, the spatial branch ChA + 9nh²A + hA, or ChA + 27nh²A + hA where A is the
-    pixels of all frames. Costs are for one map, whatever the batch of `at`.
+    2Ch multiply-adds and the spatial branch ChA + 9nh²A + hA; for video ChA + 27nh²A + hA, with A
+    the pixels of all frames. Costs are for one map, regardless of `at.batch`.
     """
     hidden = max(at.num_channels // reduction, 1)
     has_channel, has_spatial = branches != "spatial", branches != "channel"
@@ -38,15 +38,15 @@ def bam_cost(
         cost += Cost(elementwise_ops=gate)
     if init == "identity":
         cost += Cost(params=1, elementwise_ops=gate)
-    # The sigmoid, one product and one sum; of all that, only the refined map is kept.
+    # The sigmoid, one product and one sum; of their results, only the refined map is saved.
     apply = gate + 2 * at.num_channels * at.num_pixels
     return cost + Cost(elementwise_ops=apply, memory_bytes=bytes_per_element * prod(at.shape))
 
 
 def _channel_branch(at: "FeatureMap", hidden: int, variant: str, width: int) -> Cost:
     channels = at.num_channels
-    # The batch norm works on the hidden layer in the released code, on the result in the paper;
-    # what comes after the last hidden layer is computed again instead of being kept.
+    # The batch norm is on the hidden layer in the released code, on the result in the paper; layers
+    # after the last hidden layer are recomputed instead of saved.
     is_official = variant == "official"
     normalized = hidden if is_official else channels
     return Cost(

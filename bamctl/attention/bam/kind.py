@@ -23,6 +23,10 @@ class Bam(AttentionKind):
     settings = BamSettings
     summary = "the Bottleneck Attention Module"
     noun = "a BAM"
+    on_video = (
+        "the module's convolutions are 3-D and dilated in space only, and its channel branch "
+        "averages over time and space"
+    )
 
     def layer(self) -> "type[BAM]":
         """Return `BAM`."""
@@ -37,20 +41,20 @@ class Bam(AttentionKind):
         return cost.for_batch(at.batch)
 
     def same(self, settings: Settings, point: "CutPoint") -> Hashable:
-        """Return a key that leaves out what makes no difference at a cut point.
+        """Return a key that is equal for settings with the same effect at a cut point.
 
-        Reductions that leave as many hidden channels are the same, and so are dilations beyond the
-        map's sides, which reach nothing but the padding; a missing branch has no hyperparameters.
+        Reductions with the same number of hidden channels are equivalent, and so are dilations
+        beyond the map's sides, which reach only padding; a missing branch has no hyperparameters.
         """
-        given = settings.hyperparameters()
-        hidden = max(point.map.num_channels // given["reduction"], 1)
-        branches = given["branches"]
-        reach = None if branches == "channel" else min(given["dilation"], max(point.map.extents))
-        combine = given["combine"] if branches == "both" else None
-        return given["variant"], hidden, branches, reach, combine
+        values = settings.hyperparameters()
+        hidden = max(point.map.num_channels // values["reduction"], 1)
+        branches = values["branches"]
+        reach = None if branches == "channel" else min(values["dilation"], max(point.map.extents))
+        combine = values["combine"] if branches == "both" else None
+        return values["variant"], hidden, branches, reach, combine
 
     def cheaper(self, site: Site) -> Cheaper | None:
-        """Double the reduction ratio, as long as that makes the hidden layers smaller."""
+        """Return the settings with the reduction ratio doubled, while the hidden layers shrink."""
         reduction = site.attention.hyperparameters()["reduction"]
         if site.point.map.num_channels // reduction <= 1:
             return None
@@ -76,27 +80,27 @@ class Bam(AttentionKind):
         )
 
     def describe(self, settings: Settings) -> str:
-        """Return the variant and every hyperparameter, in a line."""
-        given = settings.hyperparameters()
+        """Return the variant and every hyperparameter, in one line."""
+        values = settings.hyperparameters()
         return (
-            f"BAM, {given['variant']} variant: r={given['reduction']}, d={given['dilation']}, "
-            f"{given['dilated_convs']} dilated convolutions, branches {given['branches']}, combine "
-            f"{given['combine']}, init {given['init']}"
+            f"BAM, {values['variant']} variant: r={values['reduction']}, d={values['dilation']}, "
+            f"{values['dilated_convs']} dilated convolutions, branches {values['branches']}, "
+            f"combine {values['combine']}, init {values['init']}"
         )
 
     def short(self, settings: Settings) -> str:
-        """Return the hyperparameters that make a difference."""
-        given = settings.hyperparameters()
-        words = [] if given["variant"] == "paper" else [given["variant"]]
-        words.append(f"r={given['reduction']}")
-        if given["branches"] != "channel":
-            words.append(f"d={given['dilation']}")
-        is_both = given["branches"] == "both"
-        words.append(given["combine"] if is_both else f"{given['branches']} only")
+        """Return the hyperparameters that have an effect."""
+        values = settings.hyperparameters()
+        words = [] if values["variant"] == "paper" else [values["variant"]]
+        words.append(f"r={values['reduction']}")
+        if values["branches"] != "channel":
+            words.append(f"d={values['dilation']}")
+        is_both = values["branches"] == "both"
+        words.append(values["combine"] if is_both else f"{values['branches']} only")
         return " ".join(words)
 
     def source_modules(self) -> tuple[str, ...]:
-        """Return the modules of the layers and of the two branches beside that of `BAM`."""
+        """Return the modules of the layers and of the autograd functions, and that of `BAM`."""
         helpers = (f"bamctl.attention.{each}" for each in ("layers", "_tails", "_lean"))
         return (*helpers, *super().source_modules())
 

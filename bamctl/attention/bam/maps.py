@@ -14,12 +14,12 @@ def gate_maps(module: nn.Module, x: Tensor) -> GateMaps:
     maps = module.layout.to_channels_first(x)
     parts = module.parts(maps)
     branches = [branch for branch in ("channel", "spatial") if getattr(module, branch) is not None]
-    found = dict(zip(branches, parts, strict=True))
+    outputs = dict(zip(branches, parts, strict=True))
     gate = torch.sigmoid(COMBINE[module.combine](*parts) if len(parts) == 2 else parts[0])
     return GateMaps(
         gate=gate if module.scale is None else gate * module.scale,
         before=maps,
         after=module.layout.to_channels_first(module(x)),
-        channel=found["channel"].flatten() if "channel" in found else None,
-        spatial=found["spatial"][0, 0] if "spatial" in found else None,
+        channel=outputs["channel"].flatten() if "channel" in outputs else None,
+        spatial=outputs["spatial"][0, 0] if "spatial" in outputs else None,
     )

@@ -20,7 +20,7 @@ from bamctl.attention.layers import (
 )
 from bamctl.trunk.layouts import Layout, Nchw
 
-# Leaves for `torch.fx`, which looks for them in each module that calls them.
+# Leaves for `torch.fx`, which must be registered in each Python module that calls them.
 for _name in ("gated", "pooled"):
     torch.fx.wrap(_name)
 
@@ -28,32 +28,31 @@ for _name in ("gated", "pooled"):
 class BAM(nn.Module):
     """Scales a feature map by one plus a gate: `F + F * sigmoid(combine(Mc(F), Ms(F)))`.
 
-    Mc, with shape (N, C, 1, 1), says which channels matter, and Ms, with shape (N, 1, H, W), where.
+    Mc, with shape (N, C, 1, 1), is the channel attention, and Ms, with shape (N, 1, H, W), spatial.
     Source: Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, section 3, equations 1-5.
 
-    `paper` normalises after the last layer of each branch, as the equations say; `official` after
-    each hidden layer and not after the last, as the authors' released code does, and combines by
-    product instead of sum. In both, convolutions start Kaiming-normal (fan out), linear layers as
-    PyTorch makes them, biases at zero, and a batch norm as the identity.
+    `paper` normalizes after the last layer of each branch, as in the equations; `official` after
+    each hidden layer and not after the last, as in the authors' released code, and combines by
+    product instead of sum. In both, convolutions are initialized Kaiming-normal (fan out), linear
+    layers by PyTorch's default, biases with zero, and batch norms as the identity.
 
-    Where a batch norm would see one value per channel in training (a batch of one in the channel
-    branch), its variance is undefined; it then normalises with its running statistics.
+    If a batch norm gets one value per channel in training (the channel branch, for a batch of one),
+    the variance is undefined; it then normalizes with its running statistics.
 
-    In a layout with frames, as networks for video have it, the convolutions are 3-D: the average is
-    over time and space, the 3x3 kernels are 3x3x3, and they are dilated in space only. The paper
-    has images only, and says nothing of it.
+    In a layout with frames, for video, the average is over time and space, and the convolutions are
+    3-D with kernels of 3x3x3, dilated in space only. The paper covers images only.
 
     Args:
         num_channels: C.
-        reduction: the hidden layers have max(C // reduction, 1) channels.
-        dilation: of the 3x3 convolutions of the spatial branch; their padding is as large.
-        dilated_convs: how many of those there are.
+        reduction: the reduction ratio r; hidden layers have max(C // r, 1) channels.
+        dilation: the dilation, and padding, of the 3x3 convolutions of the spatial branch.
+        dilated_convs: the number of dilated convolutions.
         branches: `both`, `channel` or `spatial`.
-        combine: `sum`, `product` or `max`; left out, what the variant was published with.
+        combine: `sum`, `product` or `max`. Default: that of the variant.
         variant: `paper` or `official`.
-        init: `kaiming`, or `identity`: the gate is multiplied by a learned scalar that starts at
-            zero, so that the output equals the input until training moves it. Not in the paper.
-        layout: how the axes of the input are ordered.
+        init: `kaiming`, or `identity`: the gate is multiplied by a learned scalar initialized with
+            zero, so that the output equals the input until training changes it. Not in the paper.
+        layout: the layout of the input. Default: (N, C, H, W).
 
     Raises:
         ValueError: a hyperparameter is out of its range.
@@ -103,7 +102,7 @@ class BAM(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new weights; batch norms and the scale of `init=identity` start over."""
+        """Reinitialize weights, batch norms and the scale of `init=identity`."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear | _AnyBatchNorm):
                 layer.reset_parameters()
@@ -126,7 +125,7 @@ class BAM(nn.Module):
         return [broadcastable(branch(x), axes) for branch, x, axes in self._branches(maps)]
 
     def _branches(self, maps: Tensor) -> Iterator[tuple[nn.Module, Tensor, int]]:
-        """Each branch, what it reads, and how many axes the map has more than its result."""
+        """Yield each branch with its input and the number of axes that its output lacks."""
         if self.channel is not None:
             yield self.channel, pooled(maps), self.layout.spatial_axes
         if self.spatial is not None:
@@ -177,7 +176,7 @@ def _spatial_branch(
         layers[f"{name}_relu"] = nn.ReLU()
 
     add("reduce", project(num_channels, hidden, 1))
-    # Frames are not dilated: the next one is the next one.
+    # No dilation along time: the kernel covers adjacent frames.
     spread = (1, dilation, dilation)[-spatial_axes:]
     for index in range(dilated_convs):
         add(f"dilated_{index}", conv(hidden, hidden, 3, padding=spread, dilation=spread))

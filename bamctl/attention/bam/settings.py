@@ -40,6 +40,6 @@ class BamSettings(Settings):
     init: InitField = "kaiming"
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Return the keyword arguments of `BAM`, `combine` being the variant's own if left out."""
+        """Return the keyword arguments of `BAM`, with the variant's `combine` if it is left out."""
         combine = self.combine or PUBLISHED_COMBINE[self.variant]
         return {**super().hyperparameters(), "combine": combine}

@@ -11,7 +11,7 @@ __all__ = ["NAME", "ExtraBlock"]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily, since the settings are read where torch is not loaded.
+    # Lazily, since settings are read without loading torch.
     if name != "ExtraBlock":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bamctl.attention.extra_block.module import ExtraBlock

@@ -37,6 +37,8 @@ class ExtraBlockKind(AttentionKind):
     settings = ExtraBlockSettings
     summary = "a copy of the network's own block"
     noun = "an extra block"
+    on_tokens = "the extra block takes them as the block that it copies does, class token included"
+    on_video = "the extra block treats frames as the block that it copies does"
 
     def layer(self) -> "type[ExtraBlock]":
         """Return `ExtraBlock`."""
@@ -45,10 +47,10 @@ class ExtraBlockKind(AttentionKind):
         return ExtraBlock
 
     def fit(self, point: "CutPoint", settings: Settings, trunk: "Trunk") -> Site:
-        """Return the site with the block to repeat: one that keeps the shape of the map.
+        """Return the site with the block to repeat, which keeps the shape of the map.
 
-        It is the block that ends at the cut point or the last one before; failing that, the first
-        one after.
+        This is the block that ends at the cut point or the last one before it, or else the first
+        one after it.
 
         Raises:
             InputError: no block of the network keeps that shape.
@@ -63,7 +65,7 @@ class ExtraBlockKind(AttentionKind):
         return Site(point, settings, (before[-1] if before else alike[0]).block)
 
     def build(self, site: Site, network: "nn.Module") -> "nn.Module":
-        """Build a copy of the block."""
+        """Build a reinitialized copy of the block."""
         assert site.repeated_block is not None
         block = network.get_submodule(site.repeated_block)
         return self.layer()(block, **site.attention.hyperparameters())
@@ -74,10 +76,10 @@ class ExtraBlockKind(AttentionKind):
 
         assert site.repeated_block is not None
         at, identity = site.point.map, site.attention.init == "identity"
-        # Only shapes matter here, so the copy has no weights.
+        # The cost depends on shapes only, so the copy is on the meta device.
         block = on_meta(traced.network.get_submodule(site.repeated_block))
         control = self.layer()(block, site.attention.init).to("meta")
-        # The residual of `identity` is a difference, its product with the scalar, and a sum.
+        # The residual of `identity`: a difference, a product with the scalar, and a sum.
         residual = 3 * at.num_channels * at.num_pixels * at.batch if identity else 0
         return Cost(
             params=sum(parameter.numel() for parameter in control.parameters()),
@@ -87,7 +89,7 @@ class ExtraBlockKind(AttentionKind):
         )
 
     def describe(self, settings: Settings) -> str:
-        """Return what is repeated and how it starts."""
+        """Return a description with the initialization."""
         return f"One more of the network's own blocks, init {settings.init}"
 
     def source(self, site: Site) -> str:

@@ -190,16 +190,12 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
             "The work of a detector's heads is data-dependent: the network's MACs are those of one "
             "image of zeros, and untrained weights. What attention adds does not depend on it."
         )
-    if any(point.map.layout.spatial_axes == 3 for point in analysis.trunk.points):
-        yield (
-            "This network is for video: the module's convolutions are 3-D and dilated in space "
-            "only, and its channel branch averages over time and space."
-        )
-    if any(point.map.layout.name == "tokens" for point in analysis.trunk.points):
-        yield (
-            "This network works on tokens: the module puts the patches back on their grid, and the "
-            "class token passes unchanged."
-        )
+    kind = kind_of(analysis.attention)
+    layouts = [point.map.layout for point in analysis.trunk.points]
+    if kind.on_video and any(layout.spatial_axes == 3 for layout in layouts):
+        yield f"This network is for video: {kind.on_video}."
+    if kind.on_tokens and any(layout.name == "tokens" for layout in layouts):
+        yield f"This network works on tokens: {kind.on_tokens}."
 
 
 def _footnote(analysis: Analysis) -> str:
