@@ -47,11 +47,13 @@ def test_training(bamctl: object, tmp_path: Path) -> None:
 
 
 def test_search(bamctl: object, tmp_path: Path) -> None:
-    given = {"trials": 3, "steps": 2, "confirm_seeds": 0, "recipe": {"batch_size": 32}}
+    given = {"trials": 3, "steps": 2, "confirm_seeds": 0, "max_steps": 20}
+    given["recipe"] = {"batch_size": 32}
     found = library.search(
         TINY, budget={"params": "+20 %"}, workers=1, out=tmp_path / "library", **given
     )
     quick = ["--trials", "3", "--steps", "2", "--confirm-seeds", "0", "--batch-size", "32"]
+    quick += ["--max-steps", "20"]
     options = ["--budget", "params=+20 %", "--workers", "1", "--out", "command", *quick]
     printed = bamctl("search", TINY, *options, "--format", "json", env=ENV)
     assert printed.returncode == 0, printed.stderr

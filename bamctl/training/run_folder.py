@@ -104,9 +104,14 @@ class RunFolder:
                 states.write(self.trunk(seed), state)
             shutil.rmtree(self._states(None, seed), ignore_errors=True)
 
+    @property
+    def cells(self) -> Path:
+        """The folder of the runs that are executed beside each other."""
+        return self.path / "cells"
+
     def cell(self, arm: str, seed: int) -> Path:
         """Return the folder of a run that is executed beside others."""
-        return self.path / "cells" / f"{_file_name(arm)}.seed-{seed}"
+        return self.cells / f"{_file_name(arm)}.seed-{seed}"
 
     def arrange(self, arms: Sequence[str], seeds: Sequence[int]) -> None:
         """Sort the lines as if the runs had been executed one after the other."""

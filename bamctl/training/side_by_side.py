@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,9 @@ class SideBySide:
         for (name, seed), finished in outcomes(self._engine, jobs):
             self._record(name, seed, finished)
             shutil.rmtree(self._cell_path(jobs[name, seed].origin), ignore_errors=True)
+        # Only cells of runs that are not of this comparison any more are left.
+        with suppress(OSError):
+            self._folder.cells.rmdir()
 
     def _trunks(self, seeds: set[int], fingerprint: int | None) -> dict[int, Shared]:
         if not self._config.trunk_steps:

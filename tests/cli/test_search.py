@@ -15,7 +15,9 @@ from tests.conftest import REPOSITORY, assert_one_line_error
 from tests.interrupting import is_held, started
 
 TINY, HELD = "tests.networks:Tiny", "tests.networks:Held"
-QUICK = ["--steps", "4", "--batch-size", "32", "--trials", "5", "--confirm-seeds", "2"]
+# Five trials with their trunks take 24 steps, and a round of the race at most 12.
+QUICK = ["--steps", "4", "--batch-size", "32", "--max-steps", "40"]
+FIVE = ["--trials", "5", "--confirm-seeds", "2"]
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def search(bamctl: object) -> object:
 
 
 def test_a_whole_search(search: object, tmp_path: Path) -> None:
-    found = search(TINY, "--budget", "params=+20%", *QUICK, "--out", "run", "--format", "json")
+    found = search(
+        TINY, "--budget", "params=+20%", *QUICK, *FIVE, "--out", "run", "--format", "json"
+    )
     assert found.returncode == 0, found.stderr
     # The front by cost alone is told before any training, and how to look at the study.
     assert "different networks" in found.stderr
@@ -62,7 +66,7 @@ def test_a_whole_search(search: object, tmp_path: Path) -> None:
 def test_a_placement_of_a_search_is_one_for_the_other_commands(
     search: object, tmp_path: Path
 ) -> None:
-    quick = [*QUICK[:4], "--trials", "4", "--confirm-seeds", "0", "--format", "json"]
+    quick = [*QUICK, "--trials", "4", "--confirm-seeds", "0", "--format", "json"]
     found = search(TINY, "--budget", "params=+20%", "--budget", "macs=+30%", *quick)
     placement = json.loads(found.stdout)["trials"][3]["placement"]
     assert placement["budget"] == {"params": "+20%", "macs": "+30%"}
@@ -80,7 +84,7 @@ def test_a_placement_of_a_search_is_one_for_the_other_commands(
 def test_a_search_is_gone_on_with_and_ends_as_if_never_stopped(
     search: object, tmp_path: Path
 ) -> None:
-    quick = [*QUICK[:4], "--confirm-seeds", "0", "--workers", "1", "--format", "json"]
+    quick = [*QUICK, "--confirm-seeds", "0", "--workers", "1", "--format", "json"]
     whole = search(TINY, *quick, "--trials", "5", "--out", "whole")
     assert search(TINY, *quick, "--trials", "4", "--out", "parts").returncode == 0
     options = ["--trials", "5", "--workers", "1", "--format", "json"]
@@ -109,7 +113,7 @@ def test_a_dry_run_counts_and_trains_nothing(search: object, tmp_path: Path) -> 
 def test_exhaustive_trains_every_candidate(search: object) -> None:
     few = ["--candidates", "one", "--branches", "both", "--combine", "sum", "--dilation", "1"]
     few += ["--reduction", "8", "--reduction", "2"]
-    quick = [*QUICK[:4], "--confirm-seeds", "0", "--format", "json"]
+    quick = [*QUICK, "--confirm-seeds", "0", "--format", "json"]
     found = search(TINY, *few, *quick, "--exhaustive")
     assert found.returncode == 0, found.stderr
     data = json.loads(found.stdout)
@@ -152,7 +156,7 @@ def test_bad_input_is_one_line(search: object, arguments: list[str], words: list
 def test_a_password_is_in_one_private_file_and_nowhere_else(search: object, tmp_path: Path) -> None:
     # SQLite ignores a parameter that it does not know, and this one works as a URL with a secret.
     storage = "sqlite:///file:study.db?secret=hunter2&uri=true"
-    quick = [*QUICK[:4], "--trials", "1", "--confirm-seeds", "0", "--workers", "1"]
+    quick = [*QUICK, "--trials", "1", "--confirm-seeds", "0", "--workers", "1"]
     page = ["--format", "html", "--output", "page.html"]
     made = search(TINY, *quick, "--storage", storage, "--out", "run", *page)
     assert made.returncode == 0, made.stderr
@@ -168,7 +172,7 @@ def test_a_password_is_in_one_private_file_and_nowhere_else(search: object, tmp_
 
 
 def test_a_study_of_another_model_or_space_is_refused(search: object) -> None:
-    storage = ["--storage", "sqlite:///study.db", *QUICK[:4], "--trials", "1"]
+    storage = ["--storage", "sqlite:///study.db", *QUICK, "--trials", "1"]
     quick = [*storage, "--confirm-seeds", "0"]
     assert search(TINY, *quick, "--out", "one").returncode == 0
     found = search("tests.networks:Unseen", *quick, "--num-classes", "5", "--out", "two")

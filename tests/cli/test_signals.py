@@ -30,6 +30,8 @@ INSERT = ["insert", "resnet18", "--out", "network.py"]
 HELD = ["tests.networks:Held", "--batch-size", "32", "--steps", "8", "--out", "run"]
 TRAIN = ["train", *HELD, "--workers", "2"]
 SEARCH = ["search", *HELD, "--workers", "2", "--trials", "4", "--confirm-seeds", "0"]
+# The trials with their trunks take 40 steps, and a round of the race would take 20.
+SEARCH += ["--max-steps", "56"]
 # The command itself, its workers, and the process by which `multiprocessing` tracks semaphores.
 WORKERS = has_children(3)
 
