@@ -141,7 +141,7 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
             try:
                 arms.append(make(arm, placement, traced))
             except InputError as error:
-                missing.append(f"no {kind} control of {name}: {error}")
+                missing.append(f"no {kind} control for {name}: {error}")
     sites = dict.fromkeys(site for arm in arms if arm.placed for site in arm.placed.sites)
     warned = site_warnings(sites, model=config.model, stem=config.stem, network=network)
     return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing), tuple(warned))
