@@ -41,7 +41,9 @@ class Recorder(Watcher):
         try:
             self.folder.save_state(arm, seed, step, named)
         except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the previous one is kept")
+            self.progress.note(
+                f"checkpoint at step {step} not saved: {error}; the previous one is kept"
+            )
 
     def skipped(self, files: tuple[str, ...]) -> None:
         _report_skipped(files, self.told, self.progress)
@@ -64,7 +66,9 @@ class TrunkRecorder(NullObserver):
             seed = self.origin.seed
             self.folder.save_state(None, seed, step, lambda: sealed(state(), self.origin))
         except BamctlError as error:
-            self.progress.note(f"no checkpoint at step {step}: {error}; the previous one is kept")
+            self.progress.note(
+                f"checkpoint at step {step} not saved: {error}; the previous one is kept"
+            )
 
     def skipped(self, files: tuple[str, ...]) -> None:
         _report_skipped(files, self.told, self.progress)
