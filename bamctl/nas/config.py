@@ -104,7 +104,7 @@ class SearchConfig(schemas.Versioned):
         if not isinstance(file.data, dict):
             raise InputError("the configuration of a search must be a mapping", path=path, line=1)
         if "recipe" in file.data:
-            raise InputError(f"{path} belongs to a training; pass its folder to `bamctl train`")
+            raise InputError(f"{path} is for a training; pass its folder to `bamctl train`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

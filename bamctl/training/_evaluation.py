@@ -44,7 +44,7 @@ def logits_of(output: Any) -> Tensor:
     """
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, Tensor):
-        raise InputError("in training mode, the network does not return class scores")
+        raise InputError("the network does not return class scores in training mode")
     return logits
 
 

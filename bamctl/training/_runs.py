@@ -100,5 +100,6 @@ def _restore(run: Run, path: Path) -> None:
         run.restore(states.read(path))
     except (RuntimeError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path} does not fit the network ({first_line(error)}); delete it to resume without it"
+            f"{path} does not match the network ({first_line(error)}); delete it to resume "
+            "without it"
         ) from error

@@ -78,13 +78,13 @@ def stand(folder: RunFolder, origin: Origin) -> Standing:
         try:
             return Standing(True, is_verified=_check_weights(weights, folder, origin))
         except MisfitError as error:
-            notes.append(f"{weights} {error}; {origin.arm}, seed {origin.seed}, is trained again")
+            notes.append(f"{weights} {error}; retraining {origin.arm}, seed {origin.seed}")
     for path in folder.states(origin.arm, origin.seed):
         try:
             count, is_verified = _check_state(path, folder, origin)
             return Standing(False, path, count, tuple(notes), is_verified)
         except MisfitError as error:
-            notes.append(f"{path} {error}; resuming from the previous one")
+            notes.append(f"{path} {error}; falling back to the previous checkpoint")
     void = len(folder.evaluations(origin.arm, origin.seed))
     # Without a state there is at most one, if the run was interrupted before saving the state.
     if void > 1 and not notes:
@@ -127,13 +127,13 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
     if values is not None:
         _check_receipt(values, lines, origin)
     if not _is_whole(lines, origin.evaluated_at):
-        raise MisfitError("has evaluations that are missing from metrics.jsonl")
+        raise MisfitError("needs evaluations that metrics.jsonl does not have")
     if timing is None or (values is not None and values.get("timing") != timing):
-        raise MisfitError("does not match the times in timing.jsonl")
+        raise MisfitError("does not match timing.jsonl")
     if not found.state:
         raise MisfitError("is empty")
     if values is None and found.placement != origin.placement:
-        raise MisfitError("has another placement")
+        raise MisfitError("has a different placement")
     return values is not None
 
 
@@ -150,12 +150,12 @@ def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bo
     except DamagedStateError as error:
         raise MisfitError(_without_path(path, error)) from error
     if path.stem != f"step-{values.get('step')!s:0>9}":
-        raise MisfitError("belongs to another step")
+        raise MisfitError("belongs to a different step")
     count = sum(step <= values["step"] for step in origin.evaluated_at)
     if "run" in values:
         _check_receipt(values["run"], lines[:count], origin)
     if not _is_in_order(lines[:count], origin.evaluated_at) or len(lines) < count:
-        raise MisfitError("has evaluations that are missing from metrics.jsonl")
+        raise MisfitError("needs evaluations that metrics.jsonl does not have")
     return count, "run" in values
 
 
@@ -165,11 +165,11 @@ def _check_receipt(values: Mapping[str, Any], lines: Sequence[Line], origin: Ori
         raise MisfitError(f"belongs to {arm}, seed {seed}")
     if other := difference(origin.made_from, values.get("made_from", {})):
         raise InputError(
-            f"{origin.arm}, seed {origin.seed}, was trained with another config.yaml: {other}; "
+            f"{origin.arm}, seed {origin.seed}, was trained with a different config.yaml: {other}; "
             "restore it, or start a new comparison with `bamctl train --config`"
         )
     if values != {**values, **origin.receipt(lines)}:
-        raise MisfitError("does not match the evaluations in metrics.jsonl")
+        raise MisfitError("does not match metrics.jsonl")
 
 
 def _lines(folder: RunFolder, origin: Origin) -> list[Line]:

@@ -157,7 +157,7 @@ def check_classifies(config: TrainingConfig, traced: Trace) -> None:
     if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
         raise InputError(
             f"{config.model} does not return scores of {config.num_classes} classes for an image; "
-            "only classifiers can be trained"
+            "only classification networks can be trained"
         )
 
 

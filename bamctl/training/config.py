@@ -239,7 +239,7 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
                 "the configuration of a comparison must be a mapping", path=path, line=1
             )
         if "training" in file.data:
-            raise InputError(f"{path} belongs to a search; pass its folder to `bamctl search`")
+            raise InputError(f"{path} is for a search; pass its folder to `bamctl search`")
         return schemas.from_yaml(cls, file)
 
     def save(self, path: Path) -> None:

@@ -40,7 +40,7 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
     (usual, *more) = models.default_inputs(network.name)
     if more or len(usual.shape) != 3:
         raise InputError(
-            f"{network.name} takes more than an image; only classifiers can be trained"
+            f"{network.name} takes more than an image; only classification networks can be trained"
         )
     # One process downloads for all.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
@@ -78,7 +78,7 @@ class Experiment:
         self.places = places or Places(workers=1)
         self.data = data or load_data(config, config.data, device=config.device)
         if not config.placements:
-            raise InputError("placements: nothing to compare with the baseline; add a placement")
+            raise InputError("placements must not be empty; add one to compare with the baseline")
         config = check_data(config, self.data)
         self.networks = Networks(config)
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
@@ -272,8 +272,8 @@ def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
     known, found = config.data.fingerprint, data.fingerprint()
     if known not in (None, found):
         raise InputError(
-            f"the images of {config.data.name} differ from those that the comparison was started "
-            "with; start a new one"
+            f"the images of {config.data.name} have changed since the comparison was "
+            "started; start a new one"
         )
     data_config = config.data.model_copy(update={"fingerprint": found})
     return config.model_copy(update={"data": data_config})

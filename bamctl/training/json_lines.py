@@ -95,7 +95,7 @@ class JsonLines:
                 self._schema.model_validate(self.lines[-1])
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise InputError(
-                    f"{self.path}:{number}: invalid line; the run cannot be resumed"
+                    f"{self.path}:{number}: not a valid record; delete the line to resume"
                 ) from None
 
     def _key(self, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -104,4 +104,4 @@ class JsonLines:
 
 def go_on(folder: Path) -> str:
     """Return advice for a file that cannot be written."""
-    return f"fix that, then resume with `bamctl train --resume {folder}`"
+    return f"fix this, then resume with `bamctl train --resume {folder}`"

@@ -260,4 +260,4 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, *, resume: bo
 
 def reported_again(folder: Path) -> str:
     """Return advice for an error after the runs, when only the report is missing."""
-    return f"the runs are kept; `bamctl train --resume {folder}` writes the report"
+    return f"the runs are kept; `bamctl train --resume {folder}` rebuilds the report"

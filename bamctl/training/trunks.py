@@ -64,7 +64,7 @@ def kept(path: Path, origin: Origin, note: Callable[[str], None]) -> State | Non
     try:
         return trunk_state(path, origin)
     except MisfitError as error:
-        note(f"{path} {error}; the trunk of seed {origin.seed} is trained again")
+        note(f"{path} {error}; retraining the trunk of seed {origin.seed}")
         return None
 
 

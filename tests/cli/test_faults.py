@@ -280,8 +280,8 @@ def test_values_that_are_empty_or_too_large(
 @pytest.mark.parametrize(
     ("command", "key", "words"),
     [
-        ("train", "training: {}", "belongs to a search; pass its folder to `bamctl search`"),
-        ("search", "recipe: {}", "belongs to a training; pass its folder to `bamctl train`"),
+        ("train", "training: {}", "is for a search; pass its folder to `bamctl search`"),
+        ("search", "recipe: {}", "is for a training; pass its folder to `bamctl train`"),
     ],
 )
 def test_the_folder_of_another_command(
@@ -368,7 +368,7 @@ def test_metrics_with_damaged_lines(
     ]
     for line in damaged:
         metrics.write_text("\n".join([json.dumps(line), *others]) + "\n")
-        assert "metrics.jsonl:1: invalid line" in fails("train", "--resume", "run")
+        assert "metrics.jsonl:1: not a valid record" in fails("train", "--resume", "run")
 
 
 @pytest.mark.parametrize("megabytes", [300])

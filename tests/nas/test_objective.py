@@ -61,7 +61,7 @@ def test_a_trial_from_a_trunk_is_a_run_of_train(tmp_path: Path) -> None:
         assert kept.stat().st_mtime_ns == before
         assert damaged.read_bytes() == content
         assert len(notes) == 1
-        assert "the trunk of seed 1 is trained again" in notes[0]
+        assert "retraining the trunk of seed 1" in notes[0]
     finally:
         engine.close()
 

@@ -238,7 +238,7 @@ def test_what_was_lost_of_a_folder_is_found_again(
 def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> None:
     config = Experiment(small(), digits).config
     fewer = replace(digits, train=digits.train.subset(range(1000)))
-    with pytest.raises(InputError, match="differ from those"):
+    with pytest.raises(InputError, match="have changed since"):
         Experiment(config, fewer)
 
 

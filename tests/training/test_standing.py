@@ -229,7 +229,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
     "another step in the name": (
         lambda folder: state_of(folder, 10).rename(state_of(folder, 15)),
         5,
-        "belongs to another step",
+        "belongs to a different step",
     ),
     "another accuracy": (
         lines_changed(
@@ -239,7 +239,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
             ]
         ),
         5,
-        "does not match the evaluations in metrics.jsonl",
+        "does not match metrics.jsonl",
     ),
 }
 

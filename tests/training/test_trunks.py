@@ -179,14 +179,14 @@ def test_a_damaged_trunk_is_trained_again(parted: Result, digits: Data, tmp_path
     listener = Listener()
     run(tmp_path / "run", digits, configured(), watcher=listener, resume=True)
     assert weights(tmp_path / "run") == weights(parted.folder)
-    assert [text for text in listener.notes if "the trunk of seed 1 is trained again" in text]
+    assert [text for text in listener.notes if "retraining the trunk of seed 1" in text]
 
 
 def test_a_trunk_of_another_configuration_is_refused(digits: Data, tmp_path: Path) -> None:
     run(tmp_path / "run", digits, configured(seeds=[0]))
     for path in (tmp_path / "run" / "weights").iterdir():
         path.unlink()
-    with pytest.raises(InputError, match=r"another config.yaml: recipe.lr"):
+    with pytest.raises(InputError, match=r"a different config.yaml: recipe.lr"):
         run(tmp_path / "run", digits, configured(seeds=[0], recipe={"lr": 0.05}), resume=True)
 
 

@@ -50,7 +50,7 @@ def search(
         result = run_search(setup, **asked.where(), progress=bar)
     report = signed(search_report(result))
     with appended(
-        f"the trials are kept; `bamctl search --resume {result.folder}` writes the report"
+        f"the trials are kept; `bamctl search --resume {result.folder}` rebuilds the report"
     ):
         write_text(result.folder / "result.json", FORMATS["json"].render(report, to_file=True))
         write_text(result.folder / "report.html", FORMATS["html"].render(report, to_file=True))
