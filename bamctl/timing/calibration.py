@@ -279,6 +279,6 @@ def _cache_bytes(device: torch.device) -> int:
 def _check_families(networks: Sequence[str]) -> None:
     for network in networks:
         if models.check_name(network) not in models.names():
-            raise InputError(f"{network!r} is not a torchvision model")
+            raise InputError(f"{network!r} is not a torchvision network")
     if len(set(map(_family, networks))) < 2:
         raise InputError("all networks are of one family; holding one out needs at least two")

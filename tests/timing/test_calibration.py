@@ -66,7 +66,7 @@ def test_a_device_is_found_again_from_its_times(
 
 
 def test_a_device_that_nothing_is_known_of(tmp_path: Path, rates: list[tuple[str, float]]) -> None:
-    with pytest.raises(InputError, match=r"hardware of 'mine'; add --matrix-tflops"):
+    with pytest.raises(InputError, match=r"hardware of 'mine' is unknown; add --matrix-tflops"):
         from_table(write_table(tmp_path, "mine", rates), "mine")
 
 
