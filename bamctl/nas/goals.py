@@ -54,7 +54,7 @@ def parse_goal(text: str) -> Goal:
     if metric and bool(device) == metric.needs_device == bool(at):
         return Goal(name, device or None)
     if metric and metric.needs_device:
-        raise InputError(f"{name} needs a device; write it as {name}@rtx3090")
+        raise InputError(f"{name} needs a device; write it like {name}@rtx3090")
     known = f"the figures are {', '.join(each.goal for each in searchable().values())}"
     if name in METRICS:
         raise InputError(f"{text!r} is not supported in a search; {known}")

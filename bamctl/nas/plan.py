@@ -107,6 +107,8 @@ def plan(
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
     start = start or ("scratch" if halving or steps == 1 else "trunk")
+    if halving and max_steps is not None:
+        raise InputError("--halving runs no race, which --max-steps is for; drop one of them")
     if start == "trunk":
         if halving:
             raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")

@@ -80,12 +80,12 @@ class Records:
 
         path = self._lines.path
         if void := sum(map(is_void, self._lines.lines)):
-            note(f"{path} has {void} runs of another search, or changed since; they are run again")
+            note(f"{path} has {void} runs of another search, or modified since; rerunning them")
         self._lines.drop(is_void)
         if unverified := sum(_CHECKSUM not in line for line in self._lines.lines):
             note(
-                f"{path} has {unverified} runs that an older version wrote, without checksums; "
-                "whether they are of this search cannot be verified"
+                f"{path} has {unverified} runs saved by an older version, without checksums; "
+                "whether they belong to this search cannot be verified"
             )
 
     def _checksum(self, line: Line) -> int:

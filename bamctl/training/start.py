@@ -31,6 +31,8 @@ def check_start(
     """
     usual: Start = "trunk" if trunk_steps else "weights" if weights else "scratch"
     start = start or usual
+    if start not in QUESTIONS:
+        raise InputError(f"start is {start!r}; use one of {', '.join(QUESTIONS)}")
     if start == "weights" and not weights:
         raise InputError(f"--start weights needs weights; add {pretrained}")
     if start == "scratch" and weights:

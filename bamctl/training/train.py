@@ -57,7 +57,7 @@ def train(
     device: Device = "auto",
     threads: int | None = None,
     engine: str = "local",
-    workers: int | None = None,
+    workers: int | None = 1,
     address: str | None = None,
     gpus_per_run: float | None = None,
     config: str | Path | None = None,
@@ -108,8 +108,9 @@ def train(
         threads: threads of a run on a CPU, on whose number results depend; 1 if left out.
         engine: `local` for processes of this machine, or `ray` for a Ray cluster. The results are
             the same, bit for bit on a CPU, wherever runs are executed.
-        workers: runs at a time. If left out, as many as there is room for, if they take longer
-            than the start of processes.
+        workers: runs at a time; one after the other if left out. None for as many as there is room
+            for, if they take longer than the start of processes. More than one starts processes,
+            so that a script needs the usual `if __name__ == "__main__":`.
         address: of the Ray cluster, `auto` or `HOST:PORT`.
         gpus_per_run: with Ray, GPUs of a run, such as 0.5.
         config: the configuration file of a comparison to repeat, in place of all of the above.
@@ -121,7 +122,7 @@ def train(
         InputError: an argument is invalid, or arguments are incompatible.
         BamctlError: writing to the folder fails; finished runs are kept.
     """
-    stop = _until(until, max_seeds, max_minutes)
+    stop = _until(until, seeds, max_seeds, max_minutes)
     places = Places(engine, workers, gpus_per_run or 0.0, address or "auto")
     if resume is not None:
         experiment = Experiment(_resumed(Path(resume), seeds, stop), places=places)
@@ -184,8 +185,15 @@ def _resumed(folder: Path, seeds: int | None, until: Until | None) -> TrainingCo
 
 
 def _until(
-    goal: Literal["settled"] | None, max_seeds: int | None, max_minutes: float | None
+    goal: Literal["settled"] | None,
+    seeds: int | None,
+    max_seeds: int | None,
+    max_minutes: float | None,
 ) -> Until | None:
+    if goal not in (None, "settled"):
+        raise InputError(f"until is {goal!r}; use 'settled'")
+    if max_seeds is not None and seeds is not None and max_seeds < seeds:
+        raise InputError(f"--max-seeds {max_seeds} is fewer than --seeds {seeds}")
     if goal is None and max_seeds is not None:
         raise InputError("max_seeds limits the seeds that until=settled adds; give both")
     limits = {"max_seeds": max_seeds, "max_minutes": max_minutes}

@@ -28,6 +28,7 @@ from bamctl.report.views.search_plan import (
     summary,
 )
 from bamctl.training.curves import sparkline
+from bamctl.training.start import QUESTIONS
 from bamctl.training.warnings import accuracy_warnings
 
 _MOST_NAMED = 8
@@ -90,7 +91,8 @@ def _what_was_done(result: SearchResult) -> str:
     return (
         f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} images each, "
         f"with {'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
-        f"{_race_text(result)} {counted(result.setup.costs)} Hypervolume over trials: "
+        f"{_race_text(result)} The question: {QUESTIONS[config.training.start]}? "
+        f"{counted(result.setup.costs)} Hypervolume over trials: "
         f"{sparkline(_thinned(result.volume), 0.0, 1.0)} {result.volume[-1]:.3f}."
     )
 
@@ -156,9 +158,10 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
         Column("verdict"),
         Column("file"),
     ]
+    scratch = ", from scratch" if result.config.confirms_from_scratch else ""
     rows = [
         [
-            f"{name} - baseline",
+            f"{name} - baseline{scratch}",
             points(found.mean),
             points_interval(found.interval),
             f"{100 * found.confidence:.3g} %",

@@ -121,7 +121,7 @@ def _comparison_table(result: Result) -> Table:
     for each in result.comparisons:
         name = f"{each.arm} - {each.baseline}"
         measures = [("accuracy, points", each.evidence, 100, ".2f")]
-        measures += [("loss", each.loss, 1, ".4f")] if each.loss else []
+        measures += [("loss", each.loss, 1, ".3g")] if each.loss else []
         for measure, found, scale, precision in measures:
             if found.verdict != _OPEN:
                 sure.add(len(rows))
@@ -143,7 +143,10 @@ def _evidence_row(found: Evidence, scale: int, precision: str) -> list[str]:
 def _verdict(comparison: Comparison, result: Result) -> str:
     found, seeds = comparison.evidence, len(result.config.seeds)
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
-    start = f"{comparison.arm}{against}: {found.verdict}."
+    within = (
+        f" within {100 * (found.margin or 0):g} points" if found.verdict == "equivalent" else ""
+    )
+    start = f"{comparison.arm}{against}: {found.verdict}{within}."
     if seeds == 1:
         return f"{start} One seed shows no spread; give --seeds 5."
     if found.excluded is not None:
@@ -153,9 +156,7 @@ def _verdict(comparison: Comparison, result: Result) -> str:
     if found.detectable is not None:
         start += f" {seeds} seeds find one of {_points(found.detectable)} 4 times out of 5."
     if found.more_seeds is None:
-        return (
-            f"{start} Not even {MOST_SEEDS} seeds would settle a difference as small as this one."
-        )
+        return f"{start} Not even {MOST_SEEDS} seeds would settle the difference that is seen."
     flag = models.trust_flag(result.config.model, result.folder)
     options = f"--seeds {seeds + found.more_seeds}{flag}"
     return (
