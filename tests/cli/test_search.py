@@ -94,7 +94,8 @@ def test_a_search_is_gone_on_with_and_ends_as_if_never_stopped(
     assert one["trials"] == other["trials"]
     assert_one_line_error(search("--resume", "parts", "--trials", "3"), "fewer than the 5")
     assert_one_line_error(search(TINY, "--resume", "parts"), "--resume", "MODEL", "leave it out")
-    assert_one_line_error(search(TINY, *quick, "--out", "parts"), "already exists", "--resume")
+    again = search(TINY, *quick, "--trials", "5", "--out", "parts")
+    assert_one_line_error(again, "already exists", "--resume")
 
 
 def test_a_dry_run_counts_and_trains_nothing(search: object, tmp_path: Path) -> None:
