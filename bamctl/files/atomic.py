@@ -127,6 +127,17 @@ def write_text(path: Path, text: str, *, mode: int | None = None, is_new: bool =
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically, and create its folder if it does not exist.
+
+    Raises:
+        InputError: the folder or the file cannot be written.
+    """
+    make_folder(path.parent)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents, unless they exist.
 

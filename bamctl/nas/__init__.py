@@ -6,10 +6,10 @@
 - `study`, `storage`: Optuna's study, and its database
 - `plan`: a request completed to a whole search, priced without training
 - `run`: the loop that asks, trains and reports
-- `jobs`, `objective`, `trunks`: what engines run, and what a candidate is worth
+- `jobs`, `objective`: what engines run, and what a candidate is worth
 - `race`, `records`: seeds for the candidates that are not ruled out
-- `confirm`, `result`, `sensitivity`: fresh seeds for the front, what was found, and which sites
-  carry a gain
+- `confirm`, `result`, `importance`, `sensitivity`: fresh seeds for the front, what was found, which
+  choices matter, and which sites carry a gain
 - `folder`: the folder of a search
 
 The package is not called `search`, since `bamctl.search` is the function.

@@ -64,10 +64,8 @@ class Objective:
         )
 
     def _trained(self, job: Job, index: int) -> Evaluation:
-        seed, trunk = job.seeds[index], None
-        if job.trunks:
-            with job.trunks[index].opened() as path:
-                trunk = trunks.read(path)
+        seed = job.seeds[index]
+        trunk = trunks.read(job.trunks[index]) if job.trunks else None
         changed = {
             "recipe": _shortened(self.training.recipe, job.steps),
             "trunk_steps": self.training.trunk_steps if job.trunks else 0,

@@ -9,9 +9,9 @@ from typing import Any
 from bamctl.engines.engine import Engine, outcomes
 from bamctl.nas._space import Space
 from bamctl.nas.jobs import Job
-from bamctl.nas.trunks import Trunks
 from bamctl.training.json_lines import JsonLines, Line
 from bamctl.training.lines import ConfirmationLine
+from bamctl.training.shared_trunks import SharedTrunks
 
 Codes = tuple[int, ...]
 Run = tuple[Codes, int]
@@ -35,7 +35,7 @@ class Records:
         self,
         file: Path,
         space: Space,
-        trunks: Trunks,
+        trunks: SharedTrunks,
         *,
         steps: int,
         search: Mapping[str, Any],

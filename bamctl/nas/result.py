@@ -7,8 +7,6 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from bamctl.errors import InputError
@@ -17,6 +15,7 @@ from bamctl.nas._front import hypervolume, is_front
 from bamctl.nas._trials import RACES, REASON, candidate
 from bamctl.nas.config import SearchConfig
 from bamctl.nas.goals import parse_goal
+from bamctl.nas.importance import Importance, importance
 from bamctl.nas.race import Race, Standings
 from bamctl.nas.records import Codes
 from bamctl.nas.setup import SearchSetup
@@ -26,28 +25,6 @@ from bamctl.placement.placement import Placement
 from bamctl.results import Displayed
 from bamctl.training.arms import BASELINE
 from bamctl.training.evidence import Evidence
-
-_TREES, _TREES_SEED = 16, 0
-# The largest share among this many random orders is reached by noise alone in one of twenty cases.
-_ORDERS = 19
-_FEWEST_TRIALS = 10
-
-
-@dataclass(frozen=True)
-class Importance:
-    """Each parameter's share in the variance of the accuracy, and what noise alone would give.
-
-    `noise` is the share that the most important parameter has in one of twenty studies whose
-    accuracies depend on none.
-    """
-
-    shares: dict[str, float]
-    noise: float
-
-    @property
-    def shown(self) -> dict[str, float]:
-        """The shares that are larger than noise would give."""
-        return {name: share for name, share in self.shares.items() if share > self.noise}
 
 
 @dataclass(frozen=True)
@@ -134,7 +111,7 @@ def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
             level=(),
             failed={_name(trial): trial.user_attrs[REASON] for trial in trials if _is_told(trial)},
             volume=_volumes(_values([each for each in found if each.steps == full], setup)),
-            importance=_importance(ended, full),
+            importance=importance(ended, full),
             evidence={},
             seeds=(),
             files={},
@@ -279,30 +256,3 @@ def _volumes(values: np.ndarray) -> tuple[float, ...]:
         front = front[is_front(front)]
         found.append(hypervolume(front, np.ones(unit.shape[1])))
     return tuple(found)
-
-
-def _importance(ended: list[FrozenTrial], steps: int) -> Importance:
-    """Compute fANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) over trials that took all steps.
-
-    The accuracies of as many random orders show what noise alone would give.
-    """
-    whole = [trial for trial in ended if trial.user_attrs["steps"] == steps]
-    accuracies = [trial.values[0] for trial in whole]
-    if len(whole) < _FEWEST_TRIALS or len(set(accuracies)) < 2:
-        return Importance({}, 0.0)
-    shares = _fanova(whole, accuracies)
-    drawn = np.random.default_rng(_TREES_SEED)
-    by_noise = [
-        max(_fanova(whole, drawn.permutation(accuracies).tolist()).values()) for _ in range(_ORDERS)
-    ]
-    return Importance(shares, max(by_noise))
-
-
-def _fanova(trials: list[FrozenTrial], accuracies: Sequence[float]) -> dict[str, float]:
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        optuna.create_trial(params=trial.params, distributions=trial.distributions, value=value)
-        for trial, value in zip(trials, map(float, accuracies), strict=True)
-    )
-    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=_TREES_SEED)
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))

@@ -16,7 +16,7 @@ from bamctl.nas._trials import Asked
 from bamctl.nas.config import SearchConfig
 from bamctl.nas.jobs import Job, Outcome
 from bamctl.nas.study import Study
-from bamctl.nas.trunks import Trunks
+from bamctl.training.shared_trunks import SharedTrunks
 
 _LOOK_SECONDS = 1.0
 
@@ -57,7 +57,7 @@ class Search:
     study: Study
     engine: Engine
     watcher: Watcher
-    trunks: Trunks
+    trunks: SharedTrunks
     deadline: float = math.inf
     _pending: "dict[Future[Outcome], _Running]" = field(default_factory=dict)
 

@@ -28,8 +28,8 @@ from bamctl.nas.run import Search
 from bamctl.nas.setup import SearchSetup
 from bamctl.nas.storage import open_storage
 from bamctl.nas.study import Study
-from bamctl.nas.trunks import Trunks
 from bamctl.training.config import TrainingConfig
+from bamctl.training.shared_trunks import SharedTrunks
 
 # Far from the seeds of trials and of the confirmation, which chooses nothing.
 _RACED_FROM = 10_000
@@ -141,10 +141,10 @@ class _Phases:
         result = gather(self.setup, self.study, self.folder.path)
         return self._confirmed(write_front(self._raced(result, trunks, deadline)), trunks)
 
-    def _trunks(self, training: TrainingConfig) -> Trunks:
-        return Trunks(training, self.folder.trunks, self.engine, self.progress.note)
+    def _trunks(self, training: TrainingConfig) -> SharedTrunks:
+        return SharedTrunks(training, self.folder.trunks, self.engine, self.progress.note)
 
-    def _records(self, file: Path, trunks: Trunks) -> Records:
+    def _records(self, file: Path, trunks: SharedTrunks) -> Records:
         config = self.setup.config
         return Records(
             file,
@@ -155,7 +155,7 @@ class _Phases:
             note=self.progress.note,
         )
 
-    def _raced(self, result: SearchResult, trunks: Trunks, deadline: float) -> SearchResult:
+    def _raced(self, result: SearchResult, trunks: SharedTrunks, deadline: float) -> SearchResult:
         """Give the steps that are left to the candidates that may be on the front."""
         config = result.config
         if not config.steps_to_race():
@@ -173,7 +173,7 @@ class _Phases:
         )
         return after_race(result, raced)
 
-    def _confirmed(self, result: SearchResult, trunks: Trunks) -> SearchResult:
+    def _confirmed(self, result: SearchResult, trunks: SharedTrunks) -> SearchResult:
         """Judge the front by seeds that chose nothing."""
         config = result.config
         members = {each.name: each.codes for each in result.front if each.placement is not None}

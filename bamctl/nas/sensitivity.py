@@ -13,7 +13,6 @@ from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.nas.jobs import Job
 from bamctl.nas.objective import Objective
-from bamctl.nas.trunks import Trunks
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
@@ -23,6 +22,7 @@ from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE, check_classifies
 from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence, compare
+from bamctl.training.shared_trunks import SharedTrunks
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
 from bamctl.trunk.traced import TracedNetwork
 
@@ -115,7 +115,7 @@ def sensitivity(
                 seeds=training.seeds,
                 num_held_out=len(images.held_out.labels),
                 engine=engine,
-                trunks=Trunks(training, Path(folder), engine, _nobody),
+                trunks=SharedTrunks(training, Path(folder), engine, _nobody),
             )
     finally:
         engine.close()
@@ -133,7 +133,7 @@ def take_apart(
     seeds: Sequence[int],
     num_held_out: int,
     engine: Engine,
-    trunks: Trunks,
+    trunks: SharedTrunks,
 ) -> Sensitivity:
     """Train without sites, with each alone, all but each, and all, seed by seed.
 
@@ -192,7 +192,7 @@ def _trained(
     steps: int,
     seeds: Sequence[int],
     engine: Engine,
-    trunks: Trunks,
+    trunks: SharedTrunks,
 ) -> dict[str, tuple[float, ...]]:
     """Return the accuracies of each arm, one per seed; train networks that arms share once."""
     # All at once, so that they are trained side by side.

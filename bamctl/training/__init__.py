@@ -4,7 +4,8 @@
 - `config`: the configuration of a comparison, as a YAML file holds it
 - `plan`: completion of a request to a whole configuration
 - `arms`: the networks that are compared, and the controls
-- `start`, `trunks`: where arms start, and the part of the baseline's runs that all arms share
+- `start`, `trunks`, `shared_trunks`: where arms start, and the part of the baseline's runs that all
+  arms share, in this process or on an engine
 - `loop`: one training run
 - `side_by_side`: runs on the processes of this machine, or on a Ray cluster
 - `looks`, `evidence`: a paired test that may be repeated, verdicts, and power

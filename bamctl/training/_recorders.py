@@ -1,52 +1,15 @@
 """Observers of a run that record it in the folder of its comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bamctl.data.images import left_out
 from bamctl.errors import BamctlError
 from bamctl.training._standing import Origin
 from bamctl.training._state import State
+from bamctl.training.json_lines import Line
 from bamctl.training.run_folder import RunFolder
-from bamctl.training.watching import Evaluation, NullObserver, Progress, Watcher, as_line
-
-
-@dataclass(frozen=True)
-class Recorder(Watcher):
-    """Observer that records a run in its folder."""
-
-    folder: RunFolder
-    origin: Origin
-    progress: Progress
-    told: set[str]
-    snapshot: Callable[[int], None]
-
-    def stepped(self, step: int, loss: float | None) -> None:
-        self.progress.stepped(step, loss)
-
-    def evaluated(self, evaluation: Evaluation) -> None:
-        self.snapshot(evaluation.step)
-        arm, seed = self.origin.arm, self.origin.seed
-        self.folder.metrics.append(as_line(arm, seed, evaluation))
-        self.progress.evaluated(arm, seed, evaluation)
-
-    def keep(self, step: int, state: Callable[[], State]) -> None:
-        arm, seed = self.origin.arm, self.origin.seed
-
-        def named() -> State:
-            receipt = self.origin.receipt(self.folder.evaluations(arm, seed))
-            found = state()
-            return replace(found, values={**found.values, "run": receipt})
-
-        try:
-            self.folder.save_state(arm, seed, step, named)
-        except BamctlError as error:
-            self.progress.note(
-                f"checkpoint at step {step} not saved: {error}; the previous one is kept"
-            )
-
-    def skipped(self, files: tuple[str, ...]) -> None:
-        _report_skipped(files, self.told, self.progress)
+from bamctl.training.watching import Evaluation, NullObserver, Progress, as_line
 
 
 @dataclass(frozen=True)
@@ -58,29 +21,55 @@ class TrunkRecorder(NullObserver):
     progress: Progress
     told: set[str]
 
+    @property
+    def arm(self) -> str | None:
+        """The arm whose states are kept; None for a trunk."""
+        return None
+
+    def sealed(self, state: State) -> State:
+        """Return a state with the receipt of the run so far."""
+        return sealed(state, self.origin)
+
     def stepped(self, step: int, loss: float | None) -> None:
         self.progress.stepped(step, loss)
 
     def keep(self, step: int, state: Callable[[], State]) -> None:
         try:
-            seed = self.origin.seed
-            self.folder.save_state(None, seed, step, lambda: sealed(state(), self.origin))
+            self.folder.save_state(self.arm, self.origin.seed, step, lambda: self.sealed(state()))
         except BamctlError as error:
             self.progress.note(
                 f"checkpoint at step {step} not saved: {error}; the previous one is kept"
             )
 
     def skipped(self, files: tuple[str, ...]) -> None:
-        _report_skipped(files, self.told, self.progress)
+        # Every epoch encounters them again.
+        new = tuple(file for file in files if file not in self.told)
+        self.told.update(new)
+        if new:
+            self.progress.note(left_out(new))
 
 
-def _report_skipped(files: tuple[str, ...], told: set[str], progress: Progress) -> None:
-    # Every epoch encounters them again.
-    new = tuple(file for file in files if file not in told)
-    told.update(new)
-    if new:
-        progress.note(left_out(new))
+@dataclass(frozen=True)
+class Recorder(TrunkRecorder):
+    """Observer that also records the evaluations of a run in its folder."""
+
+    snapshot: Callable[[int], None]
+
+    @property
+    def arm(self) -> str:
+        """The arm of the run."""
+        return self.origin.arm
+
+    def sealed(self, state: State) -> State:
+        """Return a state with the receipt of the run so far."""
+        return sealed(state, self.origin, self.folder.evaluations(self.arm, self.origin.seed))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.snapshot(evaluation.step)
+        self.folder.metrics.append(as_line(self.arm, self.origin.seed, evaluation))
+        self.progress.evaluated(self.arm, self.origin.seed, evaluation)
 
 
-def sealed(state: State, origin: Origin) -> State:
-    return replace(state, values={**state.values, "run": origin.receipt([])})
+def sealed(state: State, origin: Origin, evaluations: Sequence[Line] = ()) -> State:
+    """Return a state with the receipt of its run after some evaluations."""
+    return replace(state, values={**state.values, "run": origin.receipt(evaluations)})

@@ -185,7 +185,7 @@ class Experiment:
         return summarize(RunFolder(path, is_writer=False), self.config, self.made, self.data)
 
     def _until_settled(
-        self, folder: RunFolder, result: Result, budget: "Budget", progress: Progress
+        self, folder: RunFolder, result: Result, budget: Budget, progress: Progress
     ) -> Result:
         """Add seed after seed until every comparison is settled, or the budget is spent."""
         while (reason := budget.reason_to_stop(result)) is None:

@@ -88,9 +88,14 @@ class RunFolder:
         """Return the states of an unfinished run, the newest first; without an arm, of a trunk."""
         return sorted(self._states(arm, seed).glob("step-*.safetensors"), reverse=True)
 
+    @property
+    def trunks(self) -> Path:
+        """The folder of the trunks."""
+        return self.path / "trunks"
+
     def trunk(self, seed: int) -> Path:
         """Return the path of the state at the end of a trunk."""
-        return self.path / "trunks" / f"seed-{seed}.safetensors"
+        return trunk_file(self.trunks, seed)
 
     def save_trunk(self, seed: int, state: State) -> None:
         """Write the state at the end of a trunk, and delete those on its way.
@@ -199,6 +204,11 @@ class RunFolder:
         if arm is None:
             return self.trunk(seed).with_suffix("")
         return self.path / "checkpoints" / f"{_file_name(arm)}.seed-{seed}"
+
+
+def trunk_file(folder: Path, seed: int) -> Path:
+    """Return the path of the state at the end of a trunk in a folder of trunks."""
+    return folder / f"seed-{seed}.safetensors"
 
 
 def create(path: Path, config: TrainingConfig) -> RunFolder:

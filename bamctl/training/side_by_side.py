@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock
@@ -21,19 +20,19 @@ from filelock import FileLock
 from bamctl.data.sets import Data
 from bamctl.engines.engine import Engine, Shared, outcomes
 from bamctl.engines.engines import ENGINES
-from bamctl.files.atomic import atomic_path, make_folder
+from bamctl.files.atomic import make_folder, write_bytes
 from bamctl.networks import trust
 from bamctl.training import trunks
 from bamctl.training._runs import Parts, train_arm
 from bamctl.training._standing import Origin, stand
-from bamctl.training._state import State
 from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.json_lines import Line
 from bamctl.training.run_folder import RunFolder
+from bamctl.training.shared_trunks import SharedTrunks
 from bamctl.training.trunks import TrunkJob
-from bamctl.training.watching import Evaluation, Progress
+from bamctl.training.watching import Evaluation, NullObserver, Progress
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,14 @@ class Places:
 
 @dataclass(frozen=True)
 class ArmJob:
-    """A run to finish in its cell; without one, in a temporary folder from its start."""
+    """A run to finish in its cell; without one, in a temporary folder from its start.
+
+    `trunks` has the file of the trunk from which it parts; empty without trunks.
+    """
 
     arm: Arm
     origin: Origin
-    trunk: Shared | None
+    trunks: tuple[Shared, ...]
     cell: Path | None
 
 
@@ -122,7 +124,8 @@ class Trainer:
         if not found.is_finished:
             networks, accelerator = Networks(config), accelerator_for(config)
             parts = Parts(config, self.data, networks, accelerator)
-            train_arm(parts, folder, job.arm, origin, found, _read(job.trunk), notes, set())
+            trunk = next(map(trunks.read, job.trunks), None)
+            train_arm(parts, folder, job.arm, origin, found, trunk, notes, set())
         files = [each for each in path.rglob("*.safetensors") if "checkpoints" not in each.parts]
         timing = folder.timed(origin.arm, origin.seed)
         assert timing is not None
@@ -167,10 +170,14 @@ class SideBySide:
         Raises:
             InputError, BamctlError: a run cannot be trained or recorded.
         """
-        parted = self._trunks({origin.seed for _, origin in runs}, fingerprint)
+        trunks = SharedTrunks(
+            self._config, self._folder.trunks, self._engine, self._progress.note, fingerprint
+        )
+        # All at once, so that they are trained side by side.
+        trunks.of(dict.fromkeys(origin.seed for _, origin in runs))
         jobs = {
             (origin.arm, origin.seed): ArmJob(
-                arm, origin, parted.get(origin.seed), self._cell(origin)
+                arm, origin, trunks.of((origin.seed,)), self._cell(origin)
             )
             for arm, origin in runs
         }
@@ -180,20 +187,6 @@ class SideBySide:
         # Only cells of runs that are not of this comparison any more are left.
         with suppress(OSError):
             self._folder.cells.rmdir()
-
-    def _trunks(self, seeds: set[int], fingerprint: int | None) -> dict[int, Shared]:
-        if not self._config.trunk_steps:
-            return {}
-        folder = self._folder
-
-        def is_kept(seed: int) -> bool:
-            origin = trunks.origin_of(self._config, seed, fingerprint)
-            return trunks.kept(folder.trunk(seed), origin, self._progress.note) is not None
-
-        missing = {seed: TrunkJob(seed) for seed in sorted(seeds) if not is_kept(seed)}
-        for seed, content in outcomes(self._engine, missing):
-            _write(folder.trunk(seed), content)
-        return {seed: self._engine.share(folder.trunk(seed)) for seed in seeds}
 
     def _cell_path(self, origin: Origin) -> Path:
         return self._folder.cell(origin.arm, origin.seed)
@@ -217,7 +210,7 @@ class SideBySide:
         self._progress.stepped(self._config.recipe.steps, None)
         self._folder.timing.append({"arm": arm, "seed": seed, **finished.timing})
         for name in sorted(finished.files):
-            _write(self._folder.path / name, finished.files[name])
+            write_bytes(self._folder.path / name, finished.files[name])
 
 
 def _take_device() -> None:
@@ -228,7 +221,7 @@ def _take_device() -> None:
         torch.accelerator.set_device_index((number[0] - 1) % count)
 
 
-class _Notes:
+class _Notes(NullObserver):
     """Observer that keeps the messages of a run for its driver."""
 
     def __init__(self) -> None:
@@ -236,9 +229,6 @@ class _Notes:
 
     def note(self, text: str) -> None:
         self.texts.append(text)
-
-    def __getattr__(self, event: str) -> Any:
-        return lambda *ignored: None
 
 
 @contextmanager
@@ -250,18 +240,5 @@ def _cell(job: ArmJob) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _read(trunk: Shared | None) -> State | None:
-    if trunk is None:
-        return None
-    with trunk.opened() as path:
-        return trunks.read(path)
-
-
 def _evaluation(line: Line) -> Evaluation:
     return Evaluation(**{name: line[name] for name in line if name not in ("arm", "seed")})
-
-
-def _write(path: Path, content: bytes) -> None:
-    make_folder(path.parent)
-    with atomic_path(path) as temporary:
-        Path(temporary).write_bytes(content)

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from bamctl.data.sets import Data
+from bamctl.engines.engine import Shared
 from bamctl.training import _state as states
 from bamctl.training._recorders import TrunkRecorder, sealed
 from bamctl.training._runs import threads_of
@@ -36,21 +37,22 @@ def trained(config: TrainingConfig, data: Data, seed: int) -> bytes:
     Raises:
         InputError, BamctlError: it cannot be trained.
     """
-    accelerator = accelerator_for(config)
+    accelerator, networks = accelerator_for(config), Networks(config)
     with threads_of(config):
-        run = Run(Networks(config).baseline(seed), data, config, seed, accelerator)
+        run = Run(networks.baseline(seed), data, config, seed, accelerator)
         end = run.train_trunk(config.trunk_steps, NullObserver())
     accelerator.free_memory()
     return states.dump(sealed(end, origin_of(config, seed)))
 
 
-def read(path: Path) -> State:
-    """Read the state at the end of a trunk.
+def read(trunk: Shared) -> State:
+    """Read the state at the end of a trunk, in a job of an engine.
 
     Raises:
         BamctlError: the file was modified, or there is too little memory for it.
     """
-    return states.read(path)
+    with trunk.opened() as path:
+        return states.read(path)
 
 
 def kept(path: Path, origin: Origin, note: Callable[[str], None]) -> State | None:
@@ -123,8 +125,8 @@ class Trunks:
         if not is_kept:
             with threads_of(self._config):
                 self._train(origin)
-        # Read by all processes, as after an interruption.
-        return trunk_state(path, origin)
+        # Read by all processes, as after an interruption; the main one has it if it was kept.
+        return found or trunk_state(path, origin)
 
     def _train(self, origin: Origin) -> None:
         seed, accelerator = origin.seed, self._accelerator

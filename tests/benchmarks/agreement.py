@@ -25,8 +25,8 @@ from bamctl.nas.plan import plan
 from bamctl.nas.race import Standings, race
 from bamctl.nas.records import Codes, Records
 from bamctl.nas.setup import SearchSetup
-from bamctl.nas.trunks import Trunks
 from bamctl.networks.trust import trust
+from bamctl.training.shared_trunks import SharedTrunks
 
 MODEL, STEPS = "tests.networks:Tiny", 120
 SPACE = {
@@ -86,7 +86,7 @@ def raced(setup: SearchSetup, seed: int) -> Codes:
     engine, trunk_steps = Here(Objective(training, setup.data)), training.trunk_steps
     of_run = STEPS - trunk_steps
     with tempfile.TemporaryDirectory() as folder:
-        trunks = Trunks(training, Path(folder), engine, print)
+        trunks = SharedTrunks(training, Path(folder), engine, print)
         records = Records(
             Path(folder) / "race.jsonl", setup.space, trunks, steps=STEPS, search={}, note=print
         )

@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
-from bamctl.nas.result import _importance
+from bamctl.nas.importance import importance
 
 CHOICES = {f"site {i}": ["none", "r=4", "r=16"] for i in range(6)}
 
@@ -33,17 +33,17 @@ def trials(seed: int, effect: float, count: int = 24) -> list[FrozenTrial]:
 
 
 def test_a_strong_effect_is_shown_and_nothing_else() -> None:
-    assert list(_importance(trials(0, effect=4.0), 50).shown) == ["site 0"]
+    assert list(importance(trials(0, effect=4.0), 50).shown) == ["site 0"]
 
 
 def test_noise_is_shown_as_rarely_as_is_promised() -> None:
     """In one of twenty studies of nothing but noise; more than two of eight in one of 170 cases."""
-    shown = sum(bool(_importance(trials(seed, effect=0.0), 50).shown) for seed in range(1, 9))
+    shown = sum(bool(importance(trials(seed, effect=0.0), 50).shown) for seed in range(1, 9))
     print(f"{shown} of 8 studies of noise show an importance")
     assert shown <= 2
 
 
 @pytest.mark.parametrize("count", [0, 9])
 def test_few_trials_show_nothing(count: int) -> None:
-    found = _importance(trials(0, effect=4.0, count=count), 50)
+    found = importance(trials(0, effect=4.0, count=count), 50)
     assert (found.shares, found.shown) == ({}, {})

@@ -6,10 +6,10 @@ import torch
 from bamctl.engines.engine import LocalEngine
 from bamctl.nas.jobs import Job
 from bamctl.nas.objective import Objective
-from bamctl.nas.trunks import Trunks
 from bamctl.placement.sites import Site, resolve
 from bamctl.training import _state as states
 from bamctl.training.experiment import Experiment
+from bamctl.training.shared_trunks import SharedTrunks
 from bamctl.training.watching import NullObserver
 from bamctl.trunk._find import find_trunk
 from tests.training.conftest import small
@@ -42,7 +42,7 @@ def test_a_trial_from_a_trunk_is_a_run_of_train(tmp_path: Path) -> None:
     engine = LocalEngine(evaluate, 2)
     notes: list[str] = []
     try:
-        trunks = Trunks(experiment.config, tmp_path / "trunks", engine, notes.append)
+        trunks = SharedTrunks(experiment.config, tmp_path / "trunks", engine, notes.append)
         shared = trunks.of((0, 1))
         for arm, sites in zip(trained.arms, ((), _sites(experiment)), strict=True):
             assert engine.submit(Job(sites, 12, (0, 1), shared)).result().accuracy == arm.accuracy
@@ -57,7 +57,7 @@ def test_a_trial_from_a_trunk_is_a_run_of_train(tmp_path: Path) -> None:
         damaged = tmp_path / "trunks" / "seed-1.safetensors"
         before, content = kept.stat().st_mtime_ns, damaged.read_bytes()
         damaged.write_bytes(content[:-1])
-        Trunks(experiment.config, tmp_path / "trunks", engine, notes.append).of((0, 1))
+        SharedTrunks(experiment.config, tmp_path / "trunks", engine, notes.append).of((0, 1))
         assert kept.stat().st_mtime_ns == before
         assert damaged.read_bytes() == content
         assert len(notes) == 1

@@ -7,7 +7,12 @@ from bamctl.cli.command_line import signed
 from bamctl.cli.messages import working
 from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.search import EngineOptions, GoalOptions, SpaceOptions, StudyOptions
-from bamctl.cli.options.shared import ModelName, NetworkOptions, given_names
+from bamctl.cli.options.shared import (
+    ModelName,
+    NetworkOptions,
+    check_needs_ray,
+    given_names,
+)
 from bamctl.cli.options.short_runs import ImageOptions, RunOptions
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart
@@ -73,11 +78,8 @@ class _Asked:
 
     def check(self) -> None:
         """Raise for incompatible options, before anything slow is imported."""
-        if self.engine.engine == "local":
-            for name in ("address", "gpus_per_trial"):
-                if getattr(self.engine, name) is not None:
-                    option = f"--{name.replace('_', '-')}"
-                    raise InputError(f"{option} requires --engine ray")
+        engine = self.engine
+        check_needs_ray(engine.engine, address=engine.address, gpus_per_trial=engine.gpus_per_trial)
         if self.goal.exhaustive and self.goal.trials:
             raise InputError("--exhaustive trains every candidate; leave --trials out")
         if self.study.study and not self.study.storage:

@@ -136,6 +136,17 @@ def _keyword(text: str) -> tuple[str, Any]:
     return name, yaml_files.value(value)
 
 
+def check_needs_ray(engine: str, **options: object) -> None:
+    """Raise for options of a Ray cluster with another engine.
+
+    Raises:
+        InputError: one of `options` was passed, and `engine` is not `ray`.
+    """
+    for name, value in options.items():
+        if engine != "ray" and value is not None:
+            raise InputError(f"--{name.replace('_', '-')} requires --engine ray")
+
+
 def given_names(*groups: Any) -> list[str]:
     """Return the options of some groups that were passed, including zeros."""
     return [name for group in groups for name in _given_names(group)]

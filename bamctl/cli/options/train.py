@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bamctl.cli.options.declare import flag, option
-from bamctl.errors import InputError
+from bamctl.cli.options.shared import check_needs_ray
 
 Length = "Length"
 Training = "Training"
@@ -139,11 +139,7 @@ class PlaceOptions:
         Raises:
             InputError: there are such options.
         """
-        for name in ("address", "gpus_per_run"):
-            if self.engine == "local" and getattr(self, name) is not None:
-                raise InputError(
-                    f"--{name.replace('_', '-')} is for a Ray cluster; add --engine ray"
-                )
+        check_needs_ray(self.engine, address=self.address, gpus_per_run=self.gpus_per_run)
 
 
 @dataclass(frozen=True)
