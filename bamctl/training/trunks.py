@@ -42,7 +42,7 @@ def trained(config: TrainingConfig, data: Data, seed: int) -> bytes:
         run = Run(networks.baseline(seed), data, config, seed, accelerator)
         end = run.train_trunk(config.trunk_steps, NullObserver())
     accelerator.free_memory()
-    return states.dump(sealed(end, origin_of(config, seed)))
+    return states.dump(sealed(end, origin_of(config, seed, networks.fingerprint())))
 
 
 def read(trunk: Shared) -> State:

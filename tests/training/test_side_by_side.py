@@ -96,3 +96,16 @@ def states(folder: Path) -> set[str]:
     """The runs that have a state of 16 steps or more in their cells."""
     found = (folder / "part" / "cells").glob("*/checkpoints/*/step-*.safetensors")
     return {path.parent.name for path in found if int(path.stem.removeprefix("step-")) >= 16}
+
+
+def test_trunks_from_weights_that_workers_trained_are_taken_up_again(
+    in_turn: Result, digits: Data, tmp_path: Path
+) -> None:
+    """Their receipts say which weights they start from, whoever trained them."""
+    kept = str(in_turn.folder / "weights" / "baseline.seed-0.safetensors")
+    run(tmp_path / "run", digits, 2, weights=kept, seeds=[0])
+    (tmp_path / "run" / "weights" / "bottleneck.seed-0.safetensors").unlink()
+    listener = Listener()
+    experiment = Experiment(read_config(tmp_path / "run"), digits)
+    experiment.run(tmp_path / "run", listener, resume=True)
+    assert [arm for arm, *_ in listener.started] == ["bottleneck"]
