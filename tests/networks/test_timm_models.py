@@ -63,7 +63,7 @@ def test_keyword_arguments_are_passed_on() -> None:
         ("timm:resnet5O", {}, "timm has no model 'resnet5O' .did you mean 'resnet50'"),
         ("timm:resnet18", {"stem": "small"}, "--stem small is only for torchvision's models"),
         ("timm:resnet18", {"args": {"colour": 1}}, "cannot build timm:resnet18"),
-        ("timm:resnet18", {"args": {"checkpoint_path": "w.pth"}}, "give a file to --weights"),
+        ("timm:resnet18", {"args": {"checkpoint_path": "w.pth"}}, "pass a file to --weights"),
         ("timm:resnet18", {"args": {"pretrained_cfg": {"file": "w.pth"}}}, "to --weights"),
         ("timm:resnet18", {"weights": "no_such_tag"}, "timm:resnet18"),
     ],
