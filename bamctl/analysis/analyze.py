@@ -11,7 +11,7 @@ from bamctl.errors import InputError
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.trust import trust
 from bamctl.placement.cost import Cost, PlacementCost, place
-from bamctl.placement.placement import Placement, Stages, as_pattern
+from bamctl.placement.placement import Placement, Stages, as_pattern, trust_named
 from bamctl.placement.sites import Site, resolve
 from bamctl.placement.warnings import site_warnings
 from bamctl.results import Displayed
@@ -82,6 +82,7 @@ def analyze(
             "stem": stem,
         }
     )
+    trust_named(attention)
     if isinstance(model, str):
         trust(model)
         # Unlike in a file, an argument may be any object here, such as a layer class.

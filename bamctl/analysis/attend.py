@@ -146,7 +146,7 @@ def _gated(network: nn.Module, site: Site) -> nn.Module:
     Raises:
         InputError: it has no gate, or its map is of a video.
     """
-    name = site.point.module
+    name = site.name
     if not kind_of(site.attention).has_gate:
         with_gate = " or ".join(kind.noun for kind in KINDS.values() if kind.has_gate)
         raise InputError(f"the module inserted at {name} has no gate to show; insert {with_gate}")
@@ -154,14 +154,15 @@ def _gated(network: nn.Module, site: Site) -> nn.Module:
         raise InputError(f"the map at {name} is of a video; only maps of images can be shown")
     holder = network.get_submodule(HOLDER)
     own = set(holder.children())
-    return next(module for module in attached(network.get_submodule(name)) if module in own)
+    host = network.get_submodule(site.point.module)
+    return [module for module in attached(host) if module in own][site.rank]
 
 
 def _maps(site: Site, module: nn.Module, x: Tensor) -> SiteMaps:
     found = kind_of(site.attention).maps(module, x)
     assert found is not None
     return SiteMaps(
-        module=site.point.module,
+        module=site.name,
         spatial=None if found.spatial is None else _array(found.spatial),
         channel=None if found.channel is None else _array(found.channel),
         gate=_array(found.gate.expand_as(found.before)[0].mean(0)),

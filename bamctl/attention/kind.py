@@ -2,9 +2,9 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bamctl.attention.python_source import call
 from bamctl.attention.settings import Settings
@@ -22,11 +22,18 @@ class Site:
     """One insertion: an attention module at a cut point.
 
     `repeated_block` is the name of the copied block of the network, for a kind that copies one.
+    `rank` is the number of modules before it at the same cut point.
     """
 
     point: "CutPoint"
     attention: Settings
     repeated_block: str | None = None
+    rank: int = 0
+
+    @property
+    def name(self) -> str:
+        """The module that it refines, with a number if others are inserted there before it."""
+        return f"{self.point.module} ({self.rank + 1})" if self.rank else self.point.module
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,17 @@ class AttentionKind(ABC):
     default construction is `layer()(C, layout=..., **settings.hyperparameters())`.
 
     `summary` is a short description, as in "bam, the Bottleneck Attention Module". `on_tokens` and
-    `on_video` are clauses for reports: how the module treats such maps, or nothing.
+    `on_video` are clauses for reports: how the module treats such maps, or nothing. `library` is a
+    package that its modules need besides torch.
     """
 
     settings: ClassVar[type[Settings]]
-    summary: ClassVar[str]
+    summary: str
     on_tokens: ClassVar[str] = (
         "the module puts the patches back on their grid, and the class token passes unchanged"
     )
     on_video: ClassVar[str] = ""
+    library: str | None = None
 
     @property
     def name(self) -> str:
@@ -86,6 +95,16 @@ class AttentionKind(ABC):
     def usual(self) -> Settings:
         """The settings with all their defaults."""
         return self.settings.model_validate({})
+
+    @property
+    def searched(self) -> Mapping[str, tuple[Any, ...]]:
+        """The settings that a search varies, with their choices; see `Settings.searched`."""
+        return self.settings.searched
+
+    @property
+    def factory(self) -> str | None:
+        """The user's code that builds its modules, as `package.module:factory`, if any."""
+        return None
 
     @abstractmethod
     def layer(self) -> "type[nn.Module]":
@@ -136,7 +155,7 @@ class AttentionKind(ABC):
 
     def short(self, settings: Settings) -> str:
         """Return the module and the settings that a search varies, in a few words."""
-        return f"{self.name} {_listed(settings, list(self.settings.searched))}".rstrip()
+        return f"{self.name} {_listed(settings, list(self.searched))}".rstrip()
 
     def source(self, site: Site) -> str:
         """Return the Python expression that builds the module, for exported source code."""

@@ -59,12 +59,12 @@ def _ranking(priced: Priced, metric: str) -> Amount:
 def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
     sites = priced.placed.sites
     for site in sites if len(sites) > 1 else ():
-        yield f"drop {site.point.module}", tuple(other for other in sites if other != site)
+        yield f"drop {site.name}", tuple(other for other in sites if other != site)
     for costs in spent(priced).values():
         yield from _without_the_dearest(sites, costs)
     for site in sites:
         for step in _steps(site):
-            text = f"{step.change} at {site.point.module} to {step.value}"
+            text = f"{step.change} at {site.name} to {step.value}"
             changed = replace(site, attention=step.settings)
             yield text, tuple(changed if other == site else other for other in sites)
     if len(sites) > 1:
@@ -78,7 +78,7 @@ def _without_the_dearest(
     dearest = sorted(sites, key=cost.__getitem__, reverse=True)
     for number in range(2, len(sites)):
         kept = tuple(site for site in sites if site not in dearest[:number])
-        names = ", ".join(site.point.module for site in sites if site not in kept)
+        names = ", ".join(site.name for site in sites if site not in kept)
         yield f"drop {names}", kept
 
 

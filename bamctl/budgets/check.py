@@ -1,5 +1,6 @@
 """Checks of placements against their budgets and a baseline of accepted figures."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -199,9 +200,8 @@ def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: boo
     checks = [*_against_budget(target, priced)]
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
-    found = Checked(
-        target, priced.subject.trunk, priced.placed, tuple(checks), priced.subject.trace.uncounted
-    )
+    uncounted = priced.placed.total.uncounted + Counter(priced.subject.trace.uncounted)
+    found = Checked(target, priced.subject.trunk, priced.placed, tuple(checks), dict(uncounted))
     if not why or not found.exit_code:
         return found
     return replace(found, spent=spent(priced), advice=advise(priced, _static_limits(checks)))

@@ -45,6 +45,7 @@ class Target:
         """
         if self.file is not None:
             models.check_named_by(self.placement.model, self.file.path)
+            self.placement.check_modules_named_by(self.file.path)
 
     def limit_line(self, metric: str) -> int | None:
         """Return the line of the file that holds a limit."""

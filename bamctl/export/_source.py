@@ -8,7 +8,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
@@ -16,6 +16,7 @@ from types import ModuleType
 from torch import nn
 
 from bamctl import __version__
+from bamctl.attention.kind import AttentionKind
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.python_source import Code, call
 from bamctl.errors import InputError
@@ -74,15 +75,18 @@ def source(model: nn.Module, placement: Placement, sites: Sequence[Site]) -> str
     # Leave out the layouts that the network does not use.
     alias = f"Layout = {' | '.join(sorted(layout_names))}"
     body = "\n\n\n".join([*_definitions(alias, build, sources), build.strip()])
-    imports = _imports(body, _builder_package(placement), sources)
-    return f"{_docstring(placement)}\n\n{imports}\n\n\n{body}\n"
+    libraries = list(dict.fromkeys(filter(None, (kind.library for kind in _kinds(sites)))))
+    imports = _imports(body, {_builder_package(placement), *libraries}, sources)
+    return f"{_docstring(placement, libraries)}\n\n{imports}\n\n\n{body}\n"
 
 
-def _docstring(placement: Placement) -> str:
+def _docstring(placement: Placement, libraries: Sequence[str]) -> str:
+    needed = dict.fromkeys([_builder_package(placement), *libraries])
     written = yaml_files.text(placement.as_dict()).replace("\\", "\\\\").replace('"""', "'''")
     return (
         f'"""{placement.model} with attention modules: `build()` makes it.\n\n'
-        f"Written by bamctl {__version__}, of which it needs nothing, from this placement:\n\n"
+        f"Written by bamctl {__version__}, of which it needs nothing, from this placement.\n"
+        f"It needs {' and '.join(['torch', *needed])}.\n\n"
         f'{textwrap.indent(written, "    ")}"""'
     )
 
@@ -123,11 +127,15 @@ def _small_stem(name: str, model: nn.Module) -> Iterator[str]:
 
 
 def _insertions(model: nn.Module, sites: Sequence[Site]) -> Iterator[str]:
-    """Yield the lines that insert the attention modules."""
+    """Yield the lines that insert the attention modules; of one host, the last one first.
+
+    Each is attached in front of the others.
+    """
     held = {id(module): name for name, module in model.get_submodule(HOLDER).named_children()}
-    for site in sites:
+    for site in sorted(sites, key=lambda site: (site.point.position, -site.rank)):
         host = model.get_submodule(site.point.module)
-        name = next(held[id(module)] for module in inserted.attached(host) if id(module) in held)
+        own = [held[id(module)] for module in inserted.attached(host) if id(module) in held]
+        name = own[site.rank]
         given = (site.point.module, name)
         item = {} if site.point.item is None else {"item": site.point.item}
         made = Code(kind_of(site.attention).source(site))
@@ -136,9 +144,12 @@ def _insertions(model: nn.Module, sites: Sequence[Site]) -> Iterator[str]:
 
 def _modules_of_kinds(sites: Sequence[Site]) -> list[ModuleType]:
     """Return the modules that define the inserted kinds, in order."""
-    kinds = dict.fromkeys(kind_of(site.attention) for site in sites)
-    names = dict.fromkeys(name for kind in kinds for name in kind.source_modules())
+    names = dict.fromkeys(name for kind in _kinds(sites) for name in kind.source_modules())
     return [import_module(name) for name in names]
+
+
+def _kinds(sites: Sequence[Site]) -> list[AttentionKind]:
+    return list(dict.fromkeys(kind_of(site.attention) for site in sites))
 
 
 def _definitions(alias: str, build: str, sources: Sequence[ModuleType]) -> Iterator[str]:
@@ -189,10 +200,10 @@ def _builder_package(placement: Placement) -> str:
     return "torchvision" if name in torchvision_models.families() else name.partition(":")[0]
 
 
-def _imports(body: str, package: str, sources: Sequence[ModuleType]) -> str:
+def _imports(body: str, packages: Collection[str], sources: Sequence[ModuleType]) -> str:
     """Return the import statements that the text needs: the standard library's, then the others."""
     used = _names_in(body)
-    whole, parts = {"torch", package}, {("torch", "nn")}
+    whole, parts = {"torch", *packages}, {("torch", "nn")}
     for module in sources:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.Import):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bamctl.attention.kind import AttentionKind
-from bamctl.attention.kinds import KINDS, attention
+from bamctl.attention.kinds import attention, in_order, kind_named
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
 from bamctl.nas.choices import Choices
@@ -40,7 +40,7 @@ class Place:
     @property
     def has_settings(self) -> bool:
         """Return whether a module has settings that a search varies."""
-        return any(KINDS[module].settings.searched for module in self.by_setting)
+        return any(kind_named(module).searched for module in self.by_setting)
 
     def module(self, code: int) -> str:
         """Return the module of a code."""
@@ -57,10 +57,9 @@ def find_place(
     """Return the modules that fit at a point, for each setting of the hyperparameters."""
     options: list[Site] = []
     by_setting: dict[str, tuple[int, ...]] = {}
-    for module in KINDS:
-        if module in config.module:
-            codes = tuple(_codes(module, point, config, settings, trunk, options))
-            by_setting |= {module: codes} if any(codes) else {}
+    for module in in_order(config.module):
+        codes = tuple(_codes(module, point, config, settings, trunk, options))
+        by_setting |= {module: codes} if any(codes) else {}
     return Place(point, tuple(options), by_setting)
 
 
@@ -73,12 +72,13 @@ def _codes(
     options: list[Site],
 ) -> Iterator[int]:
     """Yield the code of a module for each setting, 0 where it does not fit; append new options."""
-    kind, code_of = KINDS[module], dict[Hashable, int]()
+    kind, code_of = kind_named(module), dict[Hashable, int]()
     # Defaults are left out, so that training from weights may choose another.
     start = {} if config.init == kind.usual.init else {"init": config.init}
+    args = {"args": config.args[module]} if module in config.args else {}
     for setting in settings:
-        own = {name: value for name, value in setting.items() if name in kind.settings.searched}
-        chosen = attention(module=module, **own, **start)
+        own = {name: value for name, value in setting.items() if name in kind.searched}
+        chosen = attention(module=module, **own, **args, **start)
         key = kind.same(chosen, point)
         if key not in code_of:
             site = _fitted(kind, point, chosen, trunk)

@@ -8,6 +8,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
+from bamctl.attention.kinds import factories
 from bamctl.data.sets import Data
 from bamctl.nas.jobs import Job, Outcome
 from bamctl.networks import trust
@@ -50,6 +51,8 @@ class Objective:
         trust.trust(self.training.model)
         trust.find_in(self.folder)
         torch.set_num_threads(self.threads)
+        if isinstance(job, Job):
+            trust.trust(*factories(site.attention for site in job.sites))
         if isinstance(job, TrunkJob):
             return trunks.trained(self.training, self.data, job.seed)
         return self._outcome(job)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bamctl.attention.kinds import in_order
 from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.nas import folder as folders
@@ -15,16 +16,16 @@ from bamctl.nas.setup import SearchSetup, set_up
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import trust
-from bamctl.placement.placement import Stages
+from bamctl.networks.trust import check_file, trust
+from bamctl.placement.placement import Stages, trust_named
 from bamctl.training import plan as plans
 from bamctl.training.config import Device
 
 STEPS, TRIALS, RUNGS = 50, 24, 3
 SEEDS = 2
 # All runs that choose take this many times the steps of one, unless the trials take more; then the
-# race has at least a third of all.
-_RUNS, _RACED_SHARE = 40, 1 / 3
+# race has at least a quarter of all.
+_RUNS, _RACED_SHARE = 32, 1 / 4
 
 
 def plan(
@@ -73,8 +74,8 @@ def plan(
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
         steps: optimizer steps of a run; 50 if left out.
         max_steps: optimizer steps of all runs that choose, with their trunks. What the trials
-            leave is raced with: seeds for the candidates that are not ruled out. 40 times `steps`
-            if left out, or half more than the trials take; with `halving`, no race is run.
+            leave is raced with: seeds for the candidates that are not ruled out. 32 times `steps`
+            if left out, or a third more than the trials take; with `halving`, no race is run.
         max_minutes: no trial and no round of the race is begun later; the confirmation follows.
         start: where candidates start, as for `bamctl.train`; `trunk` if left out, and `scratch`
             with `halving`.
@@ -101,11 +102,13 @@ def plan(
         return _resumed(Path(resume), trials, confirm_seeds)
     if not model:
         raise InputError("no model: name one, as in `bamctl search resnet18`")
+    chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
+    for kind in chosen.get("module", ()):
+        trust_named({"module": kind})
     trust(model)
     texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
     limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
-    chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
     start = start or ("scratch" if halving or steps == 1 else "trunk")
     if halving and max_steps is not None:
         raise InputError("--halving runs no race, which --max-steps is for; drop one of them")
@@ -181,7 +184,11 @@ def _spec(model: str, network: Mapping[str, Any]) -> NetworkSpec:
 
 def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> SearchSetup:
     config = folders.read_config(folder)
-    models.check_named_by(config.training.model, folder / "config.yaml")
+    file = folder / "config.yaml"
+    models.check_named_by(config.training.model, file)
+    for kind in in_order(config.space.module).values():
+        if kind.factory:
+            check_file(kind.factory, file)
     if trials is not None and trials < config.trials:
         raise InputError(f"--trials {trials} is fewer than the {config.trials} of the search")
     changed = {"trials": trials, "confirm_seeds": confirm_seeds, "first_look": config.first_look}

@@ -16,7 +16,7 @@ from bamctl.nas.objective import Objective
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.placement import Placement, Stages, trust_named
 from bamctl.placement.sites import Site, resolve
 from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE, check_classifies
@@ -89,6 +89,7 @@ def sensitivity(
     Raises:
         InputError: an argument is invalid, or the network does not classify.
     """
+    trust_named(attention, where)
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     given = {name: value for name, value in network.items() if value is not None}
     training, images = plans.configure(
@@ -154,12 +155,12 @@ def take_apart(
     accuracy = _trained(_arms(sites), steps, seeds, engine, trunks)
     pairs = {ALL: (accuracy[BASELINE], accuracy[ALL])}
     for site in sites:
-        name = site.point.module
+        name = site.name
         pairs[_only(name)] = (accuracy[BASELINE], accuracy[_only(name)])
         # With two sites, leaving one out is the other one alone.
         pairs[_without(name)] = (accuracy[_without(name)], accuracy[ALL])
     found = compare(pairs, resolution=1 / num_held_out)
-    names = [site.point.module for site in sites]
+    names = [site.name for site in sites]
     return Sensitivity(
         accuracy=accuracy,
         together=found[ALL],
@@ -174,8 +175,8 @@ def _arms(sites: Sequence[Site]) -> dict[str, tuple[Site, ...]]:
     """Return the sites of each network, by the name of its arm."""
     arms: dict[str, tuple[Site, ...]] = {BASELINE: (), ALL: tuple(sites)}
     for site in sites:
-        arms[_only(site.point.module)] = (site,)
-        arms[_without(site.point.module)] = tuple(each for each in sites if each is not site)
+        arms[_only(site.name)] = (site,)
+        arms[_without(site.name)] = tuple(each for each in sites if each is not site)
     return arms
 
 

@@ -31,11 +31,12 @@ def is_factory(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def build(name: str, /, **options: Any) -> "nn.Module":
+def build(name: str, /, *positional: Any, **options: Any) -> "nn.Module":
     """Import a factory, from the current folder too, and call it, where `trust` allows it.
 
     Args:
-        name: an importable callable that returns a network, as `package.module:factory`.
+        name: an importable callable that returns a module, as `package.module:factory`.
+        positional: positional arguments of the factory.
         options: keyword arguments of the factory.
 
     Raises:
@@ -49,10 +50,11 @@ def build(name: str, /, **options: Any) -> "nn.Module":
         raise InputError(f"{name} is not a function or class, but a {type(factory).__name__}")
     trust.check_callable(name, factory)
     try:
-        network = factory(**options)
+        network = factory(*positional, **options)
     except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        named = (f"{key}={value!r}" for key, value in options.items())
+        given = ", ".join([*map(repr, positional), *named])
         check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
     if inspect.iscoroutine(network):

@@ -30,8 +30,8 @@ class PlacementCost:
 
     @property
     def modules(self) -> list[str]:
-        """The modules whose outputs are refined."""
-        return [site.point.module for site in self.sites]
+        """The names of the sites: the modules whose outputs are refined."""
+        return [site.name for site in self.sites]
 
 
 def site_cost(site: Site, traced: TracedNetwork) -> Cost:

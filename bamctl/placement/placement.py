@@ -2,17 +2,27 @@
 
 import glob
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bamctl.attention.kinds import Attention, attention, difference, overridden
+from bamctl.attention.kinds import (
+    Attention,
+    Modules,
+    attention,
+    check_name,
+    difference,
+    factories,
+    of_kind,
+    overridden,
+)
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, did_you_mean, shown
 from bamctl.files import schemas, yaml_files
-from bamctl.networks import models
+from bamctl.networks import models, trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import Budget
 from bamctl.trunk import strategies
@@ -25,11 +35,26 @@ def _stages(value: Any) -> Any:
     raise ValueError(f"should be 'all' or a whole number of at least 1, not {shown(value)}")
 
 
+_WITH_KIND = re.compile(r"(?P<where>.*[^\[])=(?P<kind>[^\]].*)", re.DOTALL)
+
+
+def split(pattern: str) -> tuple[str, str | None]:
+    """Split a pattern of `where` into the points and the kind of the module, if it names one.
+
+    >>> split("layer*=se"), split("layer3")
+    (('layer*', 'se'), ('layer3', None))
+    """
+    found = _WITH_KIND.fullmatch(pattern)
+    return (found["where"], check_name(found["kind"])) if found else (pattern, None)
+
+
 def _patterns(value: Any) -> Any:
     listed = value if isinstance(value, list | tuple) else [value]
     if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
         right = f"should be {strategies.named()}, a module name, a glob, or a list of those"
         raise ValueError(f"{right}, not {shown(value)}")
+    for name in listed:
+        split(name)
     return value if isinstance(value, str) else list(listed)
 
 
@@ -41,9 +66,10 @@ Patterns = Annotated[list[str], BeforeValidator(_patterns)]
 class Placement(NetworkSpec, schemas.Versioned):
     """Which cut points of a network get which attention module.
 
-    `where` is a strategy (`bottleneck`, `block`), a module name, a glob over the cut points, or a
-    list of those. `insertions` overrides hyperparameters site by site; when `where` is left out,
-    its keys are the sites.
+    `where` is a strategy (such as `bottleneck`), a module name, a glob over module names, or a list
+    of those; each may name the kind of its modules, as in `layer3=se`, and several kinds at one
+    point are inserted in that order. `insertions` overrides hyperparameters site by site, or lists
+    the modules of a site in their order; when `where` is left out, its keys are the sites.
 
     >>> Placement(where=["layer1", "layer2"], attention={"reduction": 8}).attention.reduction
     8
@@ -53,10 +79,12 @@ class Placement(NetworkSpec, schemas.Versioned):
     attention: Attention = attention()
     where: Where | None = Field(
         default=None,
-        description=f"{strategies.named()}, a module name, a glob, or a list of them",
+        description=f"{strategies.named()}, a module name, a glob, or a list of them; "
+        "with another module as NAME=MODULE",
     )
-    insertions: dict[str, Attention] = Field(
-        default_factory=dict, description="module name -> hyperparameters of that site"
+    insertions: dict[str, Modules] = Field(
+        default_factory=dict,
+        description="module name -> hyperparameters of that site, or a list of its modules",
     )
     budget: Budget | None = Field(
         default=None, description="what the network may cost, for `bamctl check`"
@@ -130,15 +158,40 @@ class Placement(NetworkSpec, schemas.Versioned):
         names = (name for name in Placement.model_fields if name in self.model_fields_set)
         return {name: getattr(self, name) for name in names}
 
-    def with_sites(self, sites: Mapping[str, Settings]) -> "Placement":
-        """Return this placement with explicit sites, independent of bamctl's trunk finding."""
-        overrides = {
-            name: difference(self.attention, own)
-            for name, own in sites.items()
-            if own != self.attention
-        }
+    def with_sites(self, sites: Mapping[str, Settings | tuple[Settings, ...]]) -> "Placement":
+        """Return this placement with explicit sites, independent of bamctl's trunk finding.
+
+        Args:
+            sites: the settings of the module at each site, or of its modules in their order.
+        """
+        overrides: dict[str, Settings | tuple[Settings, ...]] = {}
+        for name, own in sites.items():
+            if isinstance(own, tuple):
+                overrides[name] = tuple(difference(self.attention, each) for each in own)
+            elif own != self.attention:
+                overrides[name] = difference(self.attention, own)
         where = [as_pattern(name) for name in sites]
         return self.model_copy(update={"where": where, "insertions": overrides})
+
+    def factories(self) -> tuple[str, ...]:
+        """Return the user's factories that build its attention modules."""
+        named = (split(pattern)[1] for pattern in self.patterns())
+        of_where = (of_kind(self.attention, name) for name in named)
+        return factories([self.attention, *of_where, *self._listed()])
+
+    def _listed(self) -> Iterator[Settings]:
+        """Yield the settings of all insertions."""
+        for own in self.insertions.values():
+            yield from own if isinstance(own, tuple) else (own,)
+
+    def check_modules_named_by(self, file: Path) -> None:
+        """Refuse factories of attention modules that only a file names, unless `trust` allows them.
+
+        Raises:
+            InputError: one is not trusted; the message names the option that trusts it.
+        """
+        for name in self.factories():
+            trust.check_file(name, file)
 
     @classmethod
     def load(cls, path: str | Path) -> "Placement":
@@ -194,8 +247,8 @@ class Placement(NetworkSpec, schemas.Versioned):
         """Return the placement as plain values, with defaults of hyperparameters written out."""
         data = self.model_dump(by_alias=True, exclude_none=True)
         data["insertions"] = {
-            name: site.model_dump(exclude_unset=True, exclude_none=True)
-            for name, site in self.insertions.items()
+            name: [_dump(each) for each in own] if isinstance(own, tuple) else _dump(own)
+            for name, own in self.insertions.items()
         }
         return {key: value for key, value in data.items() if value not in ({}, [])}
 
@@ -219,6 +272,25 @@ class Placement(NetworkSpec, schemas.Versioned):
         yaml_files.dump(Path(path), self.as_written())
 
 
+def _dump(site: Settings) -> dict[str, Any]:
+    return site.model_dump(exclude_unset=True, exclude_none=True)
+
+
+def trust_named(
+    attention: Settings | Mapping[str, Any] | None = None, where: str | Sequence[str] | None = None
+) -> None:
+    """Allow the factories of attention modules that a caller names, and no file.
+
+    Args:
+        attention: settings, or a mapping of them.
+        where: patterns.
+    """
+    own = attention.module if isinstance(attention, Settings) else (attention or {}).get("module")
+    patterns = [where] if isinstance(where, str) else where or ()
+    named = (own, *(split(pattern)[1] for pattern in patterns))
+    trust.trust(*(name for name in named if isinstance(name, str)))
+
+
 def of_network(
     model: str | None, base: Placement | str | Path | None, options: Mapping[str, Any]
 ) -> Placement:
@@ -234,8 +306,10 @@ def of_network(
             that is not trusted, or a value is invalid.
     """
     placement = base if isinstance(base, Placement) else find(base) if base else Placement()
-    if isinstance(base, str | Path) and model is None:
-        models.check_named_by(placement.model, Path(base))
+    if isinstance(base, str | Path):
+        placement.check_modules_named_by(Path(base))
+        if model is None:
+            models.check_named_by(placement.model, Path(base))
     placement = placement.with_options(options)
     name = model or placement.model
     if name is None:
@@ -252,7 +326,9 @@ def as_pattern(name: str) -> str:
     >>> as_pattern("layer1.0"), as_pattern("bottleneck"), as_pattern("mix[0]")
     ('layer1.0', '[b]ottleneck', 'mix[[]0]')
     """
-    return f"[{name[0]}]{name[1:]}" if name in STRATEGIES else glob.escape(name)
+    if name in STRATEGIES:
+        return f"[{name[0]}]{name[1:]}"
+    return glob.escape(name).replace("=", "[=]")
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Sites of a placement: the cut points that it selects, each with its settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from bamctl.attention.kind import Site
-from bamctl.attention.kinds import kind_of, overridden
+from bamctl.attention.kinds import kind_of, of_kind, overridden
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, shown
-from bamctl.placement.placement import Placement
+from bamctl.placement.placement import Placement, split
 from bamctl.trunk.cut_points import CutPoint, Trunk
 from bamctl.trunk.strategies import STRATEGIES
 
@@ -23,35 +24,57 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
         InputError: a module does not exist, is not called exactly once, does not return a feature
             map, or is overridden without being selected; or no block can be repeated there.
     """
-    selected = {
-        point.module: point
-        for pattern in placement.patterns()
-        for point in _points(pattern, placement, trunk)
-    }
-    overrides: dict[str, Settings] = {}
-    for name, own in placement.insertions.items():
-        module = trunk.point(name).module
-        if module in overrides:
-            raise _of_insertions(f"{name!r} is an alias of a site that is also listed")
-        overrides[module] = own
-    for module in sorted(overrides.keys() - selected.keys()):
-        raise _of_insertions(f"{module!r} is not selected by 'where'; add it there")
-    points = sorted(selected.values(), key=lambda point: point.position)
-    chosen = [_attention(placement, overrides.get(point.module)) for point in points]
+    points: dict[str, CutPoint] = {}
+    modules: dict[str, list[Settings]] = {}
+    for pattern in placement.patterns():
+        where, kind = split(pattern)
+        settings = of_kind(placement.attention, kind)
+        for point in _points(where, placement, trunk):
+            points[point.module] = point
+            chosen = modules.setdefault(point.module, [])
+            chosen += [settings] if settings not in chosen else []
+    modules |= _insertions(placement, modules, trunk)
+    ordered = sorted(points.values(), key=lambda point: point.position)
     return tuple(
-        kind_of(attention).fit(point, attention, trunk)
-        for point, attention in zip(points, chosen, strict=True)
+        replace(kind_of(settings).fit(point, settings, trunk), rank=rank)
+        for point in ordered
+        for rank, settings in enumerate(modules[point.module])
     )
 
 
 def named(placement: Placement, sites: tuple[Site, ...]) -> Placement:
     """Return a placement with explicit sites, independent of bamctl's trunk finding."""
-    return placement.with_sites({site.point.module: site.attention for site in sites})
+    modules: dict[str, list[Settings]] = {}
+    for site in sites:
+        modules.setdefault(site.point.module, []).append(site.attention)
+    return placement.with_sites(
+        {name: tuple(own) if len(own) > 1 else own[0] for name, own in modules.items()}
+    )
 
 
-def _attention(placement: Placement, own: Settings | None) -> Settings:
+def _insertions(
+    placement: Placement, modules: dict[str, list[Settings]], trunk: Trunk
+) -> dict[str, list[Settings]]:
+    """Return the settings of the modules at the sites that `insertions` lists."""
+    found: dict[str, list[Settings]] = {}
+    for name, own in placement.insertions.items():
+        module = trunk.point(name).module
+        if module in found:
+            raise _of_insertions(f"{name!r} is an alias of a site that is also listed")
+        if module not in modules:
+            raise _of_insertions(f"{module!r} is not selected by 'where'; add it there")
+        if isinstance(own, tuple):
+            found[module] = [_overridden(placement.attention, each) for each in own]
+        elif len(modules[module]) > 1:
+            raise _of_insertions(f"{module!r} has {len(modules[module])} modules; list them")
+        else:
+            found[module] = [_overridden(modules[module][0], own)]
+    return found
+
+
+def _overridden(settings: Settings, own: Settings) -> Settings:
     try:
-        return overridden(placement.attention, own) if own else placement.attention
+        return overridden(settings, own)
     except InputError as error:
         raise _of_insertions(str(error)) from error
 
@@ -64,11 +87,18 @@ def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoi
     if pattern in STRATEGIES:
         yield from STRATEGIES[pattern].points(trunk, placement.stages)
     elif any(character in pattern for character in "*?["):
-        matching = [p for p in trunk.points if any(fnmatchcase(a, pattern) for a in p.aliases)]
+        matching = _matching(pattern, trunk.points) or _matching(
+            pattern, trunk.side_points.values()
+        )
         if not matching:
             raise InputError(
-                f"no cut point matches {shown(pattern)}; see `bamctl analyze --format csv`"
+                f"no module that returns a feature map matches {shown(pattern)}; see `bamctl "
+                "analyze --format csv`"
             )
         yield from matching
     else:
         yield trunk.point(pattern)
+
+
+def _matching(pattern: str, points: Iterable[CutPoint]) -> list[CutPoint]:
+    return [p for p in points if any(fnmatchcase(alias, pattern) for alias in p.aliases)]

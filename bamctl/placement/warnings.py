@@ -31,5 +31,5 @@ def site_warnings(
         text = kind.warning(site)
         if text is not None:
             helps = may_be_larger and kind.warning(site, enlarged=_LARGER) is None
-            found.setdefault(f"{text}{_STEM if helps else ''}", []).append(site.point.module)
+            found.setdefault(f"{text}{_STEM if helps else ''}", []).append(site.name)
     return [f"At {', '.join(modules)}: {text}." for text, modules in found.items()]

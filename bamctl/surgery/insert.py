@@ -18,8 +18,9 @@ from bamctl.networks.inputs import Inputs, InputsLike, read
 from bamctl.networks.inserted import HOLDER, Inserted, attach, detach, detached, is_attached
 from bamctl.networks.restoring import left_as_found
 from bamctl.networks.structures import tensors
+from bamctl.networks.trust import trust
 from bamctl.placement import placement as placements
-from bamctl.placement.placement import Placement
+from bamctl.placement.placement import Placement, split
 from bamctl.placement.sites import Site, resolve
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.strategies import STRATEGIES
@@ -72,12 +73,18 @@ def insert(
     state = None
     if isinstance(placement, Mapping):
         placement = Placement.from_options(placement)
+        trust(*placement.factories())
     elif not isinstance(placement, Placement):
         if Path(placement).suffix == ".safetensors":
             checkpoint = checkpoints.read(Path(placement))
-            placement, state = checkpoint.required_placement(), checkpoint.state
+            file, placement, state = (
+                Path(placement),
+                checkpoint.required_placement(),
+                checkpoint.state,
+            )
         else:
-            placement = placements.find(placement)
+            file, placement = Path(placement), placements.find(placement)
+        placement.check_modules_named_by(file)
     refuse_wrapped(model, placement)
     sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):
@@ -99,7 +106,7 @@ def refuse_wrapped(model: nn.Module, placement: Placement) -> None:
         InputError: the network is one; the message names the remedy.
     """
     wrappers.refuse(model, "insert into")
-    if not set(placement.patterns()).isdisjoint(STRATEGIES):
+    if any(split(pattern)[0] in STRATEGIES for pattern in placement.patterns()):
         wrappers.refuse_graph(model)
 
 
@@ -189,6 +196,8 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
     holder = _holder(model)
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
+    # Each is attached in front of the others of its host, so the last one goes first.
+    for site, attention in reversed(list(zip(sites, modules, strict=True))):
         attach(model.get_submodule(site.point.module), attention, site.point.item)
 
 

@@ -10,7 +10,7 @@ from bamctl.errors import BamctlError, InputError, did_you_mean
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.trust import trust
 from bamctl.placement.cost import PlacementCost, place
-from bamctl.placement.placement import Placement, Stages, of_network
+from bamctl.placement.placement import Placement, Stages, of_network, trust_named
 from bamctl.results import Displayed
 from bamctl.timing.measure import Latency
 from bamctl.timing.placed import Estimator, LatencyEstimate, measure_placed
@@ -80,6 +80,7 @@ def latency(
         InputError: an argument is invalid, or the placement does not fit the network.
         BamctlError: not even the smallest batch can be timed.
     """
+    trust_named(attention, where)
     if model is not None:
         trust(model)
     options = {

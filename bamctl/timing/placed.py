@@ -99,7 +99,7 @@ def measure_sites(
         threads = setup.threads or torch.get_num_threads()
         rounds = in_turn(calls, min_seconds, threads)
     medians = np.median(np.array(rounds), axis=0)
-    return {site.point.module: float(m) for site, m in zip(sites, medians, strict=True)}
+    return {site.name: float(m) for site, m in zip(sites, medians, strict=True)}
 
 
 def _maps_given(
@@ -226,7 +226,7 @@ class Estimator:
     def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
         """Estimate the latency of a batch without and with attention modules at the sites."""
         base = self._seconds(self._base, batch_size)
-        tables = {site.point.module: self._table(site) for site in sites}
+        tables = {site.name: self._table(site) for site in sites}
         added = {name: self._seconds(each, batch_size) for name, each in tables.items()}
         kinds = [table.by_kind(added[name]) for name, table in tables.items()]
         return LatencyEstimate(

@@ -108,7 +108,8 @@ class Trainer:
             BamctlError: it cannot be trained; the message says why.
         """
         # The job comes from a driver that has built, and so trusted, the network.
-        trust.trust(self.config.model)
+        placements = self.config.placements.values()
+        trust.trust(self.config.model, *(name for each in placements for name in each.factories()))
         trust.find_in(self.folder)
         _take_device()
         if isinstance(job, TrunkJob):

@@ -12,7 +12,7 @@ from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
 from bamctl.networks.trust import trust
-from bamctl.placement.placement import Placement, Stages, find
+from bamctl.placement.placement import Placement, Stages, find, trust_named
 from bamctl.training import curves
 from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE
@@ -128,9 +128,10 @@ def train(
         experiment = Experiment(_resumed(Path(resume), seeds, stop), places=places)
     elif config is not None:
         loaded = TrainingConfig.load(Path(config))
-        models.check_named_by(loaded.model, Path(config))
+        _check_named_by(loaded, Path(config))
         experiment = Experiment(loaded, places=places)
     else:
+        trust_named(attention, where)
         if model is not None:
             trust(model)
         options = {
@@ -173,8 +174,15 @@ def train(
 
 def _read(folder: Path) -> TrainingConfig:
     config = read_config(folder)
-    models.check_named_by(config.model, folder / "config.yaml")
+    _check_named_by(config, folder / "config.yaml")
     return config
+
+
+def _check_named_by(config: TrainingConfig, file: Path) -> None:
+    """Refuse code that only the file of a configuration names, unless `trust` allows it."""
+    models.check_named_by(config.model, file)
+    for placement in config.placements.values():
+        placement.check_modules_named_by(file)
 
 
 def _resumed(folder: Path, seeds: int | None, until: Until | None) -> TrainingConfig:
@@ -231,6 +239,7 @@ def _arms(
 
 def _found(file: str | Path, model: str | None) -> tuple[str, Placement]:
     placement = find(file)
+    placement.check_modules_named_by(Path(file))
     if model is None:
         models.check_named_by(placement.model, Path(file))
     return Path(file).stem, placement

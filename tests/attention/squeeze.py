@@ -66,3 +66,16 @@ class SqueezeKind(AttentionKind):
             # The refined map, the means, the hidden layer, and the gate without and with g.
             memory_bytes=traced.trace.dtype.itemsize * (prod(at.shape) + 3 * channels + hidden),
         ).for_batch(at.batch)
+
+
+class Bare(nn.Module):
+    """A gate of one's own that knows nothing of bamctl, and writes to its input."""
+
+    def __init__(self, channels: int, power: float = 1.0) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.mix(x.mean((2, 3), keepdim=True))) ** self.power
+        return x.mul_(gate)

@@ -1,6 +1,7 @@
 """What each kind of attention module keeps to, one that the program does not have among them."""
 
 import copy
+import inspect
 import json
 import types
 from collections.abc import Iterator
@@ -14,7 +15,14 @@ from torch import nn
 
 from bamctl import Placement
 from bamctl.attention.kind import AttentionKind
-from bamctl.attention.kinds import KINDS, attention, difference, kind_of, overridden
+from bamctl.attention.kinds import (
+    KINDS,
+    attention,
+    difference,
+    kind_named,
+    kind_of,
+    overridden,
+)
 from bamctl.errors import InputError
 from bamctl.export._source import source
 from bamctl.nas._space import Space
@@ -31,7 +39,13 @@ from tests.attention.squeeze import SqueezeKind
 from tests.networks import ChannelsLastTrunk, Unseen
 
 SHAPE = (3, 32, 24)
-NAMES = [*KINDS, "squeeze"]
+OWN = "tests.attention.squeeze:Bare"
+# Modules whose names nobody listed in the program, with and without convolutions, norms, hidden
+# layers and dropout.
+OF_TIMM = [
+    f"timm:{name}" for name in "se ese eca ceca cbam lcbam gc gca coord ela nl strip".split()
+]
+NAMES = [*KINDS, "squeeze", *OF_TIMM, OWN]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +56,7 @@ def _one_kind_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=NAMES)
 def kind(request: pytest.FixtureRequest) -> AttentionKind:
-    return KINDS[request.param]
+    return kind_named(request.param)
 
 
 def sites_of(
@@ -55,25 +69,34 @@ def sites_of(
 
 def every_setting(kind: AttentionKind) -> list[dict[str, object]]:
     """The defaults, and each searched setting changed alone."""
-    searched = kind.settings.searched.items()
+    searched = kind.searched.items()
     return [{}, *({name: value} for name, choices in searched for value in choices[1:])]
 
 
 def test_settings_begin_with_the_name_and_end_with_the_start(kind: AttentionKind) -> None:
     fields = list(kind.settings.model_fields)
     assert (fields[0], fields[-1]) == ("module", "init")
-    assert KINDS[kind.name] is kind
-    for field in kind.settings.model_fields.values():
+    assert kind_named(kind.name) is kind_of(kind.usual) is kind
+    for name, field in kind.settings.model_fields.items():
         assert field.description
-        assert not field.is_required()
+        # The name of an open kind is of its settings; all others have defaults.
+        assert field.is_required() == (name == "module" and kind.name not in KINDS)
 
 
 def test_what_is_searched_are_settings_with_the_usual_value_first(kind: AttentionKind) -> None:
     usual = kind.usual.hyperparameters()
-    for name, choices in kind.settings.searched.items():
-        assert choices[0] == usual[name]
+    for name, choices in kind.searched.items():
+        # None is the default of another's module, which its signature has.
+        assert choices[0] == (usual[name] or round(1 / defaults(kind)["rd_ratio"]))
         for value in choices:
             assert attention(module=kind.name, **{name: value}).hyperparameters()[name] == value
+
+
+def defaults(kind: AttentionKind) -> dict[str, Any]:
+    from timm.layers.create_attn import get_attn
+
+    signature = inspect.signature(get_attn(kind.name.removeprefix("timm:")))
+    return {name: each.default for name, each in signature.parameters.items()}
 
 
 @pytest.mark.parametrize("make", [Unseen, ChannelsLastTrunk])
@@ -122,6 +145,9 @@ def test_identity_leaves_outputs_bit_for_bit(kind: AttentionKind, make: Any) -> 
     assert torch.equal(changed(x), before)
     plain = copy.deepcopy(network)
     insert_sites(plain, sites_of(network, kind)[0])
+    for parameter in plain.inserted.parameters():
+        # Some are the identity as their authors initialize them.
+        nn.init.normal_(parameter, std=0.2)
     assert not torch.equal(plain(x), before)
 
 
@@ -189,6 +215,7 @@ def test_exported_source_computes_the_same(kind: AttentionKind, init: str) -> No
     text = source(network, wanted, sites)
     assert "import bamctl" not in text
     assert "from bamctl" not in text
+    assert kind.library is None or f"import {kind.library}" in text
     module = types.ModuleType("exported")
     exec(compile(text, "exported.py", "exec"), module.__dict__)
     built = module.build().eval()
@@ -202,15 +229,16 @@ def test_the_schema_accepts_it_and_refuses_what_is_not_its_own(kind: AttentionKi
     own = {**kind.usual.model_dump(exclude_none=True)}
     validator.validate({"attention": own, "insertions": {"a": {"init": "identity"}}})
     assert Placement.from_options({"attention": own}).attention == kind.usual
+    fields = kind.settings.model_fields
     foreign = next(
         (name, other.name)
         for other in KINDS.values()
         for name in other.settings.model_fields
-        if name not in own and other is not kind and name != "combine"
+        if name not in fields and other is not kind and name != "combine"
     )
     wrong = {"attention": {**own, foreign[0]: kind_value(*foreign)}}
     assert not validator.is_valid(wrong)
-    with pytest.raises(InputError, match=f"{kind.name} is .*{foreign[1]}; drop {foreign[0]}$"):
+    with pytest.raises(InputError, match=f"{kind.name} is .*{foreign[1]}.*; drop {foreign[0]}$"):
         Placement.from_options(wrong)
 
 

@@ -57,7 +57,9 @@ def test_options_without_a_module_are_of_the_kind_of_the_placement(
     assert run(["insert", *COMMAND[:3], *own, "--ratio", "2"]) == 0
     assert "squeeze: ratio=2, init=kaiming" in " ".join(capsys.readouterr().out.split())
     assert run(["insert", *COMMAND[:3], *own, "--reduction", "2"]) == 2
-    assert "reduction is a setting of bam; drop reduction" in capsys.readouterr().err
+    assert (
+        "reduction is a setting of bam, se and timm:NAME; drop reduction" in capsys.readouterr().err
+    )
     assert run(["insert", *COMMAND[:3], "--ratio", "2"]) == 2
     assert "ratio is a setting of squeeze; drop ratio" in capsys.readouterr().err
 

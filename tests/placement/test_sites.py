@@ -57,7 +57,7 @@ def test_insertions_alone_are_the_sites(trunk: Trunk) -> None:
     ("placement", "message"),
     [
         ({"where": "omega"}, "no module 'omega'"),
-        ({"where": "omega*"}, r"no cut point matches 'omega\*'"),
+        ({"where": "omega*"}, r"no module that returns a feature map matches 'omega\*'"),
         ({"where": "head"}, "'head' does not return one feature map"),
         ({"where": ""}, "should be"),
         ({"where": "alpha", "insertions": {"delta": {}}}, "'delta' is not selected by 'where'"),

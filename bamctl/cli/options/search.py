@@ -7,8 +7,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bamctl.cli.options.declare import flag, option
-from bamctl.cli.options.settings import Option, SettingsOptions, choices_of, setting
+from bamctl.cli.options.declare import flag, keywords, option
+from bamctl.cli.options.settings import (
+    ARGUMENTS,
+    Option,
+    SettingsOptions,
+    arguments_option,
+    choices_of,
+    module_help,
+    setting,
+)
+from bamctl.errors import InputError
 from bamctl.placement.metrics import searchable
 from bamctl.trunk import strategies
 
@@ -40,20 +49,37 @@ class SpaceOptions(SettingsOptions):
             ),
             (
                 "module",
-                f"{' or '.join(KINDS)}, at a site; repeat for several. [{next(iter(KINDS))}]",
+                f"{module_help()}; at a site. Repeat for several. [{next(iter(KINDS))}]",
             ),
         ):
             yield name, Annotated[list[str] | None, option(help_text, cls.panel)], None
-        searched = dict.fromkeys(name for kind in KINDS.values() for name in kind.settings.searched)
+        searched = dict.fromkeys(name for kind in KINDS.values() for name in kind.searched)
         for name in searched:
             yield choices_of(name, fields()[name], cls.panel)
+        yield arguments_option(cls.panel)
         yield setting("init", fields()["init"], cls.panel)
         text = "Choose hyperparameters per site instead of once for all."
         yield "per_site", Annotated[bool, flag("--per-site", text, cls.panel)], False
 
     def given(self) -> dict[str, Any]:
-        """Return the options that were passed, by their names in a configuration."""
-        return {name: value for name, value in super().given().items() if value}
+        """Return the options that were passed, by their names in a configuration.
+
+        Raises:
+            InputError: arguments of a module were passed, and not one module that takes them.
+        """
+        from bamctl.attention.kinds import KINDS, check_name
+
+        given = {name: value for name, value in super().given().items() if value}
+        if texts := given.pop(ARGUMENTS, None):
+            taking = [name for name in given.get("module", []) if name not in KINDS]
+            if len(taking) != 1:
+                raise InputError(
+                    "--module-arg requires one --module of timm or of your own, of which there "
+                    f"are {len(taking)}"
+                )
+            own = keywords(texts, "--module-arg", "rd_ratio=0.125")
+            given["args"] = {check_name(taking[0]): own}
+        return given
 
 
 @dataclass(frozen=True)
@@ -90,7 +116,7 @@ class GoalOptions:
         int | None,
         option(
             "Steps of all runs that choose, together. What the trials leave is raced with: further "
-            "seeds for the candidates that are not ruled out. [40 times --steps]",
+            "seeds for the candidates that are not ruled out. [32 times --steps]",
             min=1,
         ),
     ] = None

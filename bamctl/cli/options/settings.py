@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from bamctl.cli.options.declare import option
+from bamctl.cli.options.declare import keywords, option
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,7 +22,12 @@ class SettingsOptions:
     panel: ClassVar = "Attention module"
 
     def __init__(self, **chosen: Any) -> None:
+        from bamctl.networks.trust import trust
+
         self._chosen = chosen
+        named = chosen.get("module") or []
+        # What the command line names is trusted.
+        trust(*([named] if isinstance(named, str) else named))
 
     @classmethod
     def options(cls) -> Iterator[Option]:
@@ -42,12 +47,20 @@ class ModuleOptions(SettingsOptions):
         """Yield the module, and every setting but `init`."""
         from bamctl.attention.kinds import KINDS, fields
 
-        modules = "; ".join(f"{name}, {kind.summary}" for name, kind in KINDS.items())
-        text = f"What to insert: {modules}. [{next(iter(KINDS))}]"
-        yield "module", Annotated[Literal[tuple(KINDS)] | None, option(text, cls.panel)], None
+        text = f"What to insert: {module_help()}. [{next(iter(KINDS))}]"
+        metavar = f"[{'|'.join([*KINDS, '...'])}]"
+        yield "module", Annotated[str | None, option(text, cls.panel, metavar=metavar)], None
         for name, own in fields().items():
-            if name not in ("module", "init"):
+            if name not in ("module", "init", "args"):
                 yield setting(name, own, cls.panel)
+        yield arguments_option(cls.panel)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were passed, by their names in a placement."""
+        given = super().given()
+        if texts := given.pop(ARGUMENTS, None):
+            given["args"] = keywords(texts, "--module-arg", "rd_ratio=0.125")
+        return given
 
 
 class AttentionOptions(ModuleOptions):
@@ -62,6 +75,25 @@ class AttentionOptions(ModuleOptions):
         yield setting("init", fields()["init"], cls.panel)
 
 
+def module_help() -> str:
+    """Return the kinds of modules with a few words about each."""
+    from bamctl.attention.kinds import KINDS, OPEN_KINDS, SHORT
+
+    named = [f"{name}, {kind.summary}" for name, kind in KINDS.items()]
+    short = [f"{name}, short for {full}" for name, full in SHORT.items()]
+    return "; ".join([*named, *short, *(f"{name}, {own.help}" for name, own in OPEN_KINDS.items())])
+
+
+ARGUMENTS = "module_arg"
+
+
+def arguments_option(panel: str) -> Option:
+    """Return the option for arguments of modules that are not bamctl's."""
+    text = "A keyword argument of a timm module or of your own; repeat for several."
+    annotation: Any = Annotated[list[str] | None, option(text, panel, metavar="KEY=VALUE")]
+    return ARGUMENTS, annotation, None
+
+
 def setting(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
     """Return the option for a setting that one or several kinds have."""
     usual = {kind: field.default for kind, field in own.items() if field.default is not None}
@@ -74,7 +106,7 @@ def choices_of(name: str, own: "Mapping[str, FieldInfo]", panel: str) -> Option:
     """Return the option for the choices of a setting, for a search."""
     from bamctl.attention.kinds import KINDS
 
-    usual = {kind: KINDS[kind].settings.searched.get(name, ()) for kind in own}
+    usual = {kind: KINDS[kind].searched.get(name, ()) for kind in own if kind in KINDS}
     listed = {kind: " ".join(map(str, choices)) for kind, choices in usual.items() if choices}
     values = value_of(own)
     # The schema of the search reports invalid text, with a suggestion.

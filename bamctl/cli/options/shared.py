@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bamctl.cli.options.declare import option
+from bamctl.cli.options.declare import keywords, option
 from bamctl.errors import InputError
 from bamctl.trunk import strategies
 
@@ -31,8 +31,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="WHERE",
-        help=f"{strategies.named()}, a module name or a glob over the cut points; repeat for "
-        "several.",
+        help=f"{strategies.named()}, a module name or a glob over module names, each with "
+        "=MODULE for another attention module, as in layer3=se; repeat for several.",
         autocompletion=lambda incomplete: [
             (name, each.help)
             for name, each in strategies.STRATEGIES.items()
@@ -100,7 +100,7 @@ class NetworkOptions:
         """
         given = {n: value for n, value in asdict(self).items() if value not in (None, [])}
         if self.arg:
-            given["args"] = _keywords(given.pop("arg"))
+            given["args"] = keywords(given.pop("arg"), "--arg", "width_mult=0.5")
         with suppress(ValueError):  # an integer of thousands of digits
             if self.stages is not None and self.stages.isdecimal():
                 given["stages"] = int(self.stages)
@@ -116,24 +116,6 @@ class NetworkOptions:
         if "input" in given:
             given["input_shape"] = given.pop("input")
         return given
-
-
-def _keywords(texts: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in map(_keyword, texts):
-        if name in found:
-            raise InputError(f"--arg {name} is given twice; give it once")
-        found[name] = value
-    return found
-
-
-def _keyword(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise InputError(f"--arg {text!r} is not KEY=VALUE; write it like --arg width_mult=0.5")
-    from bamctl.files import yaml_files
-
-    return name, yaml_files.value(value)
 
 
 def check_needs_ray(engine: str, **options: object) -> None:
@@ -176,8 +158,9 @@ def given_placement(
     Raises:
         InputError: an option is wrong.
     """
-    from bamctl.placement.placement import Placement
+    from bamctl.placement.placement import Placement, trust_named
 
+    trust_named(where=where)
     chosen = {"where": where, "attention": attention.given(), **others}
     return Placement.from_options({**network.given(), **{k: v for k, v in chosen.items() if v}})
 
@@ -205,15 +188,18 @@ def wanted_placement(
             names a factory that `trust` does not allow.
     """
     from bamctl.networks.models import check_named_by
-    from bamctl.placement.placement import find, of_network
+    from bamctl.placement.placement import find, of_network, trust_named
 
+    trust_named(where=where)
     own, file = None, Path()
     if isinstance(base, str):
         own, file = find(base), Path(base)
     elif base is not None:
         own, file = base.placement, base.path
-    if own is not None and not model:
-        check_named_by(own.model, file)
+    if own is not None:
+        own.check_modules_named_by(file)
+        if not model:
+            check_named_by(own.model, file)
     if not model and (own is None or own.model is None):
         raise InputError(
             f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"

@@ -33,7 +33,10 @@ def network_sketch(
     trunk: Trunk, placed: PlacementCost, title: str = "The network, stage by stage"
 ) -> NetworkSketch:
     """Return the stages of a network, with the sites of a placement and their costs."""
-    sites = dict(zip(placed.modules, map(cost_text, placed.costs), strict=True))
+    sites: dict[str, str] = {}
+    for site, cost in zip(placed.sites, placed.costs, strict=True):
+        name, text = site.point.module, cost_text(cost)
+        sites[name] = f"{sites[name]}; {text}" if name in sites else text
     where = ", ".join(sites) or "nowhere"
     return NetworkSketch(
         title=title,

@@ -155,7 +155,7 @@ def _sites(result: Checked) -> Table:
     for name in result.spent:
         columns += [Column(METRICS[name].title, "right"), Column("", "right")]
     rows = [
-        [site.point.module, *(text for name in result.spent for text in _spent(result, name, i))]
+        [site.name, *(text for name in result.spent for text in _spent(result, name, i))]
         for i, site in enumerate(result.placed.sites)
     ]
     return Table(columns, rows)

@@ -1,9 +1,11 @@
 """An insertion as a report: before and after, site by site, and the proof."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from bamctl import units
+from bamctl.attention.kinds import kind_of
 from bamctl.export.write import Exported
 from bamctl.networks import inputs
 from bamctl.placement.cost import Cost
@@ -52,8 +54,10 @@ def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost
 
 
 def _site_table(insertion: Insertion) -> Table:
+    is_mixed = len({site.attention for site in insertion.placed.sites}) > 1
     columns = [
         Column("inserted after"),
+        *([Column("module")] if is_mixed else []),
         Column("map", "right"),
         Column("layout"),
         Column("parameters", "right"),
@@ -65,7 +69,8 @@ def _site_table(insertion: Insertion) -> Table:
     for site, cost in zip(*_sites_and_costs(insertion), strict=True):
         at = site.point.map
         cells = [
-            site.point.module,
+            site.name,
+            *([kind_of(site.attention).short(site.attention)] if is_mixed else []),
             units.shape((at.num_channels, *at.extents)),
             at.layout.name.upper() if at.layout.name != "tokens" else "tokens",
             f"+{units.count(cost.params)}",
@@ -148,7 +153,11 @@ def _returned(proof: Proof) -> str:
 
 def _footnote(insertion: Insertion) -> str:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
-    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(insertion.trace.uncounted)}"
+    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(_uncounted(insertion))}"
+
+
+def _uncounted(insertion: Insertion) -> Counter[str]:
+    return Counter(insertion.trace.uncounted) + insertion.placed.total.uncounted
 
 
 def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:
         "elementwise_ops": trace.elementwise_ops[""],
         **cost_data(added),
         **overhead_data(insertion.placed, trace),
-        "uncounted_operators": trace.uncounted,
+        "uncounted_operators": dict(_uncounted(insertion)),
         "output_change": proof.output_change if proof else None,
         "num_params_with_gradient": proof.num_params_with_gradient if proof else None,
         "sites": sites,
@@ -174,7 +183,7 @@ def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:
 def _site_data(site: Site, cost: Cost) -> dict[str, Any]:
     at = site.point.map
     return {
-        "module": site.point.module,
+        "module": site.name,
         "num_channels": at.num_channels,
         **extents_data(at),
         "layout": at.layout.name,

@@ -65,7 +65,7 @@ def summary(sites: Sequence[Site]) -> str:
     if not sites:
         return "none"
     groups = groupby(sites, key=lambda site: kind_of(site.attention).short(site.attention))
-    return "; ".join(f"{', '.join(s.point.module for s in own)}: {how}" for how, own in groups)
+    return "; ".join(f"{', '.join(s.name for s in own)}: {how}" for how, own in groups)
 
 
 def figure_columns(goal: Goal) -> list[Column]:

@@ -52,7 +52,7 @@ def _interval(evidence: Evidence) -> str:
 
 
 def _chart(found: Sensitivity) -> Plot:
-    sites = {each.site.point.module: each for each in found.sites}
+    sites = {each.site.name: each for each in found.sites}
     alone = {f"{name} alone": each.alone for name, each in sites.items()}
     last = {f"{name} added last": each.added_last for name, each in sites.items()}
     return differences(
@@ -73,7 +73,7 @@ def _table(found: Sensitivity) -> Table:
     ]
     rows = [
         [
-            each.site.point.module,
+            each.site.name,
             f"{points(each.alone.mean)}{_interval(each.alone)}",
             each.alone.verdict,
             f"{points(each.added_last.mean)}{_interval(each.added_last)}",
@@ -95,7 +95,7 @@ def _data(training: TrainingConfig, found: Sensitivity) -> dict[str, Any]:
         "together": evidence_data(found.together),
         "sites": [
             {
-                "module": each.site.point.module,
+                "module": each.site.name,
                 "attention": attention_data(each.site.attention),
                 "alone": evidence_data(each.alone),
                 "added_last": evidence_data(each.added_last),
@@ -108,7 +108,7 @@ def _data(training: TrainingConfig, found: Sensitivity) -> dict[str, Any]:
 def _rows(found: Sensitivity) -> list[dict[str, Any]]:
     return [
         {
-            "module": each.site.point.module,
+            "module": each.site.name,
             "alone": each.alone.mean,
             "alone_verdict": each.alone.verdict,
             "added_last": each.added_last.mean,

@@ -1,0 +1,1 @@
+"""Attention modules of one's own, by `package.module:factory`."""

@@ -1,0 +1,1 @@
+"""SE, Squeeze-and-Excitation (Hu et al., CVPR 2018), by torchvision's module."""

@@ -1,0 +1,1 @@
+"""The attention modules of timm, by `timm:NAME`."""
