@@ -23,14 +23,14 @@ from tests.networks import ChannelsLastTrunk, Unseen
 SHAPE = (3, 32, 24)
 OWN = "tests.attention.squeeze:Bare"
 KINDS = [
-    {"module": "bam"},
-    {"module": "bam", "variant": "official"},
+    {"module": "bam", "reduction": 4},
+    {"module": "bam", "variant": "official", "reduction": 4},
     {"module": "extra-block"},
     {"module": "se"},
     {"module": "timm:ese"},
     {"module": "timm:eca"},
     {"module": "timm:cbam", "reduction": 4},
-    {"module": "timm:lcbam"},
+    {"module": "timm:lcbam", "reduction": 4},
     {"module": "timm:gc"},
     {"module": "timm:gca"},
     {"module": "timm:coord"},
@@ -104,17 +104,13 @@ def test_every_parameter_is_trained_from_the_second_step_of_identity(kind: dict[
         optimizer.zero_grad()
         network.train()(images(4)).square().mean().backward()
         optimizer.step()
-    before = {name: each.clone() for name, each in network.inserted.named_parameters()}
     optimizer.zero_grad()
     network(images(4)).square().mean().backward()
     for name, each in network.inserted.named_parameters():
         assert each.grad is not None, name
         assert bool(each.grad.isfinite().all())
-        # A bias before a batch norm makes no difference, and a ReLU may be dead.
-        assert bool(each.grad.any()) or each.dim() <= 1, name
-    optimizer.step()
-    for name, each in network.inserted.named_parameters():
-        assert each.dim() <= 1 or not torch.equal(each, before[name]), name
+        # A bias before a norm makes no difference.
+        assert bool(each.grad.any()) or each.dim() == 1, name
 
 
 @kinds
