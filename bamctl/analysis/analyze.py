@@ -97,7 +97,8 @@ def analyze(
 def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
     """Analyse a traced network; `analyze` describes the result."""
     strategies = {each: _placed(each, placement, traced) for each in STRATEGIES}
-    sites = dict.fromkeys(site for placed in strategies.values() for site in placed.sites)
+    of_paper = (placed for name, placed in strategies.items() if STRATEGIES[name].is_of_paper)
+    sites = dict.fromkeys(site for placed in of_paper for site in placed.sites)
     return Analysis(
         model=name,
         trace=traced.trace,

@@ -36,7 +36,11 @@ class Space:
         self.settings = config.settings()
         points = _candidates(config, trunk)
         searched = {point.module for point in points}
-        named = {n: each.points(trunk, config.stages) for n, each in STRATEGIES.items()}
+        named = {
+            n: each.points(trunk, config.stages)
+            for n, each in STRATEGIES.items()
+            if each.is_of_paper
+        }
         others = {point.module: point for found in named.values() for point in found}
         every = {point.module: point for point in points} | others
         ordered = sorted(every.values(), key=lambda point: point.position)

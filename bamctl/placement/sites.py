@@ -100,5 +100,12 @@ def _points(pattern: str, placement: Placement, trunk: Trunk) -> Iterator[CutPoi
         yield trunk.point(pattern)
 
 
+def left_out(placement: Placement, trunk: Trunk) -> list[str]:
+    """Return what the strategies of a placement leave out in a network, and why, in sentences."""
+    named = dict.fromkeys(split(pattern)[0] for pattern in placement.patterns())
+    chosen = (STRATEGIES[name] for name in named if name in STRATEGIES)
+    return [text for strategy in chosen for text in strategy.left_out(trunk)]
+
+
 def _matching(pattern: str, points: Iterable[CutPoint]) -> list[CutPoint]:
     return [p for p in points if any(fnmatchcase(alias, pattern) for alias in p.aliases)]

@@ -10,7 +10,7 @@ from bamctl.networks.inputs import InputsLike
 from bamctl.networks.inserted import HOLDER
 from bamctl.placement.cost import PlacementCost, place
 from bamctl.placement.placement import Placement
-from bamctl.placement.sites import named
+from bamctl.placement.sites import left_out, named
 from bamctl.surgery.insert import insert_sites, refuse_wrapped
 from bamctl.surgery.proof import Proof, prove
 from bamctl.tracing.trace import Trace
@@ -26,7 +26,8 @@ class Insertion:
 
     `trace` and `trunk` are those of the unmodified network; `placement` names every site. `proof`
     is None if the placement selects no site. `weights_have_attention` is true if the loaded weights
-    contain those of the attention modules.
+    contain those of the attention modules. `left_out` says what the strategies of the placement
+    left out, and why.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Insertion:
     placed: PlacementCost
     proof: Proof | None
     weights_have_attention: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def output_changed(self) -> bool:
@@ -104,4 +106,5 @@ def insert_and_prove(
         placed=placed,
         proof=prove(model, given) if placed.sites else None,
         weights_have_attention=has_attention,
+        left_out=tuple(left_out(placement, traced.trunk)),
     )

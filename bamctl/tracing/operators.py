@@ -32,6 +32,8 @@ class OperatorKind:
         windows: pools windows of a map.
         pools: can pool a whole map.
         pads: pads a map.
+        sums: adds its operands, element by element.
+        scales: multiplies its operands, element by element.
         copies: returns the same elements, with permuted axes or in other memory.
         shape_only: reads the shape of its input and none of its elements.
     """
@@ -47,6 +49,8 @@ class OperatorKind:
     windows: bool = False
     pools: bool = False
     pads: bool = False
+    sums: bool = False
+    scales: bool = False
     copies: bool = False
     shape_only: bool = False
 
@@ -131,14 +135,14 @@ _ROWS = (
     ),
     _row("amax mean sum", "reduction", axes="reduced", pools=True),
     _row(
-        "abs absolute acos acosh add addcdiv addcmul addr angle arccos arccosh arcsin arcsinh "
+        "abs absolute acos acosh addcdiv addcmul addr angle arccos arccosh arcsin arcsinh "
         "arctan arctan2 arctanh asin asinh atan atan2 atanh bernoulli binary_cross_entropy "
         "binary_cross_entropy_with_logits ceil celu clamp clamp_max clamp_min clip copysign cos "
         "cosh cross deg2rad digamma div divide erf erfc erfinv exp exp2 expm1 fix float_power "
         "floor fmax fmin fmod frac ger glu grid_sampler grid_sampler_2d grid_sampler_3d "
         "group_norm hardshrink heaviside hypot index_add index_reduce instance_norm kron "
         "layer_norm ldexp lerp lgamma log log10 log1p log2 log_sigmoid log_softmax logaddexp "
-        "logaddexp2 logit maximum minimum mul multiply native_batch_norm native_group_norm "
+        "logaddexp2 logit maximum minimum native_batch_norm native_group_norm "
         "native_layer_norm neg negative outer polar pow prelu rad2deg reciprocal rms_norm round "
         "rrelu rsqrt rsub scatter_add scatter_reduce selu sgn sin sinc sinh softmax softplus "
         "softshrink sqrt square sub subtract tan threshold true_divide trunc "
@@ -146,6 +150,8 @@ _ROWS = (
         "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d xlogy",
         "elementwise",
     ),
+    _row("add", "elementwise", sums=True),
+    _row("mul multiply", "elementwise", scales=True),
     _row(
         "batch_norm elu gelu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 sigmoid "
         "silu tanh",

@@ -61,6 +61,8 @@ class _Search:
     def trunk(self) -> Trunk:
         parts = tuple(self._parts())
         on_trunk = {name for part in parts for point in part.points for name in point.aliases}
+        ends, without = self._finder.branches([p for part in parts for p in part.points])
+        levels, hidden = self._finder.levels()
         return Trunk(
             parts=parts,
             side_points={
@@ -72,6 +74,10 @@ class _Search:
             num_calls={
                 name: self._finder.num_calls[name] for name, _ in self._model.named_modules()
             },
+            branches=tuple(self._finder.point(value, None, self._height) for value in ends),
+            without_branch=without,
+            levels=tuple(self._finder.point(value, None, self._height) for value in levels),
+            hidden_levels=tuple(self._maps[value] for value in hidden),
         )
 
     def _find_image(self) -> int:

@@ -10,7 +10,9 @@ from bamctl.networks.inserted import HOLDER
 from bamctl.tracing.operators import of
 from bamctl.tracing.trace import Item, ModuleCall, Operator, Trace
 from bamctl.trunk._blocks import Blocks, listed_stages
+from bamctl.trunk._branches import Branches
 from bamctl.trunk._dataflow import needed_for, num_layers
+from bamctl.trunk._levels import levels
 from bamctl.trunk._stages import Course
 from bamctl.trunk.cut_points import CutPoint
 from bamctl.trunk.feature_maps import FeatureMap
@@ -117,6 +119,35 @@ class PointFinder:
         before = producer.inputs[0]
         inside = any(each.module.startswith(f"{block}.") for each in self.returned[before])
         return before if inside else value
+
+    def branches(self, points: Sequence[CutPoint]) -> tuple[list[int], dict[str, str]]:
+        """Return the ends of the branches of blocks, and the blocks without, with the reason.
+
+        Args:
+            points: the points of a trunk.
+        """
+        found = Branches(self._trace.operators, self._trace.shapes)
+        calls = {call.module: call for call in self.own_calls()}
+        values = list(self.returned)
+        ends: list[int] = []
+        without: dict[str, str] = {}
+        for point in points:
+            if point.block is None:
+                continue
+            end = found.end(calls[point.block], values[point.position], self.returned)
+            if isinstance(end, int):
+                ends.append(end)
+            else:
+                without[point.block] = end
+        return list(dict.fromkeys(ends)), without
+
+    def levels(self) -> tuple[list[int], list[int]]:
+        """Return the maps that the heads of a pyramid read, and those that no module returns."""
+        extents = {value: each.extents for value, each in self._maps.items()}
+        calls = [call for call in self._trace.calls if call.module]
+        found = levels(calls, self._trace.operators, extents, self._trace.outputs)
+        shown = [value for value in found if value in self.returned]
+        return shown, [value for value in found if value not in self.returned]
 
     def course(
         self,

@@ -3,7 +3,7 @@
 A cut point is a feature map that every path through the trunk passes, and that a module returns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -86,12 +86,19 @@ class Trunk:
     parts, an encoder for the pair of images and one for the context.
 
     `side_points` are the feature maps off the trunk, by the module that returns them; `num_calls`
-    is the number of calls of each module in one forward pass.
+    is the number of calls of each module in one forward pass. `branches` are the ends of the
+    blocks' residual branches, and `without_branch` the blocks that have none, with the reason.
+    `levels` are the maps that the heads of a pyramid read, and `hidden_levels` those of them that
+    no module returns.
     """
 
     parts: tuple[Part, ...]
     side_points: dict[str, CutPoint]
     num_calls: dict[str, int]
+    branches: tuple[CutPoint, ...] = ()
+    without_branch: dict[str, str] = field(default_factory=dict)
+    levels: tuple[CutPoint, ...] = ()
+    hidden_levels: tuple[FeatureMap, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -28,6 +28,7 @@ from bamctl.report.views._analysis_data import (
     role,
 )
 from bamctl.timing.placed import AddedLatency
+from bamctl.trunk.strategies import STRATEGIES
 
 
 def analysis_report(
@@ -155,6 +156,8 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
     ]
     rows = []
     for name, placed in analysis.strategies.items():
+        if not placed.sites and not STRATEGIES[name].is_of_paper:
+            continue
         added = placed.total
         cells = [
             f"+{units.count(added.params)}",
@@ -173,7 +176,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 def _remarks(analysis: Analysis) -> Iterable[str]:
     """Return remarks on the tables: why a strategy is empty, and what to do instead."""
     yield from (f"Warning: {text}" for text in analysis.warnings)
-    placed = analysis.strategies.values()
+    placed = [each for n, each in analysis.strategies.items() if STRATEGIES[n].is_of_paper]
     unavailable = next((each.unavailable for each in placed if each.unavailable), None)
     if unavailable:
         yield f"Not possible: {unavailable}."

@@ -33,13 +33,14 @@ def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) ->
     records = [_site_data(s, c) for s, c in zip(*_sites_and_costs(insertion), strict=True)]
     heading = f"{insertion.model}   {inputs.text(insertion.trace.given)}"
     if insertion.proof is None:
-        nothing = nothing_to_place(insertion.model, insertion.trunk)
+        nothing = _sentences(insertion) or nothing_to_place(insertion.model, insertion.trunk)
         return Report(heading, [f"Nothing inserted. {nothing}"], _data(insertion, records), records)
     blocks: list[Table | str] = [
         _site_table(insertion),
         _total_table(insertion),
         _proof_text(insertion.proof),
         *map(_file_text, exported),
+        *filter(None, [_sentences(insertion)]),
         _footnote(insertion),
     ]
     data = _data(insertion, records)
@@ -156,6 +157,10 @@ def _footnote(insertion: Insertion) -> str:
     return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(_uncounted(insertion))}"
 
 
+def _sentences(insertion: Insertion) -> str:
+    return " ".join(f"{text}." for text in insertion.left_out)
+
+
 def _uncounted(insertion: Insertion) -> Counter[str]:
     return Counter(insertion.trace.uncounted) + insertion.placed.total.uncounted
 
@@ -173,6 +178,7 @@ def _data(insertion: Insertion, sites: list[dict[str, Any]]) -> dict[str, Any]:
         **cost_data(added),
         **overhead_data(insertion.placed, trace),
         "uncounted_operators": dict(_uncounted(insertion)),
+        "left_out": list(insertion.left_out),
         "output_change": proof.output_change if proof else None,
         "num_params_with_gradient": proof.num_params_with_gradient if proof else None,
         "sites": sites,
