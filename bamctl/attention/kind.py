@@ -70,7 +70,8 @@ class AttentionKind(ABC):
 
     `summary` is a short description, as in "bam, the Bottleneck Attention Module". `on_tokens` and
     `on_video` are clauses for reports: how the module treats such maps, or nothing. `library` is a
-    package that its modules need besides torch.
+    package that its modules need besides torch. `is_control` marks what is no attention, but is
+    compared with it.
     """
 
     settings: ClassVar[type[Settings]]
@@ -80,6 +81,7 @@ class AttentionKind(ABC):
     )
     on_video: ClassVar[str] = ""
     library: str | None = None
+    is_control: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

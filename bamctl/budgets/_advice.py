@@ -1,13 +1,15 @@
 """Advice: the smallest change that brings a placement within its limits."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 
 from bamctl.attention.kind import Cheaper
-from bamctl.attention.kinds import kind_of
+from bamctl.attention.kinds import KINDS, kind_of
 from bamctl.budgets.figures import Figure, Priced, figure, price_sites, spent
+from bamctl.errors import InputError
 from bamctl.placement.metrics import METRICS, Amount
 from bamctl.placement.sites import Site
 
@@ -24,7 +26,8 @@ def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
     """Find the change that meets all limits and reduces the exceeded figures least, if any.
 
     The changes are to drop one site or the most expensive ones, and to make modules cheaper, such
-    as by a doubled reduction ratio, once or several times, at one site or at all.
+    as by a doubled reduction ratio, once or several times, at one site or at all. If none of them
+    meets the limits, modules of another kind are tried at every site.
 
     Args:
         priced: a placement.
@@ -40,14 +43,15 @@ def advise(priced: Priced, limits: Mapping[str, Fraction]) -> Advice | None:
     def kept(option: tuple[str, Priced]) -> float:
         return sum(_ranking(option[1], metric) / float(limits[metric] or 1) for metric in exceeded)
 
-    options = [
-        (change, price_sites(priced.subject, priced.placement, sites))
-        for change, sites in _changes(priced)
-    ]
-    for change, changed in sorted(options, key=kept, reverse=True):
-        figures = {metric: figure(metric, changed) for metric in limits}
-        if all(figures[metric].value <= most for metric, most in limits.items()):
-            return Advice(change, figures)
+    for changes in (_changes(priced), _other_kinds(priced)):
+        options = [
+            (change, price_sites(priced.subject, priced.placement, sites))
+            for change, sites in changes
+        ]
+        for change, changed in sorted(options, key=kept, reverse=True):
+            figures = {metric: figure(metric, changed) for metric in limits}
+            if all(figures[metric].value <= most for metric, most in limits.items()):
+                return Advice(change, figures)
     return None
 
 
@@ -69,6 +73,29 @@ def _changes(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
             yield text, tuple(changed if other == site else other for other in sites)
     if len(sites) > 1:
         yield from _everywhere(sites)
+
+
+def _other_kinds(priced: Priced) -> Iterator[tuple[str, tuple[Site, ...]]]:
+    """Yield the sites with modules of another kind in its default settings, with the same `init`.
+
+    A point with several modules keeps one.
+    """
+    trunk, sites = priced.subject.trunk, priced.placed.sites
+    present = {site.attention.module for site in sites}
+    for name, kind in KINDS.items():
+        if name in present or kind.is_control:
+            continue
+        points = {site.point.module: site for site in sites}.values()
+        with suppress(InputError):  # where it does not fit
+            changed = tuple(
+                kind.fit(
+                    site.point,
+                    kind.usual.model_copy(update={"init": site.attention.init}),
+                    trunk,
+                )
+                for site in points
+            )
+            yield f"insert {kind.noun} at every site instead", changed
 
 
 def _without_the_dearest(

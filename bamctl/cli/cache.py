@@ -18,15 +18,16 @@ from bamctl.report.document import Report
 if TYPE_CHECKING:
     from bamctl.placement.placement import Placement
 
-_LIBRARIES = ("torch", "torchvision", "fvcore")
+_LIBRARIES = ("torch", "torchvision", "fvcore", "timm")
 
 
-def key(wanted: "Placement", *, explain: bool) -> str:
+def key(wanted: "Placement", *, explain: bool, known: bool = False) -> str:
     """Return everything that the report of a builder depends on, as text."""
     return json.dumps(
         {
             "wanted": wanted.as_dict(),
             "explain": explain,
+            "known": known,
             "bamctl": [__version__, *_own_files()],
             "libraries": [[name, _version(name)] for name in _LIBRARIES],
         },

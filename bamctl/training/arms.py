@@ -14,7 +14,7 @@ from bamctl.attention import extra_block
 from bamctl.attention.kinds import attention
 from bamctl.errors import InputError
 from bamctl.placement.cost import Cost, PlacementCost, place
-from bamctl.placement.placement import Placement
+from bamctl.placement.placement import Placement, as_pattern
 from bamctl.placement.sites import Site, named
 from bamctl.placement.warnings import site_warnings
 from bamctl.surgery.insert import insert_sites
@@ -180,10 +180,11 @@ def _inserted(
 
 def _extra_block(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     """Return the control with one more of the network's blocks at each site (paper, table 1)."""
+    assert arm.placed is not None
     block = attention(module=extra_block.NAME, init=placement.attention.init)
-    other = placement.model_copy(update={"attention": block, "insertions": {}})
-    if placement.where is None:
-        other = other.model_copy(update={"where": list(placement.patterns())})
+    points = dict.fromkeys(site.point.module for site in arm.placed.sites)
+    where = [as_pattern(name) for name in points]
+    other = placement.model_copy(update={"attention": block, "insertions": {}, "where": where})
     return _inserted(f"{arm.name}:{extra_block.NAME}", extra_block.NAME, other, traced, of=arm.name)
 
 
@@ -193,7 +194,8 @@ def _wider(arm: Arm, placement: Placement, traced: TracedNetwork) -> Arm:
     if not hidden:
         raise InputError("no channels connect exactly one layer to exactly one other")
     counts = widening.plan(hidden, arm.added.params)
-    keeps = placement.attention.init == "identity"
+    assert arm.placed is not None
+    keeps = all(site.attention.init == "identity" for site in arm.placed.sites)
     change = partial(_widen, hidden, counts, keeps)
     return Arm(f"{arm.name}:wider", "wider", change, _grown(traced, change), of=arm.name)
 

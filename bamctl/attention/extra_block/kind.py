@@ -35,6 +35,7 @@ class ExtraBlockKind(AttentionKind):
     """
 
     settings = ExtraBlockSettings
+    is_control = True
     summary = "a copy of the network's own block"
     noun = "an extra block"
     on_tokens = "the extra block takes them as the block that it copies does, class token included"

@@ -39,6 +39,10 @@ def analyze(
     batch_size: Annotated[
         int | None, option("With --latency: images in a batch. [1]", min=1)
     ] = None,
+    known: Annotated[
+        bool,
+        flag("--known", "Add published results for the network, of --module or of every module."),
+    ] = False,
     no_cache: Annotated[bool, flag("--no-cache", "Do not use cached results.")] = False,
     many: SweepOptions,
     sensitivity: SensitivityOptions,
@@ -51,7 +55,7 @@ def analyze(
 
     out.check()
     allow_named(model)
-    figures = {"--explain": explain, "--latency": latency}
+    figures = {"--explain": explain, "--latency": latency, "--known": known}
     many.check(model, {**figures, "--sensitivity": sensitivity.sensitivity})
     for name, value in (("--device", device), ("--batch-size", batch_size)):
         if value is not None and not latency:
@@ -65,16 +69,18 @@ def analyze(
     wanted = given_placement(network, attention, model=model)
 
     entry = None
-    if not no_cache and not latency and model in names():
+    known = known or out.format == "html"
+    if not no_cache and not latency and model in names() and not wanted.factories():
         # Cache builders only; the result of a user-defined factory may change between calls.
         from bamctl.cli import cache
 
-        entry = cache.key(wanted, explain=explain)
-        if (known := cache.read(entry)) is not None:
-            out.show(known)
+        entry = cache.key(wanted, explain=explain, known=known)
+        if (cached := cache.read(entry)) is not None:
+            out.show(cached)
             return 0
     with working(f"tracing {model}"):
         from bamctl.analysis.analyze import analyze_network
+        from bamctl.analysis.known import published
         from bamctl.networks.memory import give_back_at_once
         from bamctl.report.views.analysis import analysis_report
         from bamctl.trunk.traced import TracedNetwork
@@ -84,7 +90,9 @@ def analyze(
         traced = TracedNetwork.load(wanted, initialize=latency)
         found = analyze_network(model, traced, wanted)
         added = _added(found, traced, device, batch_size or 1) if latency else None
-        report = analysis_report(found, explain=explain, latency=added)
+        chosen = attention.given().get("module") and wanted.attention.module
+        results = published(model, chosen) if known else None
+        report = analysis_report(found, explain=explain, latency=added, known=results)
     if entry is not None:
         cache.write(entry, report)
     out.show(report)

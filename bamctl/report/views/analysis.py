@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from bamctl import units
 from bamctl.analysis.analyze import Analysis
+from bamctl.analysis.known import PublishedResult
 from bamctl.attention.kinds import kind_of
 from bamctl.networks import inputs
 from bamctl.placement.cost import Cost
@@ -27,14 +28,26 @@ from bamctl.report.views._analysis_data import (
     reasons,
     role,
 )
+from bamctl.report.views._known import known_blocks, known_data
 from bamctl.timing.placed import AddedLatency
 from bamctl.trunk.strategies import STRATEGIES
 
 
 def analysis_report(
-    analysis: Analysis, *, explain: bool, latency: AddedLatency | None = None
+    analysis: Analysis,
+    *,
+    explain: bool,
+    latency: AddedLatency | None = None,
+    known: Sequence[PublishedResult] | None = None,
 ) -> Report:
-    """Show stages, then strategies, then the conventions of the numbers."""
+    """Show stages, then strategies, then the conventions of the numbers.
+
+    Args:
+        analysis: the result to show.
+        explain: say why each stage is a bottleneck or is not.
+        latency: what modules add to the latency of a batch.
+        known: published results to show, if any were asked for.
+    """
     network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
     blocks: list[Table | str]
     charts: list[Chart]
@@ -43,11 +56,15 @@ def analysis_report(
         charts = [network, *cost_charts(analysis)]
     else:
         blocks, charts = [no_cut_point(analysis.model, analysis.trunk)], []
+    if known is not None:
+        blocks += known_blocks(analysis.model, known)
     blocks.append(_footnote(analysis))
     if latency is not None:
         blocks.append(_latency_text(latency))
     records = [point_data(analysis, point, latency) for point in analysis.trunk.points]
     data = analysis_data(analysis, records)
+    if known is not None:
+        data["known"] = [known_data(each) for each in known]
     if latency is not None:
         add_latency(data, latency)
     return Report(_heading(analysis), blocks, data, records, charts=charts)

@@ -181,9 +181,10 @@ def _warnings(result: Result) -> tuple[str, ...]:
 
 def _footnote(result: Result) -> str:
     kinds = dict.fromkeys(
-        settings(arm.arm.placement.attention)
+        settings(site.attention)
         for arm in result.arms
-        if arm.arm.kind == "placement" and arm.arm.placement
+        if arm.arm.kind == "placement" and arm.arm.placed
+        for site in arm.arm.placed.sites
     )
     several = len(result.comparisons) > 1
     correction = (
