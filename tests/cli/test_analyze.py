@@ -51,7 +51,7 @@ def test_json_contract(bamctl: object) -> None:
     assert placed["modules"] == ["layer1", "layer2", "layer3"]
     assert placed["added_params"] == 360_761
     assert placed["params_overhead"] == 360_761 / 25_557_032
-    assert set(found["placements"]) == {"bottleneck", "block"}
+    assert set(found["placements"]) == {"bottleneck", "block", "branch", "level"}
 
 
 def test_csv_has_a_row_for_each_point(bamctl: object, tmp_path: Path) -> None:

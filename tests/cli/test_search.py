@@ -133,7 +133,10 @@ def test_exhaustive_trains_every_candidate(search: object) -> None:
         ([TINY, "--budget", "parms=+2%"], ["did you mean 'params'"]),
         ([TINY, "--address", "auto"], ["--engine ray"]),
         ([TINY, "--exhaustive", "--trials", "3"], ["leave --trials out"]),
-        ([TINY, "--candidates", "nowhere*"], ["no cut point matches 'nowhere*'"]),
+        (
+            [TINY, "--candidates", "nowhere*"],
+            ["no module that returns a feature map matches 'nowhere*'"],
+        ),
         ([TINY, "--combine", "mean"], ["'mean' is not one of sum, product, max"]),
         ([TINY, "--study", "mine"], ["--storage"]),
         ([TINY, "--storage", "nonsense", "--out", "run"], ["is not a database URL", "sqlite:///"]),

@@ -123,7 +123,7 @@ def test_a_placement_selects_the_sites_of_its_candidate() -> None:
 
 
 def test_no_candidates_is_said() -> None:
-    with pytest.raises(InputError, match="no cut point matches"):
+    with pytest.raises(InputError, match="no module that returns a feature map matches"):
         Space(Choices(candidates=["omega*"]), subject().trunk)
 
 

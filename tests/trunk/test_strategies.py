@@ -32,7 +32,8 @@ def test_a_strategy_selects_cut_points_in_the_order_of_the_forward_pass(
     model = builder()
     trunk = find_trunk(model, trace(model, shape))
     points = STRATEGIES[name].points(trunk, "all")
-    assert all(point in trunk.points for point in points)
+    known = {*trunk.points, *trunk.side_points.values()}
+    assert all(point in known for point in points)
     assert list(points) == sorted(set(points), key=lambda point: point.position)
     sites = resolve(Placement(where=name, stages="all"), trunk)
     assert tuple(site.point for site in sites) == points
@@ -110,4 +111,4 @@ def test_a_new_strategy_is_one_entry(tmp_path: Path) -> None:
 def test_a_new_strategy_is_in_every_help_and_in_the_schema(tmp_path: Path) -> None:
     commands = [["insert", "--help"], ["train", "--help"], ["search", "--help"], ["schema"]]
     for text in with_one_entry_more(tmp_path, *commands):
-        assert "bottleneck, block, end," in " ".join(text.split())
+        assert "bottleneck, block, branch, level, end," in " ".join(text.split())
