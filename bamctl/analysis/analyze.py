@@ -17,7 +17,7 @@ from bamctl.placement.warnings import site_warnings
 from bamctl.results import Displayed
 from bamctl.tracing.trace import Trace
 from bamctl.trunk.cut_points import CutPoint, Trunk
-from bamctl.trunk.strategies import STRATEGIES
+from bamctl.trunk.strategies import STRATEGIES, of_paper
 from bamctl.trunk.traced import TracedNetwork
 
 
@@ -97,8 +97,7 @@ def analyze(
 def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
     """Analyse a traced network; `analyze` describes the result."""
     strategies = {each: _placed(each, placement, traced) for each in STRATEGIES}
-    of_paper = (placed for name, placed in strategies.items() if STRATEGIES[name].is_of_paper)
-    sites = dict.fromkeys(site for placed in of_paper for site in placed.sites)
+    sites = dict.fromkeys(site for name in of_paper() for site in strategies[name].sites)
     return Analysis(
         model=name,
         trace=traced.trace,

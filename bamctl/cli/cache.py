@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "torchvision", "fvcore", "timm")
 
 
-def key(wanted: "Placement", *, explain: bool, known: bool = False) -> str:
+def key(wanted: "Placement", *, explain: bool, known: object = None) -> str:
     """Return everything that the report of a builder depends on, as text."""
     return json.dumps(
         {

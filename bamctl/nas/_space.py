@@ -15,7 +15,7 @@ from bamctl.nas.choices import Choices
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site, named, resolve
 from bamctl.trunk.cut_points import CutPoint, Trunk
-from bamctl.trunk.strategies import STRATEGIES
+from bamctl.trunk.strategies import of_paper
 
 Codes = np.ndarray
 
@@ -36,11 +36,7 @@ class Space:
         self.settings = config.settings()
         points = _candidates(config, trunk)
         searched = {point.module for point in points}
-        named = {
-            n: each.points(trunk, config.stages)
-            for n, each in STRATEGIES.items()
-            if each.is_of_paper
-        }
+        named = {n: each.points(trunk, config.stages) for n, each in of_paper().items()}
         others = {point.module: point for found in named.values() for point in found}
         every = {point.module: point for point in points} | others
         ordered = sorted(every.values(), key=lambda point: point.position)

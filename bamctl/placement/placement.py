@@ -4,10 +4,11 @@ import glob
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from bamctl.attention.kinds import (
     Attention,
@@ -41,11 +42,19 @@ _WITH_KIND = re.compile(r"(?P<where>.*[^\[])=(?P<kind>[^\]].*)", re.DOTALL)
 def split(pattern: str) -> tuple[str, str | None]:
     """Split a pattern of `where` into the points and the kind of the module, if it names one.
 
+    Raises:
+        ValueError: there is no such kind.
+
     >>> split("layer*=se"), split("layer3")
     (('layer*', 'se'), ('layer3', None))
     """
     found = _WITH_KIND.fullmatch(pattern)
-    return (found["where"], check_name(found["kind"])) if found else (pattern, None)
+    if not found:
+        return pattern, None
+    try:
+        return found["where"], check_name(found["kind"], "module")
+    except ValidationError as error:
+        raise ValueError(f"{pattern}: {schemas.explain(Settings, error)[1]}") from None
 
 
 def _patterns(value: Any) -> Any:
@@ -287,8 +296,11 @@ def trust_named(
     """
     own = attention.module if isinstance(attention, Settings) else (attention or {}).get("module")
     patterns = [where] if isinstance(where, str) else where or ()
-    named = (own, *(split(pattern)[1] for pattern in patterns))
-    trust.trust(*(name for name in named if isinstance(name, str)))
+    trust.trust(*([own] if isinstance(own, str) else []))
+    for pattern in patterns:
+        # What is invalid is reported where it is validated.
+        with suppress(ValueError):
+            trust.trust(*filter(None, [split(pattern)[1]]))
 
 
 def of_network(

@@ -1,6 +1,6 @@
 """Words and numbers that several reports share."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from bamctl import units
@@ -12,6 +12,7 @@ from bamctl.tracing.trace import Trace
 from bamctl.training.evidence import Evidence
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
+from bamctl.trunk.layouts import Layout
 
 # The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
 SCHEMA = 2
@@ -62,6 +63,15 @@ def nothing_to_place(model: str, trunk: Trunk) -> str:
 def settings(attention: Settings) -> str:
     """Format the module and every hyperparameter in one line."""
     return kind_of(attention).describe(attention)
+
+
+def layout_remarks(attention: Settings, layouts: Collection[Layout]) -> Iterator[str]:
+    """Yield how a module treats the layouts of maps other than those of images."""
+    kind = kind_of(attention)
+    if kind.on_video and any(layout.spatial_axes == 3 for layout in layouts):
+        yield f"This network is for video: {kind.on_video}."
+    if kind.on_tokens and any(layout.name == "tokens" for layout in layouts):
+        yield f"This network works on tokens: {kind.on_tokens}."
 
 
 def left_out(uncounted: Mapping[str, int]) -> str:

@@ -85,6 +85,11 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
+def of_paper() -> dict[str, Strategy]:
+    """Return the strategies of the paper by their names."""
+    return {name: strategy for name, strategy in STRATEGIES.items() if strategy.is_of_paper}
+
+
 def named() -> str:
     """Return the names of all strategies, separated by commas.
 

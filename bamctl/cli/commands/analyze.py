@@ -70,11 +70,12 @@ def analyze(
 
     entry = None
     known = known or out.format == "html"
+    chosen = attention.given().get("module") and wanted.attention.module
     if not no_cache and not latency and model in names() and not wanted.factories():
         # Cache builders only; the result of a user-defined factory may change between calls.
         from bamctl.cli import cache
 
-        entry = cache.key(wanted, explain=explain, known=known)
+        entry = cache.key(wanted, explain=explain, known=(known, chosen))
         if (cached := cache.read(entry)) is not None:
             out.show(cached)
             return 0
@@ -90,7 +91,6 @@ def analyze(
         traced = TracedNetwork.load(wanted, initialize=latency)
         found = analyze_network(model, traced, wanted)
         added = _added(found, traced, device, batch_size or 1) if latency else None
-        chosen = attention.given().get("module") and wanted.attention.module
         results = published(model, chosen) if known else None
         report = analysis_report(found, explain=explain, latency=added, known=results)
     if entry is not None:

@@ -12,6 +12,7 @@ from bamctl.report._wording import (
     CONVENTION,
     estimate_error,
     fraction,
+    layout_remarks,
     left_out,
     no_cut_point,
     nothing_to_place,
@@ -30,7 +31,7 @@ from bamctl.report.views._analysis_data import (
 )
 from bamctl.report.views._known import known_blocks, known_data
 from bamctl.timing.placed import AddedLatency
-from bamctl.trunk.strategies import STRATEGIES
+from bamctl.trunk.strategies import of_paper
 
 
 def analysis_report(
@@ -173,7 +174,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
     ]
     rows = []
     for name, placed in analysis.strategies.items():
-        if not placed.sites and not STRATEGIES[name].is_of_paper:
+        if not placed.sites and name not in of_paper():
             continue
         added = placed.total
         cells = [
@@ -193,7 +194,7 @@ def _strategy_table(analysis: Analysis, latency: AddedLatency | None) -> Table:
 def _remarks(analysis: Analysis) -> Iterable[str]:
     """Return remarks on the tables: why a strategy is empty, and what to do instead."""
     yield from (f"Warning: {text}" for text in analysis.warnings)
-    placed = [each for n, each in analysis.strategies.items() if STRATEGIES[n].is_of_paper]
+    placed = [analysis.strategies[name] for name in of_paper()]
     unavailable = next((each.unavailable for each in placed if each.unavailable), None)
     if unavailable:
         yield f"Not possible: {unavailable}."
@@ -210,12 +211,7 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
             "The work of a detector's heads is data-dependent: the network's MACs are those of one "
             "image of zeros, and untrained weights. What attention adds does not depend on it."
         )
-    kind = kind_of(analysis.attention)
-    layouts = [point.map.layout for point in analysis.trunk.points]
-    if kind.on_video and any(layout.spatial_axes == 3 for layout in layouts):
-        yield f"This network is for video: {kind.on_video}."
-    if kind.on_tokens and any(layout.name == "tokens" for layout in layouts):
-        yield f"This network works on tokens: {kind.on_tokens}."
+    yield from layout_remarks(analysis.attention, [p.map.layout for p in analysis.trunk.points])
 
 
 def _footnote(analysis: Analysis) -> str:

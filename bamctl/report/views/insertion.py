@@ -6,6 +6,7 @@ from typing import Any
 
 from bamctl import units
 from bamctl.attention.kinds import kind_of
+from bamctl.attention.settings import Settings
 from bamctl.export.write import Exported
 from bamctl.networks import inputs
 from bamctl.placement.cost import Cost
@@ -17,6 +18,7 @@ from bamctl.report._wording import (
     cost_data,
     extents_data,
     fraction,
+    layout_remarks,
     left_out,
     nothing_to_place,
     overhead_data,
@@ -26,6 +28,7 @@ from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.surgery.insertion import Insertion
 from bamctl.surgery.proof import Proof
+from bamctl.trunk.layouts import Layout
 
 
 def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) -> Report:
@@ -158,7 +161,11 @@ def _footnote(insertion: Insertion) -> str:
 
 
 def _sentences(insertion: Insertion) -> str:
-    return " ".join(f"{text}." for text in insertion.left_out)
+    layouts: dict[Settings, list[Layout]] = {}
+    for site in insertion.placed.sites:
+        layouts.setdefault(site.attention, []).append(site.point.map.layout)
+    treated = [text for own, each in layouts.items() for text in layout_remarks(own, each)]
+    return " ".join(dict.fromkeys([*(f"{text}." for text in insertion.left_out), *treated]))
 
 
 def _uncounted(insertion: Insertion) -> Counter[str]:

@@ -9,7 +9,7 @@ from bamctl.attention.settings import Settings
 from bamctl.networks import inputs
 from bamctl.report._wording import CONVENTION, SCHEMA, attention_data, fraction, settings
 from bamctl.report.document import Column, Report, Table
-from bamctl.trunk.strategies import STRATEGIES
+from bamctl.trunk.strategies import of_paper
 
 
 def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Report:
@@ -46,7 +46,7 @@ def record(result: Swept | NotSwept) -> dict[str, Any]:
             "macs": result.macs,
             "elementwise_ops": result.elementwise_ops,
         }
-    strategies = (_strategy(result, name) for name in STRATEGIES)
+    strategies = (_strategy(result, name) for name in of_paper())
     reason = result.reason if isinstance(result, NotSwept) else None
     return {
         **base,
@@ -70,7 +70,7 @@ def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | None]:
 
 def _table(found: Sequence[Swept]) -> Table:
     titles = ["input", "parameters", "MACs"]
-    for name in STRATEGIES:
+    for name in of_paper():
         titles += [f"{name}s", "+ parameters", "+ MACs"]
     columns = [Column("model"), *(Column(title, "right") for title in titles)]
     return Table(columns, [_row(each) for each in found])
@@ -78,7 +78,7 @@ def _table(found: Sequence[Swept]) -> Table:
 
 def _row(each: Swept) -> list[str]:
     cells = [each.model, inputs.text(each.given), units.count(each.params), units.count(each.macs)]
-    for name in STRATEGIES:
+    for name in of_paper():
         added = each.added.get(name)
         cells.append(str(each.sites[name]))
         if added is None or not each.sites[name]:
