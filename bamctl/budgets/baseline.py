@@ -35,7 +35,12 @@ class Pair(BaseModel):
         return cls(base=in_steps(figure.base), value=in_steps(figure.value))
 
 
-def _known(metric: str) -> str:
+def known_metric(metric: str) -> str:
+    """Return the name of a metric.
+
+    Raises:
+        ValueError: there is no such metric.
+    """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}")
     return metric
@@ -52,7 +57,7 @@ class Baseline(BaseModel):
     schema_version: int = Field(alias="schema")
     tolerance: str
     versions: dict[str, str]
-    figures: dict[str, dict[Annotated[str, AfterValidator(_known)], Pair]]
+    figures: dict[str, dict[Annotated[str, AfterValidator(known_metric)], Pair]]
 
     def limit(self, name: str, metric: str) -> Fraction | None:
         """Return the limit of a figure, or None where the baseline does not have it."""

@@ -9,8 +9,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from bamctl.budgets._advice import Advice, advise
+from bamctl.budgets.against import Against, Comparison, Found, figures_of, limit_from
 from bamctl.budgets.baseline import Baseline, load
 from bamctl.budgets.figures import Figure, Priced, figure, figure_on, price, spent
+from bamctl.budgets.history import Record, append
 from bamctl.budgets.targets import PLACEMENTS, Target, Unchecked, find_targets
 from bamctl.errors import BamctlError, InputError
 from bamctl.placement.budget import DeviceAllowance, Level, parse_limit
@@ -62,7 +64,8 @@ class Check:
 class Checked:
     """A placement with its sites, what they cost, and how that compares with its limits.
 
-    `uncounted` lists the network's operators that are in no figure. With `why`, `spent` has what
+    `figures` are those that depend on no device, if they were asked for. `uncounted` lists the
+    network's operators that are in no figure. With `why`, `spent` has what
     each site adds to each metric, and `advice` a change for a placement over its limits, if any.
     """
 
@@ -70,6 +73,7 @@ class Checked:
     trunk: Trunk
     placed: PlacementCost
     checks: tuple[Check, ...]
+    figures: dict[str, Figure]
     uncounted: dict[str, int]
     spent: dict[str, tuple[Amount, ...]] = field(default_factory=dict)
     advice: Advice | None = None
@@ -89,17 +93,25 @@ class Checked:
 class CheckResult(Displayed):
     """The results of a check in the order of their names, and the files that have no budget.
 
-    `why` is whether the cost of each site and advice were requested.
+    `why` is whether the cost of each site and advice were requested. `comparison` is with another
+    revision, if one was named; with `strict`, what could not be compared fails. `history` are the
+    records of the file that the figures were appended to, if any.
     """
 
     results: tuple[Checked | Unchecked, ...]
     without_budget: tuple[str, ...] = ()
     why: bool = False
+    comparison: Comparison | None = None
+    strict: bool = False
+    history: tuple[Record, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """The worst of the results: 0 fine, 1 over a limit, 2 or 3 where one was not checked."""
-        return max((result.exit_code for result in self.results), default=0)
+        codes = [result.exit_code for result in self.results]
+        if self.strict and self.comparison and self.comparison.problems:
+            codes.append(BamctlError.exit_code)
+        return max(codes, default=0)
 
 
 def check(
@@ -107,30 +119,105 @@ def check(
     *,
     model: str | None = None,
     baseline: str | Path | Baseline | None = None,
+    against: str | None = None,
+    strict: bool = False,
+    record: str | Path | None = None,
     why: bool = False,
 ) -> CheckResult:
-    """Hold placements to their budgets, and to a baseline if there is one.
+    """Hold placements to their budgets, and to a baseline or another revision if there is one.
 
     Args:
         targets: placements, placement files, and folders of these.
         model: the network of placements that name none.
         baseline: figures that were accepted before, or their file.
+        against: a branch, tag or commit of the git repository, to compare with the commit at which
+            the current state left it; or `auto`, in a pipeline of a pull or merge request. Code of
+            one's own is built as it was there.
+        strict: fail if something cannot be compared with that revision.
+        record: a file to append a line to for each placement, with its figures.
         why: look for what spends the budget, and for the cheapest change that would meet it.
 
     Raises:
         InputError: there is nothing to check, or the baseline cannot be read.
     """
     listed = [targets] if isinstance(targets, str | Path | Placement) else list(targets)
-    found = find_targets([Path(each) for each in listed if not isinstance(each, Placement)], model)
+    paths = [Path(each) for each in listed if not isinstance(each, Placement)]
+    found = find_targets(paths, model)
     given = [Target(each) for each in listed if isinstance(each, Placement)]
     accepted = load(Path(baseline)) if isinstance(baseline, str | Path) else baseline
-    results = check_targets([*given, *found.targets], baseline=accepted, why=why)
+    comparison = None
+    if against is None:
+        results = check_targets(
+            [*given, *found.targets], baseline=accepted, why=why, every=record is not None
+        )
+    else:
+        every_target = [*given, *found.targets]
+        with Against(against, every_target, paths, model) as other:
+            results, comparison = _beside(other, every_target, accepted, why)
     every = sorted([*results, *found.unreadable], key=attrgetter("name"))
-    return CheckResult(tuple(every), found.without_budget, why)
+    history: tuple[Record, ...] = ()
+    if record is not None:
+        history = append(Path(record), {r.name: r.figures for r in every if isinstance(r, Checked)})
+    return CheckResult(tuple(every), found.without_budget, why, comparison, strict, history)
+
+
+def _beside(
+    other: Against, targets: Sequence[Target], baseline: Baseline | None, why: bool
+) -> tuple[list[Checked | Unchecked], Comparison]:
+    """Check placements, and compare them with those of a revision."""
+    keys = {id(target): key for key, target in other.shared.items()}
+    today: dict[str, Found] = {}
+    past: dict[str, Found] = {}
+    results: list[tuple[Target, Checked | Unchecked]] = []
+    for target, priced in _priced([*targets, *other.shared.values()]):
+        if id(target) in keys:
+            past[keys[id(target)]] = (
+                priced.reason if isinstance(priced, Unchecked) else figures_of(priced)
+            )
+        elif isinstance(priced, Unchecked):
+            today[target.key] = priced.reason
+            results.append((target, priced))
+        else:
+            found = _checked(target, priced, baseline, why, every=True)
+            today[target.key] = found.figures
+            results.append((target, found))
+    comparison = other.comparison(today, past)
+    compared = [_with_differences(target, found, comparison) for target, found in results]
+    return compared, comparison
+
+
+def _with_differences(
+    target: Target, found: Checked | Unchecked, comparison: Comparison
+) -> Checked | Unchecked:
+    """Return a result with the checks of differences that its budget limits."""
+    budget, past = target.placement.budget, comparison.before(found.name)
+    if isinstance(found, Unchecked) or not budget or not budget.against or past is None:
+        return found
+    more = [
+        Check(
+            metric,
+            past.after[metric],
+            limit_from(past.before[metric], allowance.max, metric),
+            f"{comparison.ref} {_added(allowance.max)}",
+            allowance.level,
+            target.limit_line("against", metric),
+        )
+        for metric, allowance in budget.against.items()
+        if metric in past.before and metric in past.after
+    ]
+    return replace(found, checks=(*found.checks, *more))
+
+
+def _added(limit: str) -> str:
+    return limit if limit.startswith("+") else f"+{limit}"
 
 
 def check_targets(
-    targets: Sequence[Target], *, baseline: Baseline | None = None, why: bool = False
+    targets: Sequence[Target],
+    *,
+    baseline: Baseline | None = None,
+    why: bool = False,
+    every: bool = False,
 ) -> list[Checked | Unchecked]:
     """Hold each placement to its budget, and to the baseline if there is one.
 
@@ -140,12 +227,15 @@ def check_targets(
         targets: the placements.
         baseline: figures that were accepted before.
         why: whether to look for the cheapest change that would meet the limits.
+        every: whether to take the figures too that nothing limits.
 
     Returns:
         The results in the order of the placements' names.
     """
     results = [
-        priced if isinstance(priced, Unchecked) else _checked(target, priced, baseline, why)
+        priced
+        if isinstance(priced, Unchecked)
+        else _checked(target, priced, baseline, why, every=every)
         for target, priced in _priced(targets)
     ]
     return sorted(results, key=attrgetter("name"))
@@ -196,12 +286,22 @@ def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
     return Unchecked(target.name, text, error.exit_code, target.name, line)
 
 
-def _checked(target: Target, priced: Priced, baseline: Baseline | None, why: bool) -> Checked:
+def _checked(
+    target: Target, priced: Priced, baseline: Baseline | None, why: bool, *, every: bool = False
+) -> Checked:
+    """Check a placement; with `every`, take the figures too that nothing limits."""
     checks = [*_against_budget(target, priced)]
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
     uncounted = priced.placed.total.uncounted + Counter(priced.subject.trace.uncounted)
-    found = Checked(target, priced.subject.trunk, priced.placed, tuple(checks), dict(uncounted))
+    found = Checked(
+        target,
+        priced.subject.trunk,
+        priced.placed,
+        tuple(checks),
+        figures_of(priced) if every else {},
+        dict(uncounted),
+    )
     if not why or not found.exit_code:
         return found
     return replace(found, spent=spent(priced), advice=advise(priced, _static_limits(checks)))

@@ -47,9 +47,9 @@ class Target:
             models.check_named_by(self.placement.model, self.file.path)
             self.placement.check_modules_named_by(self.file.path)
 
-    def limit_line(self, metric: str) -> int | None:
-        """Return the line of the file that holds a limit."""
-        return self.file.line(("budget", metric, "max")) if self.file else None
+    def limit_line(self, *keys: str) -> int | None:
+        """Return the line of the file that holds a limit, by its keys in the budget."""
+        return self.file.line(("budget", *keys, "max")) if self.file else None
 
     def error_line(self, key: str) -> int | None:
         """Return the line of the file that an error refers to."""
@@ -112,11 +112,17 @@ def find_targets(paths: Iterable[Path], model: str | None = None) -> Found:
     return Found(tuple(targets), tuple(unreadable), tuple(without_budget))
 
 
+def placement_files(path: Path) -> list[Path]:
+    """Return a file, or the placement files in a folder, sorted.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    return sorted(_placements_in(path)) if path.is_dir() else [path]
+
+
 def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    files = sorted(_placements_in(path))
+    files = placement_files(path)
     if not files:
         raise InputError(f"{path}: no placement file in this folder; `bamctl check --init MODEL`")
     yield from files

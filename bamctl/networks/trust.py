@@ -37,6 +37,11 @@ def trust(*names: str) -> None:
     _named.update(names)
 
 
+def named() -> tuple[str, ...]:
+    """Return the factories that the user named, for a process that works for this one."""
+    return tuple(sorted(_named))
+
+
 def check_file(name: str, file: Path) -> None:
     """Refuse a factory that only a file names, unless both belong to the current project.
 

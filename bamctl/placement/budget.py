@@ -130,10 +130,32 @@ def _field(metric: Metric) -> Any:
 _Limits: Any = create_model("_Limits", **{name: _field(each) for name, each in METRICS.items()})
 
 
+def _difference(value: Any) -> Any:
+    """Validate the limits on differences to another revision, by their metrics."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("should be limits by their metrics, such as `params: +0.5 %`")
+    found = {}
+    for metric, limit in value.items():
+        if metric not in METRICS or METRICS[metric].needs_device:
+            known = ", ".join(name for name, each in METRICS.items() if not each.needs_device)
+            raise ValueError(f"{metric!r} is none of {known}")
+        written = dict(limit) if isinstance(limit, Mapping) else {"max": limit}
+        # Zero needs no unit.
+        if str(written.get("max")) in ("0", "+0"):
+            written["max"] = "+0 %"
+        found[metric] = _allowance(metric, written)
+    return found
+
+
 class Budget(_Limits):  # type: ignore[misc]  # a key for each of METRICS
     """What a network may cost with its attention modules; what is left out is not limited."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    against: Annotated[dict[str, Allowance], BeforeValidator(_difference)] | None = Field(
+        default=None,
+        description="what may be added to the figures of the revision that `check --against` names",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,11 @@ from bamctl.report.views.training import training_report
 VIEWS: dict[str, Callable[[Any], Report]] = {
     "Analysis": lambda result: analysis_report(result, explain=False),
     "CheckResult": lambda result: check_report(
-        result.results, result.without_budget, why=result.why
+        result.results,
+        result.without_budget,
+        why=result.why,
+        comparison=result.comparison,
+        history=result.history,
     ),
     "LatencyResult": latency_view,
     "Result": training_report,

@@ -5,17 +5,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bamctl.cli.messages import say, working
-from bamctl.cli.options.declare import option
+from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import check_destination, show
 from bamctl.cli.options.settings import ModuleOptions
 from bamctl.cli.options.shared import NetworkOptions, Where, given_names, given_placement
 from bamctl.cli.options.trust import Trust, allow_named
-from bamctl.errors import InputError
+from bamctl.errors import InputError, did_you_mean
 from bamctl.files.atomic import check_can_write
 from bamctl.placement.metrics import METRICS, Metric
 from bamctl.report.formats.formats import FORMATS
@@ -68,23 +68,68 @@ class BaselineOptions:
     ] = None
 
 
-if TYPE_CHECKING:
-    FormatName = str
-else:
-    FormatName = Literal[tuple(FORMATS)]
+@dataclass(frozen=True)
+class RevisionOptions:
+    """The revision to compare with, and the file of figures over time."""
+
+    against: Annotated[
+        str | None,
+        option(
+            "Compare with the commit at which the current state left this branch, tag or commit; "
+            "auto finds it in a pipeline of a pull or merge request.",
+            metavar="REF",
+        ),
+    ] = None
+    strict: Annotated[
+        bool, flag("--strict", "With --against: fail if something cannot be compared.")
+    ] = False
+    record: Annotated[
+        Path | None,
+        option("Append a line for each placement, with its figures, to this file.", metavar="FILE"),
+    ] = None
 
 
 @dataclass(frozen=True)
 class CheckOutputOptions:
-    """The format of the result, and its file."""
+    """The formats of the result, and their files."""
 
     format: Annotated[
-        FormatName,
-        typer.Option(help="How the result is shown."),
-    ] = "table"
-    output: Annotated[
-        Path | None, option("Write the result to a file instead of the screen.", metavar="FILE")
+        list[str] | None,
+        option(
+            f"How the result is shown: {', '.join(FORMATS)}; with =FILE, written there. Repeat for "
+            "several. [table]",
+            metavar="FORMAT[=FILE]",
+        ),
     ] = None
+    output: Annotated[
+        Path | None,
+        option("Write the format without a file to a file instead of the screen.", metavar="FILE"),
+    ] = None
+
+    def destinations(self) -> list[tuple[str, Path | None]]:
+        """Return the formats with their files; at most one is for the screen, without a file.
+
+        Raises:
+            InputError: there is no such format, or two are for the screen or for one file.
+        """
+        found = [self._destination(text) for text in self.format or ["table"]]
+        files = [None if file is None else file.resolve() for _, file in found]
+        for file in files:
+            if files.count(file) > 1:
+                where = "the screen; write one to a file, as in junit=check.xml"
+                raise InputError(f"two formats are for {where if file is None else file}")
+        if self.output is not None and all("=" in text for text in self.format or ["table"]):
+            raise InputError("every format has a file; drop --output")
+        return found
+
+    def _destination(self, text: str) -> tuple[str, Path | None]:
+        name, equals, file = text.partition("=")
+        if name not in FORMATS:
+            near = did_you_mean(name, FORMATS) or f"; the formats are {', '.join(FORMATS)}"
+            raise InputError(f"--format: no format {name!r}{near}")
+        if equals and not file:
+            raise InputError(f"--format {text}: name the file, as in {name}=check.txt")
+        return name, Path(file) if equals else self.output
 
 
 def check(
@@ -108,6 +153,7 @@ def check(
     ] = False,
     trust: Trust = None,
     against: BaselineOptions,
+    revision: RevisionOptions,
     init: Annotated[
         bool,
         typer.Option("--init", help="Write a placement with a budget for MODEL."),
@@ -118,8 +164,12 @@ def check(
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
     _refuse_together(init, why, limits, against)
+    if revision.strict and revision.against is None:
+        raise InputError("--strict requires --against")
+    destinations = shown.destinations()
     if not init:
-        check_destination(shown.format, shown.output)
+        for format_name, file in destinations:
+            check_destination(format_name, file)
     name = _model_name(targets or [], model)
     allow_named(name or model, trust)
     if init:
@@ -139,24 +189,42 @@ def check(
     with working("checking placements"):
         from bamctl.budgets.check import check as run
 
-        found = run(what, model=model, baseline=against.baseline, why=why)
-    return _shown(found, shown)
+        found = run(
+            what,
+            model=model,
+            baseline=against.baseline,
+            against=revision.against,
+            strict=revision.strict,
+            record=revision.record,
+            why=why,
+        )
+    return _shown(found, destinations)
 
 
-def _shown(found: "CheckResult", shown: CheckOutputOptions) -> int:
+def _shown(found: "CheckResult", destinations: Sequence[tuple[str, Path | None]]) -> int:
     from bamctl.budgets.targets import Unchecked
 
     broken = [result for result in found.results if isinstance(result, Unchecked)]
     for each in broken:
         say(f"error: {each.reason}")
+    if (comparison := found.comparison) is not None:
+        for problem in comparison.problems:
+            say(f"warning: not compared with {comparison.ref}: {problem}")
     # If no file could be read, the errors above are the whole result.
-    silent = len(broken) == len(found.results) and shown.format == "table" and shown.output is None
-    if not silent or _summary_page():
+    is_whole = len(broken) == len(found.results)
+    shown = [each for each in destinations if not (is_whole and each == ("table", None))]
+    if shown or _summary_page():
         from bamctl.report.views.check import check_report
 
-        report = check_report(found.results, found.without_budget, why=found.why)
-        if not silent:
-            show(report, shown.format, shown.output)
+        report = check_report(
+            found.results,
+            found.without_budget,
+            why=found.why,
+            comparison=found.comparison,
+            history=found.history,
+        )
+        for format_name, file in shown:
+            show(report, format_name, file)
         _summarize(report)
     return found.exit_code
 

@@ -3,14 +3,57 @@
 from collections.abc import Sequence
 
 from bamctl.budgets.check import Check, Checked
+from bamctl.budgets.history import Record
+from bamctl.placement.metrics import METRICS, independent
 from bamctl.report._wording import fraction
-from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch
+from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Point, Series
 from bamctl.report.charts.network import network_sketch
 
 
-def check_charts(checked: Sequence[Checked]) -> list[Chart]:
-    """Return charts of each figure as a part of its limit, and of the network of each placement."""
-    return [*_limits(checked), *map(_network, checked)]
+def check_charts(checked: Sequence[Checked], history: Sequence[Record] = ()) -> list[Chart]:
+    """Return charts of each figure as a part of its limit, of its history, and of each network."""
+    return [*_limits(checked), *_over_time(history), *map(_network, checked)]
+
+
+def _over_time(history: Sequence[Record]) -> list[Chart]:
+    """Return a line for each placement that was recorded twice, for each independent metric."""
+    by_name: dict[str, list[Record]] = {}
+    for record in history:
+        by_name.setdefault(record.placement, []).append(record)
+    several = {name: records for name, records in by_name.items() if len(records) > 1}
+    plots = []
+    for metric in independent() if several else ():
+        series = [_line(name, records, metric) for name, records in several.items()]
+        plots.append(
+            Plot(
+                title=f"{METRICS[metric].title.capitalize()} over time",
+                text="With attention, each check as a share of the first that was recorded.",
+                x=Axis("recorded check"),
+                y=Axis("of the first", is_percent=True),
+                series=series,
+            )
+        )
+    return list(plots)
+
+
+def _line(name: str, records: Sequence[Record], metric: str) -> Series:
+    values = [(record, record.value(metric)) for record in records]
+    known = [(record, value) for record, value in values if value is not None]
+    first = known[0][1] if known else 1
+    points = [
+        Point(
+            number,
+            fraction(value, first),
+            f"{name}, {_when(record)}: {METRICS[metric].text(value)}",
+        )
+        for number, (record, value) in enumerate(known, 1)
+    ]
+    return Series(name, points, "line")
+
+
+def _when(record: Record) -> str:
+    commit = (record.commit or "no commit")[:10]
+    return f"{record.time:%Y-%m-%d %H:%M} {commit}{' and changes' if record.is_dirty else ''}"
 
 
 def _network(result: Checked) -> NetworkSketch:

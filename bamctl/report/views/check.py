@@ -6,17 +6,27 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
+from bamctl.budgets.against import Comparison
 from bamctl.budgets.check import Check, Checked
+from bamctl.budgets.history import Record
 from bamctl.budgets.targets import Unchecked
 from bamctl.placement.metrics import METRICS, Amount, static
 from bamctl.report._wording import CONVENTION, SCHEMA, fraction, left_out
 from bamctl.report.charts.check import check_charts
 from bamctl.report.document import Column, Finding, Report, Table
+from bamctl.report.views._against import comparison_blocks, comparison_data
 
 Results = Sequence[Checked | Unchecked]
 
 
-def check_report(results: Results, without_budget: Sequence[str], *, why: bool) -> Report:
+def check_report(
+    results: Results,
+    without_budget: Sequence[str],
+    *,
+    why: bool,
+    comparison: Comparison | None = None,
+    history: Sequence[Record] = (),
+) -> Report:
     """Show every limit with value, headroom and verdict; then the failures, and where to edit."""
     checked = [result for result in results if isinstance(result, Checked)]
     findings = tuple(finding for result in results for finding in _findings(result))
@@ -24,6 +34,8 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
     wrong = [finding for finding in findings if finding.verdict != "passed"]
     if wrong:
         blocks.append("\n".join(f"{finding.verdict}: {finding.message}" for finding in wrong))
+    if comparison is not None:
+        blocks += comparison_blocks(comparison)
     blocks += [
         f"{check.metric} of {result.name}: {check.note}."
         for result in checked
@@ -41,13 +53,16 @@ def check_report(results: Results, without_budget: Sequence[str], *, why: bool) 
         uncounted.update(result.uncounted)
     blocks.append(f"{CONVENTION} {left_out(uncounted)}")
     records = [_record(result, check) for result in checked for check in result.checks]
+    data = _data(results, records)
+    if comparison is not None:
+        data["against"] = comparison_data(comparison)
     return Report(
         _heading(findings),
         blocks,
-        _data(results, records),
+        data,
         records,
         findings,
-        charts=check_charts(checked),
+        charts=check_charts(checked, history),
     )
 
 
