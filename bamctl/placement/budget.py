@@ -140,9 +140,12 @@ def _difference(value: Any) -> Any:
             known = ", ".join(name for name, each in METRICS.items() if not each.needs_device)
             raise ValueError(f"{metric!r} is none of {known}")
         written = dict(limit) if isinstance(limit, Mapping) else {"max": limit}
-        # Zero needs no unit.
-        if str(written.get("max")) in ("0", "+0"):
+        text = str(written.get("max")).strip()
+        if text in ("0", "+0"):
+            # Zero needs no unit.
             written["max"] = "+0 %"
+        elif not text.endswith("%"):
+            written["max"] = text.removeprefix("+").strip()
         found[metric] = _allowance(metric, written)
     return found
 

@@ -38,5 +38,6 @@ FORMATS: dict[str, Format] = {
     "csv": Format("bamctl.report.formats.csv"),
     "html": Format("bamctl.report.formats.html"),
     "junit": Format("bamctl.report.formats.junit", of_findings=True),
+    "gitlab": Format("bamctl.report.formats.gitlab", of_findings=True),
     "github": Format("bamctl.report.formats.github", of_findings=True),
 }
