@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
@@ -28,6 +28,9 @@ from bamctl.trunk.traced import TracedNetwork
 Status = Literal["new", "removed", "renamed", "changed", "unchanged"]
 # The figures of a placement by their metrics, or why there are none.
 Found = dict[str, Figure] | str
+
+# Known without another pass through the network.
+_COUNTS = ("params", "macs")
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,10 @@ class Against:
         self._problems: list[str] = []
         self._old: dict[str, Placement] = {}
         self._pending: Future[dict[str, Found]] | None = None
-        # Networks that are the same on both sides are priced with those of today.
+        # Networks that are the same on both sides are priced with those of today, and placements
+        # that are the same are not priced again.
         self.shared: dict[str, Target] = {}
+        self._same: dict[str, str] = {}
 
     def __enter__(self) -> "Against":
         try:
@@ -131,8 +136,12 @@ class Against:
             os.path.relpath(revision.top / name) for name in revisions.changed_files(revision)
         )
         to_build = {}
+        today = {_content(target.placement): target.key for target in self._targets}
         for key, placement in self._old.items():
-            if is_same_code or not _own_code(placement):
+            is_same_network = is_same_code or not _own_code(placement)
+            if is_same_network and _content(placement) in today:
+                self._same[key] = today[_content(placement)]
+            elif is_same_network:
                 # Without a file, since that of the revision has the rights of today's.
                 self.shared[key] = Target(placement)
             else:
@@ -142,6 +151,16 @@ class Against:
             pool = self._open.enter_context(Pool(1, begin))
             self._pending = pool.submit(_priced_there, to_build)
 
+    def metrics(self, target: Target) -> set[str] | None:
+        """Return the metrics to compare a placement of today by, None for all.
+
+        One that cannot differ needs the counts, and what its budget limits.
+        """
+        if target.key not in self._same.values():
+            return None
+        limited = target.placement.budget.against if target.placement.budget else None
+        return {*_COUNTS, *(limited or ())}
+
     def comparison(self, today: Mapping[str, Found], shared: Mapping[str, Found]) -> Comparison:
         """Compare, by the keys of placements.
 
@@ -149,7 +168,8 @@ class Against:
             today: the figures of today's placements.
             shared: the figures of the revision's placements in `shared`.
         """
-        before = {**shared, **self._built()}
+        same = {key: today[of_today] for key, of_today in self._same.items()}
+        before = {**same, **shared, **self._built()}
         names = {target.key: target.name for target in self._targets}
         old_name = _renamed(self._old, {t.key: t.placement for t in self._targets})
         found = []
@@ -247,10 +267,17 @@ def _priced_there(targets: Mapping[str, Target]) -> dict[str, Found]:
     return found
 
 
-def figures_of(priced: Priced) -> dict[str, Figure]:
-    """Return every figure of a placement that depends on no device and can be computed."""
+def figures_of(priced: Priced, metrics: Collection[str] | None = None) -> dict[str, Figure]:
+    """Return figures of a placement that depend on no device, those that can be computed.
+
+    Args:
+        priced: the placement.
+        metrics: the metrics to take. Default: all.
+    """
     found: dict[str, Figure] = {}
     for metric in static():
+        if metrics is not None and metric not in metrics:
+            continue
         with suppress(BamctlError):
             found[metric] = figure(metric, priced)
     return found

@@ -1,7 +1,7 @@
 """Checks of placements against their budgets and a baseline of accepted figures."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -153,7 +153,9 @@ def check(
     else:
         every_target = [*given, *found.targets]
         with Against(against, every_target, paths, model) as other:
-            results, comparison = _beside(other, every_target, accepted, why)
+            results, comparison = _beside(
+                other, every_target, accepted, why, every=record is not None
+            )
     every = sorted([*results, *found.unreadable], key=attrgetter("name"))
     history: tuple[Record, ...] = ()
     if record is not None:
@@ -162,7 +164,12 @@ def check(
 
 
 def _beside(
-    other: Against, targets: Sequence[Target], baseline: Baseline | None, why: bool
+    other: Against,
+    targets: Sequence[Target],
+    baseline: Baseline | None,
+    why: bool,
+    *,
+    every: bool,
 ) -> tuple[list[Checked | Unchecked], Comparison]:
     """Check placements, and compare them with those of a revision."""
     keys = {id(target): key for key, target in other.shared.items()}
@@ -178,7 +185,8 @@ def _beside(
             today[target.key] = priced.reason
             results.append((target, priced))
         else:
-            found = _checked(target, priced, baseline, why, every=True)
+            metrics = None if every else other.metrics(target)
+            found = _checked(target, priced, baseline, why, metrics)
             today[target.key] = found.figures
             results.append((target, found))
     comparison = other.comparison(today, past)
@@ -235,7 +243,7 @@ def check_targets(
     results = [
         priced
         if isinstance(priced, Unchecked)
-        else _checked(target, priced, baseline, why, every=every)
+        else _checked(target, priced, baseline, why, None if every else ())
         for target, priced in _priced(targets)
     ]
     return sorted(results, key=attrgetter("name"))
@@ -287,9 +295,13 @@ def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
 
 
 def _checked(
-    target: Target, priced: Priced, baseline: Baseline | None, why: bool, *, every: bool = False
+    target: Target,
+    priced: Priced,
+    baseline: Baseline | None,
+    why: bool,
+    metrics: Collection[str] | None = (),
 ) -> Checked:
-    """Check a placement; with `every`, take the figures too that nothing limits."""
+    """Check a placement, and take the figures of some metrics, or with None of all."""
     checks = [*_against_budget(target, priced)]
     if baseline is not None:
         checks += _against_baseline(target, priced, baseline)
@@ -299,7 +311,7 @@ def _checked(
         priced.subject.trunk,
         priced.placed,
         tuple(checks),
-        figures_of(priced) if every else {},
+        figures_of(priced, metrics),
         dict(uncounted),
     )
     if not why or not found.exit_code:
