@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_collection_finish() -> None:
+    _look_away_from_imports(len(sys.modules))
+
+
+def pytest_runtest_setup() -> None:
+    # Hundreds of modules at a time are imported only when a test needs them.
+    _look_away_from_imports(len(sys.modules) // 100 * 100)
+
+
+@cache
+def _look_away_from_imports(_: int) -> None:
     """Look for garbage in what tests make, and not in all that is imported and stays."""
     gc.collect()
     gc.freeze()
