@@ -1,5 +1,7 @@
 """torchvision's builders at the smallest input that each can take."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -78,6 +80,15 @@ def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
     return tensor
 
 
+@contextmanager
+def filled_quickly() -> Iterator[None]:
+    """Networks that are built meanwhile have numbers for weights that take no time to draw."""
+    with pytest.MonkeyPatch.context() as patch:
+        for each in RANDOM:
+            patch.setattr(nn.init, each, _filled)
+        yield
+
+
 def _few(name: str) -> dict[str, int]:
     if FAMILIES[name] != "detection":
         return {}
@@ -86,9 +97,7 @@ def _few(name: str) -> dict[str, int]:
 
 def build(name: str) -> nn.Module:
     """The network with random weights, in eval mode, built for `small_inputs`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for each in RANDOM:
-            patch.setattr(nn.init, each, _filled)
+    with filled_quickly():
         model = models.build(name, inputs=small_inputs(name), args=_few(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.

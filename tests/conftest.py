@@ -85,6 +85,16 @@ def python(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def forked(tmp_path: Path) -> Run:
+    """Runs a Python program in an empty folder, in a process that has imported torch already."""
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return console.run_text(program, *arguments, cwd=tmp_path)
+
+    return run
+
+
 def assert_one_line_error(result: subprocess.CompletedProcess[str], *words: str) -> None:
     """Exit 2, nothing on standard output, one line on standard error that says all the words."""
     assert result.returncode == 2, result.stderr

@@ -195,7 +195,7 @@ from bamctl.networks.trust import trust
 trust("tests.networks:Tiny")
 address, out = sys.argv[1:]
 where = {"engine": "ray", "address": address} if address else {"workers": 2}
-common = {"where": ["bottleneck"], "start": "trunk", "steps": 160, "seeds": 3, "out": out}
+common = {"where": ["bottleneck"], "start": "trunk", "steps": 60, "seeds": 3, "out": out}
 if __name__ == "__main__":
     bamctl.train("tests.networks:Tiny", **common, **where)
 """
@@ -223,7 +223,7 @@ address, out = sys.argv[1:]
 where = {"engine": "ray", "address": address} if address else {"workers": 2}
 space = {"candidates": ["one", "two"], "branches": ["both"], "combine": ["sum"]}
 space |= {"dilation": [1], "reduction": [8]}
-common = {"space": space, "exhaustive": True, "steps": 80, "confirm_seeds": 2, "out": out}
+common = {"space": space, "exhaustive": True, "steps": 30, "confirm_seeds": 2, "out": out}
 if __name__ == "__main__":
     found = bamctl.search("tests.networks:Tiny", **common, **where)
     kept = {
