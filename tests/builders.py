@@ -1,5 +1,7 @@
 """torchvision's builders at the smallest input that each can take."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -44,6 +46,16 @@ _OWN = {
 }
 
 
+# Random weights see objects everywhere. A few of them go through the heads as hundreds do.
+_TWO_STAGES = {
+    "rpn_post_nms_top_n_train": 32,
+    "rpn_post_nms_top_n_test": 32,
+    "box_batch_size_per_image": 16,
+    "box_detections_per_img": 8,
+}
+_ONE_STAGE = {"topk_candidates": 32, "detections_per_img": 8}
+
+
 def small_inputs(name: str) -> Inputs:
     return read(_OWN.get(name, _SMALL[FAMILIES[name]]))
 
@@ -68,12 +80,25 @@ def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
     return tensor
 
 
-def build(name: str) -> nn.Module:
-    """The network with random weights, in eval mode, built for `small_inputs`."""
+@contextmanager
+def filled_quickly() -> Iterator[None]:
+    """Networks that are built meanwhile have numbers for weights that take no time to draw."""
     with pytest.MonkeyPatch.context() as patch:
         for each in RANDOM:
             patch.setattr(nn.init, each, _filled)
-        model = models.build(name, inputs=small_inputs(name)).eval()
+        yield
+
+
+def _few(name: str) -> dict[str, int]:
+    if FAMILIES[name] != "detection":
+        return {}
+    return _TWO_STAGES if "rcnn" in name else _ONE_STAGE
+
+
+def build(name: str) -> nn.Module:
+    """The network with random weights, in eval mode, built for `small_inputs`."""
+    with filled_quickly():
+        model = models.build(name, inputs=small_inputs(name), args=_few(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.
         if isinstance(layer, nn.Linear) and not bool(layer.weight.any()):

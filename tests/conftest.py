@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def pytest_collection_finish() -> None:
+    _look_away_from_imports(len(sys.modules))
+
+
+def pytest_runtest_setup() -> None:
+    # Hundreds of modules at a time are imported only when a test needs them.
+    _look_away_from_imports(len(sys.modules) // 100 * 100)
+
+
+@cache
+def _look_away_from_imports(_: int) -> None:
     """Look for garbage in what tests make, and not in all that is imported and stays."""
     gc.collect()
     gc.freeze()
@@ -70,6 +81,16 @@ def python(tmp_path: Path) -> Run:
             timeout=300,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> Run:
+    """Runs a Python program in an empty folder, in a process that has imported torch already."""
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return console.run_text(program, *arguments, cwd=tmp_path)
 
     return run
 

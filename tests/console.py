@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import traceback
 import warnings
@@ -59,6 +60,14 @@ def run(
         process.send_signal(signal.SIGKILL)
         raise
     return subprocess.CompletedProcess(process.args, code, out.text(), err.text())
+
+
+def run_text(text: str, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a program that is given as text, as `python -c` would."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "program.py"
+        program.write_text(text)
+        return run(arguments, cwd=cwd, program=program)
 
 
 def run_real(

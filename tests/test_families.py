@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bamctl import analyze
 from bamctl.networks import models
 from bamctl.networks.inputs import read
+from tests.builders import filled_quickly
 
 STAGES = ("stages.0", "stages.1", "stages.2")
 LAYERS = ("layer1", "layer2", "layer3")
@@ -118,7 +119,8 @@ def build(name: str, side: int) -> nn.Module:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_bottlenecks_and_multiply_adds(name: str) -> None:
     family = FAMILIES[name]
-    network = build(name, family.side)
+    with filled_quickly():
+        network = build(name, family.side)
     found = analyze(network, input_shape=(3, family.side, family.side))
     assert tuple(found.strategies["bottleneck"].modules) == family.bottlenecks
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -33,12 +33,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_network_once(python: object, tmp_path: object, name: str) -> None:
+def test_each_network_once(forked: object, tmp_path: object, name: str) -> None:
     for file, where in (("one", "bottleneck"), ("two", "block")):
         text = f"model: resnet18\ninput: 3x64x64\nwhere: {where}\nbudget:\n  params: +9 %\n"
         (tmp_path / f"{file}.yaml").write_text(text)
     command, num_modules = COMMANDS[name]
-    found = python(COUNTING, "traced.json", *command)
+    found = forked(COUNTING, "traced.json", *command)
     assert found.returncode == 0, found.stderr
     traced = json.loads((tmp_path / "traced.json").read_text())
     assert len(traced) == 1 + num_modules

@@ -102,9 +102,9 @@ def test_hooks_that_the_network_adds_while_detached_stay() -> None:
     assert calls == [(2, 12)]
 
 
-def test_a_hook_keeps_its_number_in_another_process(python: Callable) -> None:
+def test_a_hook_keeps_its_number_in_another_process(forked: Callable) -> None:
     """PyTorch numbers hooks per process, and one of the same number would take its place."""
-    result = python(
+    result = forked(
         "import pickle, sys, torch\n"
         "from torch import nn\n"
         "from torch.utils.hooks import RemovableHandle\n"

@@ -145,7 +145,7 @@ def test_the_same_bytes_on_every_run(bamctl: object, write: object) -> None:
         assert first.index("placements/a.yaml") < first.index("placements/c.yaml")
 
 
-def test_a_network_is_built_and_traced_once(python: object, write: object) -> None:
+def test_a_network_is_built_and_traced_once(forked: object, write: object) -> None:
     for name in ("a", "b", "c"):
         write(name, params="12 M", memory="+90 %", weights_file="50 MB")
     program = (
@@ -159,7 +159,7 @@ def test_a_network_is_built_and_traced_once(python: object, write: object) -> No
         "print(len(shapes))"
     )
     # The first run stops at its missing baseline.
-    assert python(program).stdout.splitlines()[-1] == "2"
+    assert forked(program).stdout.splitlines()[-1] == "2"
 
 
 def test_a_baseline(bamctl: object, write: object, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,31 +94,44 @@ def kill(node: subprocess.Popen[bytes]) -> None:
     node.wait()
 
 
+WATCHER = """
+import os, ray, sys, time
+ray.init(address=sys.argv[1], log_to_driver=False)
+while True:
+    count = sum(node["Alive"] for node in ray.nodes())
+    with open(sys.argv[2] + ".new", "w") as file:
+        file.write(str(count))
+    os.replace(file.name, sys.argv[2])
+    time.sleep(0.2)
+"""
+
+
 def alive(cluster: Cluster) -> int:
-    program = (
-        "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False); "
-        "print(sum(node['Alive'] for node in ray.nodes()), flush=True); "
-        "import os; os._exit(0)"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", program, cluster.address],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return int(found.stdout.split()[0]) if found.stdout else 0
+    """The nodes that the cluster counted last."""
+    file = cluster.folder / "alive"
+    return int(file.read_text()) if file.exists() else 0
+
+
+def listens(cluster: Cluster) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", cluster.port), 1):
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     # A socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    made = Cluster(folder)
+    made, watcher = Cluster(folder), None
     try:
         made.start()
+        wait_for(lambda: listens(made))
+        watcher = driver(WATCHER, folder, made.address, str(folder / "alive"))
         wait_for(lambda: alive(made) == 1)
         yield made
     finally:
+        if watcher is not None:
+            watcher.send_signal(signal.SIGKILL)
         made.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -160,7 +174,7 @@ def test_a_killed_driver_is_gone_on_with(
     process = driver(DRIVER, tmp_path, cluster.address, url, "")
     wait_for(lambda: count(watched, TrialState.COMPLETE) >= 3)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(60)
     before = {t.number: t.values for t in watched.trials() if t.state == TrialState.COMPLETE}
     assert driver(DRIVER, tmp_path, cluster.address, url, "").wait(180) == 0
     found = results(searched, watched)
@@ -181,7 +195,7 @@ from bamctl.networks.trust import trust
 trust("tests.networks:Tiny")
 address, out = sys.argv[1:]
 where = {"engine": "ray", "address": address} if address else {"workers": 2}
-common = {"where": ["bottleneck"], "start": "trunk", "steps": 160, "seeds": 3, "out": out}
+common = {"where": ["bottleneck"], "start": "trunk", "steps": 60, "seeds": 3, "out": out}
 if __name__ == "__main__":
     bamctl.train("tests.networks:Tiny", **common, **where)
 """
@@ -209,7 +223,7 @@ address, out = sys.argv[1:]
 where = {"engine": "ray", "address": address} if address else {"workers": 2}
 space = {"candidates": ["one", "two"], "branches": ["both"], "combine": ["sum"]}
 space |= {"dilation": [1], "reduction": [8]}
-common = {"space": space, "exhaustive": True, "steps": 80, "confirm_seeds": 2, "out": out}
+common = {"space": space, "exhaustive": True, "steps": 30, "confirm_seeds": 2, "out": out}
 if __name__ == "__main__":
     found = bamctl.search("tests.networks:Tiny", **common, **where)
     kept = {

@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from bamctl.nas._trials import candidate
 from bamctl.nas.run import Search
 from bamctl.nas.study import Study
 from tests.conftest import REPOSITORY
+from tests.console import Process
 from tests.nas.table import Quiet, Scratch, Searched, Table
 
 Results = dict[tuple[int, ...], float]
@@ -94,12 +93,14 @@ if __name__ == "__main__":
 """
 
 
-def driver(program: str, tmp_path: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def driver(program: str, tmp_path: Path, *arguments: str) -> Process:
     """A search in a process of its own, that may be killed."""
     file = tmp_path / "driver.py"
     file.write_text(program)
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, str(file), *arguments], env=env)
+    log = os.open(tmp_path / "driver.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    # Not in the folder of the test, outside of which a network is not trusted.
+    return Process([str(file), *arguments], Path.cwd(), env, log, os.dup(log))
 
 
 def wait_for(condition: object, seconds: float = 120) -> None:
@@ -121,7 +122,7 @@ def test_a_killed_driver_is_gone_on_with(tmp_path: Path, ended: int) -> None:
     process = driver(DRIVER, tmp_path, url)
     wait_for(lambda: count(watched, TrialState.COMPLETE) >= ended)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.wait(60)
     before = [trial for trial in watched.trials() if trial.state == TrialState.COMPLETE]
     with local(Table(), 1) as engine:
         run(searched, searched.study(url), engine)

@@ -38,6 +38,7 @@ def _codes(searched: Searched, kind: str, seed: int, study: optuna.Study) -> tup
     for name in space.parameters if queued is None else space.encode(queued):
         trial.suggest_categorical(name, space.choices[name])
     codes = space.decode(trial.params)
+    trial.set_user_attr(CODES, list(codes))
     worth, added = _values(searched, np.array([codes]))[0]
     study.tell(trial, [1 - worth, added])
     return codes

@@ -1,8 +1,6 @@
 """The contract of every metric, and that one more is one entry."""
 
 import json
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from bamctl.nas.goals import parse_goal
 from bamctl.placement.budget import Budget, parse_limit
 from bamctl.placement.metrics import METRICS, Metric, searchable, static
 from bamctl.trunk.traced import TracedNetwork
+from tests import console
 
 every = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
 
@@ -164,13 +163,7 @@ def test_a_metric_is_one_entry(tmp_path: Path) -> None:
             "--objective", "elementwise", "--budget", "elementwise=+900%",
         ],
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", ADDED, json.dumps(commands)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = console.run_text(ADDED, json.dumps(commands), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
     assert [each[0] for each in results] == [1, 1, 0, 0, 1, 0, 0, 0, 0, 0], results

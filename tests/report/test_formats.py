@@ -126,10 +126,10 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-def test_a_format_is_one_entry(python: object) -> None:
-    shown = python(SHOUTING, "models", "--format", "shouted")
+def test_a_format_is_one_entry(forked: object) -> None:
+    shown = forked(SHOUTING, "models", "--format", "shouted")
     assert (shown.returncode, shown.stdout) == (0, "121 MODELS")
-    assert "shouted" in python(SHOUTING, "check", "--help").stdout
-    refused = python(SHOUTING, "models", "--format", "whispered")
+    assert "shouted" in forked(SHOUTING, "check", "--help").stdout
+    refused = forked(SHOUTING, "models", "--format", "whispered")
     assert refused.returncode == 2
     assert "'shouted'" in refused.stderr

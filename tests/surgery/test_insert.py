@@ -391,10 +391,10 @@ def test_module_names_that_read_alike_do_not_collide() -> None:
     assert list(model.inserted) == ["a_0", "a_0_2"]
 
 
-def test_the_result_is_the_same_in_a_fresh_process(tmp_path: Path, python: object) -> None:
+def test_the_result_is_the_same_in_a_fresh_process(tmp_path: Path, forked: object) -> None:
     model, x = insert(torchvision.models.resnet18().eval(), input_shape=(3, 64, 64)), image("vgg11")
     torch.save({"model": model, "x": x, "y": model(x).detach()}, tmp_path / "saved.pt")
-    result = python(
+    result = forked(
         "import torch; s = torch.load('saved.pt', weights_only=False)\n"
         "assert torch.allclose(s['model'](s['x']), s['y'], atol=1e-5); print('same')"
     )

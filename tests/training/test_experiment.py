@@ -35,12 +35,24 @@ class Listener(NullObserver):
         self.notes.append(text)
 
 
+# Enough to be interrupted and gone on with, where nothing has to be learned.
+BRIEF = small(recipe={"steps": 18, "eval_every": 3})
+
+
 @pytest.fixture(scope="module")
 def whole(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """The small comparison without an interruption."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole") / "run"
     return Experiment(small(), digits).run(folder, NullObserver())
+
+
+@pytest.fixture(scope="module")
+def brief(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A shorter one without an interruption."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("brief") / "run"
+    return Experiment(BRIEF, digits).run(folder, NullObserver())
 
 
 def test_it_learns_and_is_judged(whole: Result) -> None:
@@ -71,11 +83,11 @@ def test_the_accuracy_is_that_of_the_weights_that_are_kept(whole: Result, digits
     assert kept.required_placement().where == ["one", "two"]
 
 
-def test_the_configuration_alone_repeats_it(whole: Result, tmp_path: Path) -> None:
-    config = TrainingConfig.load(whole.folder / "config.yaml")
+def test_the_configuration_alone_repeats_it(brief: Result, tmp_path: Path) -> None:
+    config = TrainingConfig.load(brief.folder / "config.yaml")
     again = Experiment(config).run(tmp_path / "again", NullObserver())
-    assert weights(again.folder) == weights(whole.folder)
-    assert metrics(again.folder) == metrics(whole.folder)
+    assert weights(again.folder) == weights(brief.folder)
+    assert metrics(again.folder) == metrics(brief.folder)
 
 
 def metrics(folder: Path) -> list[dict[str, object]]:
@@ -95,9 +107,14 @@ def in_a_child(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def run_to_the_end(folder: Path, data: Data, progress: NullObserver | None = None) -> None:
+def run_to_the_end(
+    folder: Path,
+    data: Data,
+    progress: NullObserver | None = None,
+    config: TrainingConfig = BRIEF,
+) -> None:
     torch.set_num_threads(1)
-    experiment = Experiment(small(), data)
+    experiment = Experiment(config, data)
     experiment.run(folder, progress or NullObserver(), resume=(folder / "config.yaml").exists())
 
 
@@ -115,14 +132,14 @@ def test_killed_twenty_times_it_ends_the_same(whole: Result, digits: Data, tmp_p
     """Killed at random moments, most of them while something is being written."""
     folder, drawn = tmp_path / "run", random.Random(0)
     for _ in range(20):
-        child = in_a_child(lambda: run_to_the_end(folder, digits))
+        child = in_a_child(lambda: run_to_the_end(folder, digits, config=small()))
         # It has begun to train when it writes; the moment is drawn from what comes after.
         wait_for_a_line_beyond(folder, num_lines(folder))
         time.sleep(drawn.uniform(0, 0.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "it ended before it was killed"
-    _, status = os.waitpid(in_a_child(lambda: run_to_the_end(folder, digits)), 0)
+    _, status = os.waitpid(in_a_child(lambda: run_to_the_end(folder, digits, config=small())), 0)
     assert status == 0
     assert weights(folder) == weights(whole.folder)
     assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
@@ -138,10 +155,10 @@ def killed_after(folder: Path, data: Data, count: int) -> None:
 
 @pytest.mark.parametrize("damage", ["cut off", "changed", "empty", "not one of ours"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    damage: str, whole: Result, digits: Data, tmp_path: Path
+    damage: str, brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    killed_after(folder, digits, 6)
+    killed_after(folder, digits, 2)
     (states,) = (folder / "checkpoints").iterdir()
     last = sorted(states.glob("step-*"))[-1]
     content = bytearray(last.read_bytes())
@@ -154,11 +171,11 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     listener = Listener()
     run_to_the_end(folder, digits, listener)
     assert any(f"{last} is damaged" in note for note in listener.notes)
-    assert weights(folder) == weights(whole.folder)
+    assert weights(folder) == weights(brief.folder)
 
 
 def test_without_room_for_a_checkpoint_it_goes_on(
-    whole: Result, digits: Data, tmp_path: Path
+    brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     """Files may grow to 30 kB: enough for the metrics, and too little for any weights."""
     folder, told = tmp_path / "run", tmp_path / "told"
@@ -174,15 +191,15 @@ def test_without_room_for_a_checkpoint_it_goes_on(
 
     os.waitpid(in_a_child(cramped), 0)
     notes = told.read_text().splitlines()
-    assert any(note.startswith("checkpoint at step 5 not saved: ") for note in notes)
+    assert any(note.startswith("checkpoint at step 3 not saved: ") for note in notes)
     # The final weights have no room either, and that is where it ends.
     assert "--resume" in notes[-1]
     run_to_the_end(folder, digits)
-    assert weights(folder) == weights(whole.folder)
+    assert weights(folder) == weights(brief.folder)
 
 
 def test_without_room_for_a_line_no_line_is_half_written(
-    whole: Result, digits: Data, tmp_path: Path
+    brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
 
@@ -195,17 +212,17 @@ def test_without_room_for_a_line_no_line_is_half_written(
     assert status == 0
     assert (folder / "metrics.jsonl").read_bytes().endswith(b"}\n")
     run_to_the_end(folder, digits)
-    assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
+    assert (folder / "metrics.jsonl").read_bytes() == (brief.folder / "metrics.jsonl").read_bytes()
 
 
 def test_more_seeds_are_added_to_those_that_are_there(
-    whole: Result, digits: Data, tmp_path: Path
+    brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    Experiment(small(seeds=[0]), digits).run(folder, NullObserver())
-    more = Experiment(small(), digits).run(folder, NullObserver(), resume=True)
-    assert weights(folder) == weights(whole.folder)
-    assert more.arms[0].accuracy == whole.arms[0].accuracy
+    Experiment(BRIEF.model_copy(update={"seeds": [0]}), digits).run(folder, NullObserver())
+    more = Experiment(BRIEF, digits).run(folder, NullObserver(), resume=True)
+    assert weights(folder) == weights(brief.folder)
+    assert more.arms[0].accuracy == brief.arms[0].accuracy
     assert read_config(folder).seeds == [0, 1]
 
 
@@ -224,15 +241,15 @@ def test_a_folder_is_not_written_over_or_shared(digits: Data, tmp_path: Path) ->
 
 
 def test_what_was_lost_of_a_folder_is_found_again(
-    whole: Result, digits: Data, tmp_path: Path
+    brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     for lost in ("metrics.jsonl", "timing.jsonl"):
         run_to_the_end(folder, digits)
         (folder / lost).unlink()
     run_to_the_end(folder, digits)
-    assert weights(folder) == weights(whole.folder)
-    assert metrics(folder) == metrics(whole.folder)
+    assert weights(folder) == weights(brief.folder)
+    assert metrics(folder) == metrics(brief.folder)
 
 
 def test_other_images_are_another_comparison(digits: Data, tmp_path: Path) -> None:

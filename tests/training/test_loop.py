@@ -130,9 +130,9 @@ def test_the_baseline_with_nothing_new_only_waits(digits: Data, tmp_path: object
     assert found.found[1].loss != found.found[0].loss
 
 
-def test_mixed_precision_learns(python: object) -> None:
+def test_mixed_precision_learns(forked: object) -> None:
     """In a process of its own: Accelerate keeps one precision for a process."""
-    done = python(
+    done = forked(
         "from tests.training.conftest import MODEL, small\n"
         "from tests.training.test_loop import trained\n"
         "from bamctl.training.config import DataConfig\n"

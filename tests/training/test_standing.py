@@ -23,7 +23,7 @@ from bamctl.weights import checkpoints
 from tests.networks import Tiny
 from tests.training.conftest import small, weights
 
-RECIPE = {"steps": 20, "eval_every": 5, "warmup_steps": 0}
+RECIPE = {"steps": 8, "eval_every": 2, "warmup_steps": 0}
 
 
 class Listener(NullObserver):
@@ -73,10 +73,10 @@ def finished(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stopped(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that was ended in its third run, with states after steps 5 and 10."""
+    """One that was ended in its third run, with states after steps 2 and 4."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    run(folder, digits, stop_at=13)
+    run(folder, digits, stop_at=5)
     return folder
 
 
@@ -131,7 +131,7 @@ def test_a_finished_comparison_has_nothing_left_to_do(
     assert (told.notes, told.began) == ([], {})
 
 
-# The first run's last line is the fourth of its evaluations, after 5, 10, 15 and 20 steps.
+# The first run's last line is the fourth of its evaluations, after 2, 4, 6 and 8 steps.
 FINISHED: dict[str, tuple[Callable[[Path], None], str]] = {
     "without its last line": (lines_changed(lambda lines: lines[:3] + lines[4:]), "metrics.jsonl"),
     "two lines the other way round": (
@@ -217,18 +217,18 @@ def old_weights(path: Path) -> None:
     save_file(load_file(path), path, kept)
 
 
-# The state that a run goes on from, and what is said: after 10 steps, or else after 5.
+# The state that a run goes on from, and what is said: after 4 steps, or else after 2.
 STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
-    "as it was": (lambda folder: None, 10, ""),
-    "a changed byte": (lambda folder: byte_changed(state_of(folder, 10)), 5, "is damaged"),
+    "as it was": (lambda folder: None, 4, ""),
+    "a changed byte": (lambda folder: byte_changed(state_of(folder, 4)), 2, "is damaged"),
     "another step in the header": (
-        lambda folder: header_changed(state_of(folder, 10), "bamctl_training", step=15),
-        5,
+        lambda folder: header_changed(state_of(folder, 4), "bamctl_training", step=6),
+        2,
         "is damaged: checksum mismatch",
     ),
     "another step in the name": (
-        lambda folder: state_of(folder, 10).rename(state_of(folder, 15)),
-        5,
+        lambda folder: state_of(folder, 4).rename(state_of(folder, 6)),
+        2,
         "belongs to a different step",
     ),
     "another accuracy": (
@@ -238,7 +238,7 @@ STOPPED: dict[str, tuple[Callable[[Path], None], int, str]] = {
                 for i, line in enumerate(lines)
             ]
         ),
-        5,
+        2,
         "does not match metrics.jsonl",
     ),
 }
@@ -268,15 +268,15 @@ def test_a_state_of_another_run_is_not_gone_on_with(
 
     class Ended(Listener):
         def stepped(self, step: int, loss: float | None) -> None:
-            if step == 13 and other in self.began:
+            if step == 5 and other in self.began:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Experiment(small(recipe=RECIPE), digits).run(elsewhere, Ended())
     place = elsewhere / "checkpoints" / f"{other[0]}.seed-{other[1]}"
-    shutil.copy(place / state_of(folder, 10).name, state_of(folder, 10))
+    shutil.copy(place / state_of(folder, 4).name, state_of(folder, 4))
     told = resume(folder, digits)
-    assert told.began["baseline", 1] == 5
+    assert told.began["baseline", 1] == 2
     assert f"belongs to {other[0]}, seed {other[1]}" in told.notes[0]
     assert weights(folder) == weights(finished)
 
@@ -294,7 +294,7 @@ def test_evaluations_without_weights_are_made_again(
 
 CHANGES = {
     "recipe.lr": (("recipe", "lr"), 0.2, "recipe.lr is 0.2, expected 0.1"),
-    "recipe.steps": (("recipe", "steps"), 10, "recipe.steps is 10, expected 20"),
+    "recipe.steps": (("recipe", "steps"), 4, "recipe.steps is 4, expected 8"),
     "an input": (("input",), "3x40x40", "input"),
     "a placement": (
         ("placements", "bottleneck", "attention", "reduction"),
@@ -325,7 +325,7 @@ def test_another_configuration_is_refused(
 
 def test_a_run_that_diverged_is_finished(digits: Data, tmp_path: Path) -> None:
     """Its last line is that of the step at which it did, and its weights are not finite."""
-    config = small(seeds=[0], recipe={**RECIPE, "lr": 9e5})
+    config = small(seeds=[0], recipe={**RECIPE, "steps": 20, "lr": 9e5})
     Experiment(config, digits).run(tmp_path / "run", NullObserver())
     assert json.loads(metrics(tmp_path / "run")[-1])["diverged"]
     told = resume(tmp_path / "run", digits)
@@ -335,7 +335,7 @@ def test_a_run_that_diverged_is_finished(digits: Data, tmp_path: Path) -> None:
 def test_other_pretrained_weights_are_refused(digits: Data, tmp_path: Path) -> None:
     checkpoints.write(tmp_path / "w.safetensors", Tiny(), None)
     config = small(
-        recipe={**RECIPE, "steps": 5}, seeds=[0], weights=str(tmp_path / "w.safetensors")
+        recipe={**RECIPE, "steps": 2}, seeds=[0], weights=str(tmp_path / "w.safetensors")
     )
     Experiment(config, digits).run(tmp_path / "run", NullObserver())
     assert resume(tmp_path / "run", digits).began == {}
@@ -351,10 +351,10 @@ def test_a_folder_of_an_older_version_is_taken_and_that_is_said(
     folder = copied(stopped, tmp_path)
     for path in (folder / "weights").iterdir():
         old_weights(path)
-    for step in (5, 10):
+    for step in (2, 4):
         old_state(state_of(folder, step))
     told = resume(folder, digits)
-    assert told.began == {("baseline", 1): 10, ("bottleneck", 1): 0}
+    assert told.began == {("baseline", 1): 4, ("bottleneck", 1): 0}
     (note,) = told.notes
     assert note.startswith("3 runs were saved by an older version")
     assert "cannot be verified" in note
@@ -366,12 +366,12 @@ def test_an_older_state_of_another_network_is_refused(
     stopped: Path, digits: Data, tmp_path: Path
 ) -> None:
     folder = copied(stopped, tmp_path)
-    tensors = load_file(state_of(folder, 10))
-    values = metadata(state_of(folder, 10))
+    tensors = load_file(state_of(folder, 4))
+    values = metadata(state_of(folder, 4))
     del tensors["model/head.weight"]
-    save_file(tensors, state_of(folder, 10), values)
-    old_state(state_of(folder, 10))
-    with pytest.raises(InputError, match=r"10\.safetensors does not match the network .*delete it"):
+    save_file(tensors, state_of(folder, 4), values)
+    old_state(state_of(folder, 4))
+    with pytest.raises(InputError, match=r"4\.safetensors does not match the network .*delete it"):
         resume(folder, digits)
 
 

@@ -1,5 +1,7 @@
 """Trunks that are a part of a network, each with the reason why a person would agree."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,7 @@ from tests.builders import small_inputs
 from tests.networks import Residual, Unseen
 
 
+@cache
 def trunk_of(name: str) -> Trunk:
     inputs = small_inputs(name)
     model = models.build(name, inputs=inputs, initialize=False)

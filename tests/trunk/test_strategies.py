@@ -1,8 +1,6 @@
 """The contract of every strategy, and a new one by one entry."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from bamctl.placement.sites import resolve
 from bamctl.tracing.trace import trace
 from bamctl.trunk._find import find_trunk
 from bamctl.trunk.strategies import DEFAULT_STRATEGY, STRATEGIES
+from tests import console
 from tests.networks import Unseen
 
 NETWORKS = {
@@ -77,13 +76,7 @@ CHOICES = ["--reduction", "16", "--dilation", "4", "--branches", "both", "--comb
 
 def with_one_entry_more(folder: Path, *commands: list[str]) -> list[str]:
     """What commands print in a process that has one strategy more."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENTRY, json.dumps(commands)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = console.run_text(ENTRY, json.dumps(commands), cwd=folder)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert [code for code, _ in shown] == [0] * len(commands), done.stderr
