@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from bamctl.attention.kind import Cheaper, Site
+from bamctl.attention.kind import Cheaper, GateMaps, Site
 from bamctl.attention.python_source import call
 from bamctl.attention.settings import InitField, Settings
 from bamctl.attention.wrapped.kind import WrappedKind
 from bamctl.files.schemas import PositiveInt
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from bamctl.trunk.feature_maps import FeatureMap
 
@@ -50,6 +50,12 @@ class Se(WrappedKind):
         """Return the call of torchvision's class."""
         hidden = self._hidden(num_channels, settings)
         return call("torchvision.ops.SqueezeExcitation", num_channels, hidden)
+
+    def maps(self, module: "nn.Module", x: "Tensor") -> GateMaps:
+        """Return the gate of an SE: the scale of each channel, less one."""
+        from bamctl.attention.se.maps import gate_maps
+
+        return gate_maps(module, x)
 
     def _hidden(self, num_channels: int, settings: Settings) -> int:
         assert isinstance(settings, SeSettings)

@@ -66,14 +66,21 @@ def _row(record: dict[str, Any]) -> list[str]:
         f"{record['gate_mean']:.3f}",
         f"{record['gate_min']:.3f}",
         f"{record['gate_max']:.3f}",
-        f"{record['looks_at_x']}, {record['looks_at_y']}",
+        _position(record),
         f"{record['change']:.3f}",
     ]
+
+
+def _position(record: dict[str, Any]) -> str:
+    return (
+        "-" if record["looks_at_x"] is None else f"{record['looks_at_x']}, {record['looks_at_y']}"
+    )
 
 
 def _record(image: Image, maps: SiteMaps) -> dict[str, Any]:
     height, width = image.original.shape[:2]
     y, x = np.unravel_index(upsampled(maps.gate, height, width).argmax(), (height, width))
+    is_flat = bool(np.ptp(maps.gate) == 0)
     return {
         "image": image.name,
         "module": maps.module,
@@ -82,8 +89,9 @@ def _record(image: Image, maps: SiteMaps) -> dict[str, Any]:
         "gate_mean": float(maps.gate.mean()),
         "gate_min": float(maps.gate.min()),
         "gate_max": float(maps.gate.max()),
-        "looks_at_x": int(x),
-        "looks_at_y": int(y),
+        # A gate of channels alone is the same at every position.
+        "looks_at_x": None if is_flat else int(x),
+        "looks_at_y": None if is_flat else int(y),
         "change": float(maps.after.mean() / max(float(maps.before.mean()), 1e-12)),
     }
 
