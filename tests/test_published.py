@@ -3,7 +3,7 @@
 import pytest
 
 from bamctl import Placement, analyze
-from bamctl.placement import placement
+from bamctl.placement import shipped
 from bamctl.placement.cost import PlacementCost, place
 from bamctl.trunk.traced import TracedNetwork
 
@@ -96,7 +96,7 @@ def test_parameters_of_resnet50_with_100_classes(reduction: int) -> None:
 @pytest.mark.parametrize("reduction", CIFAR_REDUCTION)
 def test_parameters_of_resnet50_with_100_classes_and_the_small_stem(reduction: int) -> None:
     """The 3x3 stem has 7,680 parameters less, which costs a last digit where the sum is near it."""
-    params, placed = price("resnet50", placement.find(f"paper/reduction-{reduction}"))
+    params, placed = price("resnet50", shipped.find(f"paper/reduction-{reduction}"))
     assert millions(params) == CIFAR_BASE
     added = placed.total.params
     assert added == by_hand(reduction)

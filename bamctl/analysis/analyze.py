@@ -11,7 +11,9 @@ from bamctl.errors import InputError
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.trust import trust
 from bamctl.placement.cost import Cost, PlacementCost, place
-from bamctl.placement.placement import Placement, Stages, as_pattern, trust_named
+from bamctl.placement.patterns import as_pattern
+from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.requested import trust_named
 from bamctl.placement.sites import Site, resolve
 from bamctl.placement.warnings import site_warnings
 from bamctl.results import Displayed

@@ -1,11 +1,10 @@
 """Comparison of placements with those of another revision of the repository."""
 
 import os
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -13,22 +12,18 @@ from pathlib import Path
 from typing import Literal
 
 from bamctl.budgets import _revision as revisions
+from bamctl.budgets._past import Found, begin, moved, old_files, priced_there
 from bamctl.budgets._revision import NotComparableError, Revision
-from bamctl.budgets.figures import Figure, Priced, figure, price
-from bamctl.budgets.targets import Target, placement_files
-from bamctl.errors import BamctlError, InputError
+from bamctl.budgets.figures import Figure
+from bamctl.budgets.targets import Target
+from bamctl.errors import InputError
 from bamctl.files import yaml_files
 from bamctl.networks import factories, timm_models, trust
 from bamctl.placement.budget import parse_limit
-from bamctl.placement.metrics import static
 from bamctl.placement.placement import Placement
 from bamctl.processes.pool import Pool
-from bamctl.trunk.traced import TracedNetwork
 
 Status = Literal["new", "removed", "renamed", "changed", "unchanged"]
-# The figures of a placement by their metrics, or why there are none.
-Found = dict[str, Figure] | str
-
 # Known without another pass through the network.
 _COUNTS = ("params", "macs")
 
@@ -116,7 +111,7 @@ class Against:
         here = tree / Path.cwd().resolve().relative_to(revision.top.resolve())
         files: dict[str, yaml_files.YamlFile] = {}
         for path in self._paths:
-            for file in _old_files(path, tree, here, self._problems):
+            for file in old_files(path, tree, here, self._problems):
                 key = file.relative_to(here).as_posix() if file.is_relative_to(here) else str(path)
                 try:
                     files[key] = yaml_files.load(file)
@@ -147,9 +142,9 @@ class Against:
             else:
                 to_build[key] = Target(placement, files.get(key))
         if to_build:
-            begin = partial(_begin, here, _moved(revision.top, tree), trust.named())
-            pool = self._open.enter_context(Pool(1, begin))
-            self._pending = pool.submit(_priced_there, to_build)
+            first = partial(begin, here, moved(revision.top, tree), trust.named())
+            pool = self._open.enter_context(Pool(1, first))
+            self._pending = pool.submit(priced_there, to_build)
 
     def metrics(self, target: Target) -> set[str] | None:
         """Return the metrics to compare a placement of today by, None for all.
@@ -196,91 +191,10 @@ class Against:
             return dict.fromkeys(self._old.keys() - self.shared.keys(), reason)
 
 
-def _old_files(path: Path, tree: Path, here: Path, problems: list[str]) -> Iterator[Path]:
-    """Yield the placement files of a revision for a path of today."""
-    own = path if path.is_absolute() else Path.cwd() / path
-    old = here / os.path.relpath(own)
-    if not Path(os.path.normpath(old)).is_relative_to(tree):
-        problems.append(f"{path} is outside of the repository, and has no past")
-        return
-    if not old.exists():
-        return
-    for file in placement_files(old):
-        if file.resolve().is_relative_to(tree.resolve()):
-            yield file
-        else:
-            name = file.relative_to(here) if file.is_relative_to(here) else file.name
-            problems.append(f"{name} is a link out of the repository, and is not followed")
-
-
 def _own_code(placement: Placement) -> bool:
     name = placement.model or ""
     is_own = factories.is_factory(name) and not timm_models.is_timm(name)
     return is_own or bool(placement.factories())
-
-
-def _moved(top: Path, tree: Path) -> list[str]:
-    """Return the import path with the folders of the repository replaced by those of a worktree."""
-    root, moved = str(top.resolve()), []
-    for entry in sys.path:
-        path = os.path.realpath(entry or os.getcwd())
-        is_inside = path == root or path.startswith(root + os.sep)
-        if is_inside and "site-packages" not in path:
-            moved.append(str(tree) + path[len(root) :])
-    return moved
-
-
-def _begin(here: Path, moved: Sequence[str], trusted: Sequence[str]) -> None:
-    """Begin in the folder of a revision, whose code is found before that of today.
-
-    Behind the standard library, since a file may have the name of one of its modules.
-    """
-    sys.dont_write_bytecode = True
-    os.chdir(here)
-    library = os.path.dirname(os.__file__)
-    place = 1 + max(
-        (
-            i
-            for i, entry in enumerate(sys.path)
-            if entry.startswith(library) and "site-packages" not in entry
-        ),
-        default=-1,
-    )
-    sys.path[place:place] = dict.fromkeys([str(here), *moved])
-    trust.trust(*trusted)
-
-
-def _priced_there(targets: Mapping[str, Target]) -> dict[str, Found]:
-    """Price the placements of a revision on its networks, in a process of its own."""
-    found: dict[str, Found] = {}
-    subjects: dict[str, TracedNetwork] = {}
-    for key, target in targets.items():
-        try:
-            target.check_factory()
-            network = target.placement.key
-            if network not in subjects:
-                subjects = {network: TracedNetwork.load(target.placement)}
-            found[key] = figures_of(price(subjects[network], target.placement))
-        except BamctlError as error:
-            here = str(target.file.path.parent) + os.sep if target.file else ""
-            found[key] = str(error).replace(here, "")
-    return found
-
-
-def figures_of(priced: Priced, metrics: Collection[str] | None = None) -> dict[str, Figure]:
-    """Return figures of a placement that depend on no device, those that can be computed.
-
-    Args:
-        priced: the placement.
-        metrics: the metrics to take. Default: all.
-    """
-    found: dict[str, Figure] = {}
-    for metric in static():
-        if metrics is not None and metric not in metrics:
-            continue
-        with suppress(BamctlError):
-            found[metric] = figure(metric, priced)
-    return found
 
 
 def _renamed(old: Mapping[str, Placement], new: Mapping[str, Placement]) -> dict[str, str]:

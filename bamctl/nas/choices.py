@@ -22,7 +22,8 @@ from bamctl.attention.kind import AttentionKind
 from bamctl.attention.kinds import KINDS, in_order, kind_named
 from bamctl.attention.settings import Init, value_type
 from bamctl.files import schemas
-from bamctl.placement.placement import Patterns, Stages
+from bamctl.placement.patterns import Patterns
+from bamctl.placement.placement import Stages
 
 _Module = Annotated[str, AfterValidator(kinds.check_name)]
 

@@ -17,7 +17,8 @@ from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
 from bamctl.networks.trust import check_file, trust
-from bamctl.placement.placement import Stages, trust_named
+from bamctl.placement.placement import Stages
+from bamctl.placement.requested import trust_named
 from bamctl.training import plan as plans
 from bamctl.training.config import Device
 

@@ -16,7 +16,8 @@ from bamctl.nas.objective import Objective
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.placement.placement import Placement, Stages, trust_named
+from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.requested import trust_named
 from bamctl.placement.sites import Site, resolve
 from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE, check_classifies

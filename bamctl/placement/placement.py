@@ -1,33 +1,30 @@
 """Placements: which cut points get which attention module with which hyperparameters."""
 
-import glob
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bamctl.attention.kinds import (
     Attention,
     Modules,
     attention,
-    check_name,
     difference,
     factories,
     of_kind,
     overridden,
 )
 from bamctl.attention.settings import Settings
-from bamctl.errors import InputError, did_you_mean, shown
+from bamctl.errors import InputError, shown
 from bamctl.files import schemas, yaml_files
-from bamctl.networks import models, trust
+from bamctl.networks import trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import Budget
+from bamctl.placement.patterns import Where, as_pattern, split
 from bamctl.trunk import strategies
-from bamctl.trunk.strategies import DEFAULT_STRATEGY, STRATEGIES
+from bamctl.trunk.strategies import DEFAULT_STRATEGY
 
 
 def _stages(value: Any) -> Any:
@@ -36,40 +33,7 @@ def _stages(value: Any) -> Any:
     raise ValueError(f"should be 'all' or a whole number of at least 1, not {shown(value)}")
 
 
-_WITH_KIND = re.compile(r"(?P<where>.*[^\[])=(?P<kind>[^\]].*)", re.DOTALL)
-
-
-def split(pattern: str) -> tuple[str, str | None]:
-    """Split a pattern of `where` into the points and the kind of the module, if it names one.
-
-    Raises:
-        ValueError: there is no such kind.
-
-    >>> split("layer*=se"), split("layer3")
-    (('layer*', 'se'), ('layer3', None))
-    """
-    found = _WITH_KIND.fullmatch(pattern)
-    if not found:
-        return pattern, None
-    try:
-        return found["where"], check_name(found["kind"], "module")
-    except ValidationError as error:
-        raise ValueError(f"{pattern}: {schemas.explain(Settings, error)[1]}") from None
-
-
-def _patterns(value: Any) -> Any:
-    listed = value if isinstance(value, list | tuple) else [value]
-    if not listed or not all(isinstance(name, str) and name.strip() for name in listed):
-        right = f"should be {strategies.named()}, a module name, a glob, or a list of those"
-        raise ValueError(f"{right}, not {shown(value)}")
-    for name in listed:
-        split(name)
-    return value if isinstance(value, str) else list(listed)
-
-
 Stages = Annotated[int | Literal["all"], BeforeValidator(_stages)]
-Where = Annotated[str | list[str], BeforeValidator(_patterns)]
-Patterns = Annotated[list[str], BeforeValidator(_patterns)]
 
 
 class Placement(NetworkSpec, schemas.Versioned):
@@ -285,98 +249,10 @@ def _dump(site: Settings) -> dict[str, Any]:
     return site.model_dump(exclude_unset=True, exclude_none=True)
 
 
-def trust_named(
-    attention: Settings | Mapping[str, Any] | None = None, where: str | Sequence[str] | None = None
-) -> None:
-    """Allow the factories of attention modules that a caller names, and no file.
-
-    Args:
-        attention: settings, or a mapping of them.
-        where: patterns.
-    """
-    own = attention.module if isinstance(attention, Settings) else (attention or {}).get("module")
-    patterns = [where] if isinstance(where, str) else where or ()
-    trust.trust(*([own] if isinstance(own, str) else []))
-    for pattern in patterns:
-        # What is invalid is reported where it is validated.
-        with suppress(ValueError):
-            trust.trust(*filter(None, [split(pattern)[1]]))
-
-
-def of_network(
-    model: str | None, base: Placement | str | Path | None, options: Mapping[str, Any]
-) -> Placement:
-    """Return a placement with its network.
-
-    Args:
-        model: the name of the network. Default: that of `base`.
-        base: a placement, the name of a shipped one, or a file.
-        options: keys of a placement that update `base`, as in `Placement.with_options`.
-
-    Raises:
-        InputError: no network is named, the network does not exist, only a file names a factory
-            that is not trusted, or a value is invalid.
-    """
-    placement = base if isinstance(base, Placement) else find(base) if base else Placement()
-    if isinstance(base, str | Path):
-        placement.check_modules_named_by(Path(base))
-        if model is None:
-            models.check_named_by(placement.model, Path(base))
-    placement = placement.with_options(options)
-    name = model or placement.model
-    if name is None:
-        raise InputError("no model: name one, or a placement that does")
-    return placement.model_copy(update={"model": models.check_name(name)})
-
-
 _KEYS = frozenset(field.alias or name for name, field in Placement.model_fields.items())
-
-
-def as_pattern(name: str) -> str:
-    """Return a pattern of `where` that matches exactly one module, for any name.
-
-    >>> as_pattern("layer1.0"), as_pattern("bottleneck"), as_pattern("mix[0]")
-    ('layer1.0', '[b]ottleneck', 'mix[[]0]')
-    """
-    if name in STRATEGIES:
-        return f"[{name[0]}]{name[1:]}"
-    return glob.escape(name).replace("=", "[=]")
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a placement file, for editors that complete and check YAML."""
     schema = Placement.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def shipped_folder() -> Path:
-    """Return the folder of shipped placements, in an installed package or in a checkout."""
-    package = Path(__file__).parent.parent
-    inside = package / "placements"
-    return inside if inside.is_dir() else package.parent / "placements"
-
-
-def shipped_names() -> tuple[str, ...]:
-    """Return the names of shipped placements, such as `bottleneck` and `paper/reduction-8`."""
-    folder = shipped_folder()
-    files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
-    return tuple(sorted(file.with_suffix("").as_posix() for file in files))
-
-
-def find(name_or_path: str | Path) -> Placement:
-    """Load a placement by path, or by the name of a shipped one.
-
-    Raises:
-        InputError: the file or name does not exist, or the placement is invalid.
-    """
-    if Path(name_or_path).suffix == ".safetensors":
-        raise InputError(
-            f"{name_or_path} is a file of weights; give it to --weights, which reads its placement"
-        )
-    if Path(name_or_path).exists():
-        return Placement.load(name_or_path)
-    name, names = str(name_or_path), shipped_names()
-    if name in names:
-        return Placement.load(shipped_folder() / f"{name}.yaml")
-    near = did_you_mean(name, names) or f"; the shipped ones are {', '.join(names)}"
-    raise InputError(f"no placement file or shipped placement {name!r}{near}")

@@ -8,7 +8,8 @@ from bamctl.attention.kind import Site
 from bamctl.attention.kinds import kind_of, of_kind, overridden
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, shown
-from bamctl.placement.placement import Placement, split
+from bamctl.placement.patterns import split
+from bamctl.placement.placement import Placement
 from bamctl.trunk.cut_points import CutPoint, Trunk
 from bamctl.trunk.strategies import STRATEGIES
 

@@ -19,8 +19,9 @@ from bamctl.networks.inserted import HOLDER, Inserted, attach, detach, detached,
 from bamctl.networks.restoring import left_as_found
 from bamctl.networks.structures import tensors
 from bamctl.networks.trust import trust
-from bamctl.placement import placement as placements
-from bamctl.placement.placement import Placement, split
+from bamctl.placement.patterns import split
+from bamctl.placement.placement import Placement
+from bamctl.placement.shipped import find
 from bamctl.placement.sites import Site, resolve
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.strategies import STRATEGIES
@@ -83,7 +84,7 @@ def insert(
                 checkpoint.state,
             )
         else:
-            file, placement = Path(placement), placements.find(placement)
+            file, placement = Path(placement), find(placement)
         placement.check_modules_named_by(file)
     refuse_wrapped(model, placement)
     sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))

@@ -10,7 +10,8 @@ from bamctl.errors import BamctlError, InputError, did_you_mean
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.trust import trust
 from bamctl.placement.cost import PlacementCost, place
-from bamctl.placement.placement import Placement, Stages, of_network, trust_named
+from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.requested import of_network, trust_named
 from bamctl.results import Displayed
 from bamctl.timing.measure import Latency
 from bamctl.timing.placed import Estimator, LatencyEstimate, measure_placed

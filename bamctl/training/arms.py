@@ -14,7 +14,8 @@ from bamctl.attention import extra_block
 from bamctl.attention.kinds import attention
 from bamctl.errors import InputError
 from bamctl.placement.cost import Cost, PlacementCost, place
-from bamctl.placement.placement import Placement, as_pattern
+from bamctl.placement.patterns import as_pattern
+from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site, named
 from bamctl.placement.warnings import site_warnings
 from bamctl.surgery.insert import insert_sites

@@ -12,7 +12,9 @@ from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
 from bamctl.networks.trust import trust
-from bamctl.placement.placement import Placement, Stages, find, trust_named
+from bamctl.placement.placement import Placement, Stages
+from bamctl.placement.requested import trust_named
+from bamctl.placement.shipped import find
 from bamctl.training import curves
 from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE

@@ -5,8 +5,9 @@ from fractions import Fraction
 import pytest
 
 from bamctl import Placement
-from bamctl.budgets.check import Check, Checked, check_targets
+from bamctl.budgets.check import check_targets
 from bamctl.budgets.figures import Figure
+from bamctl.budgets.results import Check, Checked
 from bamctl.budgets.targets import Target, Unchecked
 from bamctl.errors import BamctlError
 

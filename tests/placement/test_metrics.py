@@ -8,8 +8,9 @@ import pytest
 
 from bamctl import Placement
 from bamctl.budgets import baseline
-from bamctl.budgets.check import Checked, check_targets
+from bamctl.budgets.check import check_targets
 from bamctl.budgets.figures import Priced, Timed, price
+from bamctl.budgets.results import Checked
 from bamctl.budgets.targets import Target
 from bamctl.nas.goals import parse_goal
 from bamctl.placement.budget import Budget, parse_limit

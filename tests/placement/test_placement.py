@@ -12,7 +12,7 @@ from bamctl.attention.kinds import attention, overridden
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
 from bamctl.networks import inputs
-from bamctl.placement import placement
+from bamctl.placement import placement, shipped
 
 ABLATIONS = {
     "paper/dilation-1": {"dilation": 1},
@@ -50,12 +50,12 @@ def test_defaults_are_the_paper() -> None:
 
 
 def test_shipped_names() -> None:
-    assert set(placement.shipped_names()) == {"bottleneck", "block", "official", *ABLATIONS}
+    assert set(shipped.shipped_names()) == {"bottleneck", "block", "official", *ABLATIONS}
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_ablations_change_one_thing(name: str) -> None:
-    found, change = placement.find(name), ABLATIONS[name]
+    found, change = shipped.find(name), ABLATIONS[name]
     assert (found.model, found.num_classes, found.stem) == ("resnet50", 100, "small")
     assert inputs.text(found.input) == "3x32x32"
     assert found.patterns() == ("block" if name == "paper/every-block" else "bottleneck",)
@@ -66,7 +66,7 @@ def test_ablations_change_one_thing(name: str) -> None:
 
 
 def test_official_is_the_released_layout() -> None:
-    assert placement.find("official").attention.variant == "official"
+    assert shipped.find("official").attention.variant == "official"
 
 
 def test_save_and_load(tmp_path: Path) -> None:
@@ -146,15 +146,15 @@ def test_what_is_wrong_is_named_with_its_line(text: str, tmp_path: Path) -> None
 
 def test_an_unknown_name_is_guessed() -> None:
     with pytest.raises(InputError, match="did you mean 'paper/reduction-8'"):
-        placement.find("paper/reduction8")
+        shipped.find("paper/reduction8")
 
 
 def test_the_schema_takes_what_the_loader_takes(tmp_path: Path) -> None:
     schema = json.loads(json.dumps(placement.json_schema()))
     validator = jsonschema.Draft202012Validator(schema)
     validator.check_schema(schema)
-    for name in placement.shipped_names():
-        file = placement.shipped_folder() / f"{name}.yaml"
+    for name in shipped.shipped_names():
+        file = shipped.shipped_folder() / f"{name}.yaml"
         validator.validate(yaml.safe_load(file.read_text()))
     for wrong in ({"wher": "block"}, {"attention": {"combine": "summ"}}, {"schema": 2}):
         assert not validator.is_valid(wrong)

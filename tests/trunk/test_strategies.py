@@ -7,7 +7,7 @@ import pytest
 import torchvision
 
 from bamctl import Placement
-from bamctl.placement.placement import as_pattern
+from bamctl.placement.patterns import as_pattern
 from bamctl.placement.sites import resolve
 from bamctl.tracing.trace import trace
 from bamctl.trunk._find import find_trunk

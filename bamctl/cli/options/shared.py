@@ -46,7 +46,7 @@ PlacementName = Annotated[
         metavar="NAME|FILE",
         help="A shipped placement, such as paper/reduction-8, or a placement file.",
         autocompletion=lambda incomplete: _complete(
-            "placement.placement", "shipped_names", incomplete
+            "placement.shipped", "shipped_names", incomplete
         ),
     ),
 ]
@@ -158,7 +158,8 @@ def given_placement(
     Raises:
         InputError: an option is wrong.
     """
-    from bamctl.placement.placement import Placement, trust_named
+    from bamctl.placement.placement import Placement
+    from bamctl.placement.requested import trust_named
 
     trust_named(where=where)
     chosen = {"where": where, "attention": attention.given(), **others}
@@ -188,7 +189,8 @@ def wanted_placement(
             names a factory that `trust` does not allow.
     """
     from bamctl.networks.models import check_named_by
-    from bamctl.placement.placement import find, of_network, trust_named
+    from bamctl.placement.requested import of_network, trust_named
+    from bamctl.placement.shipped import find
 
     trust_named(where=where)
     own, file = None, Path()

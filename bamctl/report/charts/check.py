@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bamctl.budgets.check import Check, Checked
 from bamctl.budgets.history import Record
+from bamctl.budgets.results import Check, Checked
 from bamctl.placement.metrics import METRICS, independent
 from bamctl.report._wording import fraction
 from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Point, Series

@@ -7,8 +7,8 @@ from math import ceil
 from typing import Any
 
 from bamctl.budgets.against import Comparison
-from bamctl.budgets.check import Check, Checked
 from bamctl.budgets.history import Record
+from bamctl.budgets.results import Check, Checked
 from bamctl.budgets.targets import Unchecked
 from bamctl.placement.metrics import METRICS, Amount, static
 from bamctl.report._wording import CONVENTION, SCHEMA, fraction, left_out
