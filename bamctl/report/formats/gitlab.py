@@ -15,7 +15,7 @@ def render(report: Report, *, to_file: bool) -> str:
     Source: GitLab's documentation of code quality, "Implement a custom tool".
     """
     found = [_issue(finding) for finding in report.findings if finding.verdict != "passed"]
-    return json.dumps(found, indent=2) + "\n"
+    return escapes.json(json.dumps(found, indent=2)) + "\n"
 
 
 def _issue(finding: Finding) -> dict[str, object]:
