@@ -76,6 +76,9 @@ def search(
 ) -> SearchResult:
     """Search for the placements that are most accurate within a budget.
 
+    Trials are trained in processes that are started for them, so that a script needs the usual `if
+    __name__ == "__main__":`.
+
     Args:
         model: the network, as for `plan`, or what `plan` returned.
         engine: `local` for processes of this machine, or `ray` for a Ray cluster.

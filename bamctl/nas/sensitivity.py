@@ -65,6 +65,7 @@ def sensitivity(
     steps: int = 50,
     seeds: int = 3,
     start: Literal["scratch", "trunk"] = "trunk",
+    trunk_steps: int | None = None,
     workers: int | None = None,
 ) -> tuple[TrainingConfig, Sensitivity]:
     """Find which sites of a placement carry its gain, by short training runs.
@@ -82,6 +83,7 @@ def sensitivity(
         steps: optimizer steps of a run.
         seeds: runs of each network.
         start: where the networks start, as for `bamctl.train`.
+        trunk_steps: with `trunk`, the steps of the trunk; half of all if left out.
         workers: runs at a time; one for each core if left out.
 
     Returns:
@@ -100,6 +102,7 @@ def sensitivity(
         steps=steps,
         seeds=list(range(seeds)),
         start=start,
+        trunk_steps=trunk_steps,
     )
     traced = TracedNetwork.load(training)
     check_classifies(training, traced.trace)

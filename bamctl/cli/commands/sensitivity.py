@@ -49,6 +49,10 @@ class SensitivityOptions:
         Literal["scratch", "trunk"] | None,
         option("Where networks start, as in `bamctl train`. [trunk]", "Sensitivity"),
     ] = None
+    trunk_steps: Annotated[
+        int | None,
+        option("With --start trunk: steps of the trunk. [half of --steps]", "Sensitivity", min=1),
+    ] = None
     workers: Annotated[
         int | None, option("Parallel runs. [one per core]", "Sensitivity", min=1)
     ] = None
@@ -92,6 +96,7 @@ def take_apart(
             steps=wanted.steps or 50,
             seeds=wanted.seeds or _SEEDS,
             start=wanted.start or "trunk",
+            trunk_steps=wanted.trunk_steps,
             workers=wanted.workers,
         )
     out.show(sensitivity_report(training, found))
