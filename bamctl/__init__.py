@@ -6,6 +6,7 @@ The public interface, each name of which is one call or one type:
 - `insert`, `remove`, `fuse`: surgery on a network
 - `latency`: measured or estimated, without and with attention
 - `train`, `search`: short training runs with paired statistics, and the search over placements
+- `judge`: the same statistics for results of any other training loop
 - `check`: hold placements to their budgets
 - `BAM`, `Placement`: the module, and the cut points that get one
 - `register_operator`: count an operator that PyTorch does not have
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bamctl.analysis.analyze import analyze
     from bamctl.attention.bam import BAM
     from bamctl.budgets.check import check
+    from bamctl.judging.judge import judge
     from bamctl.nas.search import search
     from bamctl.placement.placement import Placement
     from bamctl.surgery.fusion import fuse
@@ -36,6 +38,7 @@ __all__ = [
     "check",
     "fuse",
     "insert",
+    "judge",
     "latency",
     "register_operator",
     "remove",
@@ -51,6 +54,7 @@ _HOMES = {
     "check": "bamctl.budgets.check",
     "fuse": "bamctl.surgery.fusion",
     "insert": "bamctl.surgery.insert",
+    "judge": "bamctl.judging.judge",
     "latency": "bamctl.timing.latency",
     "register_operator": "bamctl.tracing.operator_costs",
     "remove": "bamctl.surgery.insert",

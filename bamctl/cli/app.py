@@ -20,6 +20,7 @@ from bamctl.cli.commands.attend import attend
 from bamctl.cli.commands.calibrate import calibrate
 from bamctl.cli.commands.check import check
 from bamctl.cli.commands.insert import insert
+from bamctl.cli.commands.judge import judge
 from bamctl.cli.commands.latency import latency
 from bamctl.cli.commands.models import models
 from bamctl.cli.commands.report import report
@@ -38,6 +39,7 @@ COMMANDS = (
     insert,
     latency,
     train,
+    judge,
     search,
     attend,
     check,

@@ -60,10 +60,12 @@ class Evidence:
 
         None where no look so far could find any.
         """
+        if self.spread is None:
+            return None
         pairs = sorted({self.first, len(self.deltas)})
         critical = Looks(self.first).critical(pairs, 1 - self.confidence)
         tests = [(n, c) for n, c in zip(pairs, critical.tolist(), strict=True) if c < inf]
-        if self.spread is None or not tests:
+        if not tests:
             return None
         return min(_detectable(n, c) for n, c in tests) * self.spread
 
@@ -130,7 +132,7 @@ def compare(
     paths = {name: _Path.of(_deltas(*sides), first, resolution) for name, sides in pairs.items()}
     level = 1 - confidence
     if margin is None:
-        levels = _holm({name: path.p_value for name, path in paths.items()}, level)
+        levels = holm({name: path.p_value for name, path in paths.items()}, level)
     else:
         levels = dict.fromkeys(paths, level / max(len(paths), 1))
     better = -1 if lower_is_better else 1
@@ -215,7 +217,7 @@ class _Path:
         return found if found is not None and all(map(np.isfinite, found)) else None
 
 
-def _holm(p_values: Mapping[Name, float], level: float) -> dict[Name, float]:
+def holm(p_values: Mapping[Name, float], level: float) -> dict[Name, float]:
     """Return the level of each test by Holm's procedure, which stops at the first not rejected."""
     levels: dict[Name, float] = {}
     stands_at = 0.0
@@ -237,7 +239,7 @@ def _judge(path: _Path, level: float, margin: float | None, better: int) -> Evid
         mean=mean,
         confidence=1 - level,
         first=first,
-        verdict=_verdict(interval, margin, better),
+        verdict=verdict_of(interval, margin, better),
         margin=margin,
         interval=interval,
         ci95=path.interval(0.05),
@@ -246,7 +248,14 @@ def _judge(path: _Path, level: float, margin: float | None, better: int) -> Evid
     )
 
 
-def _verdict(interval: Interval | None, margin: float | None, better: int) -> Verdict:
+def verdict_of(interval: Interval | None, margin: float | None, better: int) -> Verdict:
+    """Return the verdict of an interval of the difference.
+
+    Args:
+        interval: the interval, or None if nothing is excluded.
+        margin: a difference smaller than this is equivalent, if given.
+        better: 1 if a positive difference helps, else -1.
+    """
     if interval is None:
         return "inconclusive"
     low, high = interval

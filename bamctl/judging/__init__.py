@@ -1,0 +1,1 @@
+"""Verdicts on results that exist already, of anybody's training loop."""

@@ -1,0 +1,133 @@
+"""A judgment of results as a report: arms, differences and verdicts."""
+
+from statistics import mean, stdev
+from typing import Any
+
+from bamctl.judging.judge import JudgedArm, Judgment
+from bamctl.report._wording import SCHEMA, evidence_data
+from bamctl.report.chart import Axis, Plot, Point, Series
+from bamctl.report.document import Column, Report, Table
+from bamctl.training.evidence import MOST_SEEDS, Evidence
+
+_OPEN = "inconclusive"
+
+
+def judgment_report(judgment: Judgment) -> Report:
+    """Show the verdicts, what each arm reached, and how it was tested."""
+    others = [arm for arm in judgment.arms if arm.evidence]
+    verdicts = [_verdict(arm, arm.evidence, judgment) for arm in others if arm.evidence]
+    return Report(
+        f"{judgment.metric}, {judgment.better} is better   baseline {judgment.baseline}",
+        ["\n".join(verdicts), _table(judgment), *_left_out(others), _footnote(judgment)],
+        {
+            "schema": SCHEMA,
+            "metric": judgment.metric,
+            "better": judgment.better,
+            "baseline": judgment.baseline,
+            "paired": judgment.is_paired,
+            "arms": [_data(arm) for arm in judgment.arms],
+        },
+        [_record(arm) for arm in judgment.arms],
+        charts=[_differences(others, judgment)],
+    )
+
+
+def _table(judgment: Judgment) -> Table:
+    columns = [
+        Column("arm"),
+        Column("runs", "right"),
+        Column(judgment.metric, "right"),
+        Column("", "right"),
+        Column("difference", "right"),
+        Column("interval", "right"),
+        Column("level", "right"),
+        Column("verdict"),
+    ]
+    arms = enumerate(judgment.arms)
+    sure = [i for i, arm in arms if arm.evidence and arm.evidence.verdict != _OPEN]
+    return Table(columns, [_row(arm) for arm in judgment.arms], frozenset(sure))
+
+
+def _row(arm: JudgedArm) -> list[str]:
+    values, found = list(arm.values.values()), arm.evidence
+    own = [arm.name, str(len(values)), f"{mean(values):.5g}", f"± {stdev(values):.2g}"]
+    if found is None:
+        return [*own, "", "", "", ""]
+    interval = " to ".join(f"{end:+.3g}" for end in found.interval or ())
+    return [*own, f"{found.mean:+.3g}", interval, f"{100 * found.confidence:.3g} %", found.verdict]
+
+
+def _verdict(arm: JudgedArm, found: Evidence, judgment: Judgment) -> str:
+    within = f" within {found.margin:g}" if found.verdict == "equivalent" else ""
+    text = f"{arm.name}: {found.verdict}{within}."
+    if found.excluded is not None:
+        text += f" A difference of {found.excluded:.3g} or more either way is excluded."
+    if found.verdict != _OPEN or not judgment.is_paired:
+        return text
+    if found.more_seeds is None:
+        return f"{text} Not even {MOST_SEEDS} seeds would settle the difference that is seen."
+    return (
+        f"{text} If the difference is what it seems, {found.more_seeds} more seeds would settle "
+        f"it: `bamctl judge --first {found.first} --baseline {judgment.baseline} …` with all of "
+        "them."
+    )
+
+
+def _left_out(arms: list[JudgedArm]) -> list[str]:
+    return [
+        f"Not compared, since one side lacks them: seeds {', '.join(arm.left_out)} of {arm.name}."
+        for arm in arms
+        if arm.left_out
+    ]
+
+
+def _footnote(judgment: Judgment) -> str:
+    if judgment.is_paired:
+        how = (
+            "Runs are compared seed by seed; the verdicts hold however often seeds are added, if "
+            "--first names the number of seeds at the first look"
+        )
+    else:
+        how = (
+            "Runs are not paired, so that means of independent runs are compared (Welch's t test); "
+            "the verdicts hold for one look at these runs, and pairs would tell more with fewer"
+        )
+    return f"{how}. The levels are joint: all verdicts together are 95 % sure."
+
+
+def _differences(arms: list[JudgedArm], judgment: Judgment) -> Plot:
+    found = [(arm.name, arm.evidence) for arm in arms if arm.evidence]
+    return Plot(
+        title="Differences",
+        text="; ".join(f"{name}: {each.verdict}" for name, each in found) + ".",
+        x=Axis(f"difference in {judgment.metric} to {judgment.baseline}"),
+        y=Axis(""),
+        series=[Series("difference", [_point(name, each) for name, each in found])],
+        marks=[0.0],
+    )
+
+
+def _point(name: str, found: Evidence) -> Point:
+    low, high = found.interval or (None, None)
+    return Point(found.mean, name, f"{name}\n{found.mean:+.3g}, {found.verdict}", low, high)
+
+
+def _data(arm: JudgedArm) -> dict[str, Any]:
+    evidence = evidence_data(arm.evidence) if arm.evidence else None
+    return {"name": arm.name, "values": arm.values, "evidence": evidence}
+
+
+def _record(arm: JudgedArm) -> dict[str, Any]:
+    values = list(arm.values.values())
+    found = evidence_data(arm.evidence) if arm.evidence else {}
+    low, high = found.pop("delta_interval", None) or (None, None)
+    found.pop("delta_ci95", None)
+    return {
+        "arm": arm.name,
+        "runs": len(values),
+        "mean": mean(values),
+        "std": stdev(values),
+        **found,
+        "delta_low": low,
+        "delta_high": high,
+    }
