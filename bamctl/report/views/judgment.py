@@ -54,7 +54,12 @@ def _row(arm: JudgedArm) -> list[str]:
     if found is None:
         return [*own, "", "", "", ""]
     interval = " to ".join(f"{end:+.3g}" for end in found.interval or ())
-    return [*own, f"{found.mean:+.3g}", interval, f"{100 * found.confidence:.3g} %", found.verdict]
+    return [*own, _signed(found.mean), interval, f"{100 * found.confidence:.3g} %", found.verdict]
+
+
+def _signed(difference: float) -> str:
+    """Format a difference; the sum of differences that cancel is not exactly zero."""
+    return f"{round(difference, 12):+.3g}"
 
 
 def _verdict(arm: JudgedArm, found: Evidence, judgment: Judgment) -> str:
@@ -109,7 +114,7 @@ def _differences(arms: list[JudgedArm], judgment: Judgment) -> Plot:
 
 def _point(name: str, found: Evidence) -> Point:
     low, high = found.interval or (None, None)
-    return Point(found.mean, name, f"{name}\n{found.mean:+.3g}, {found.verdict}", low, high)
+    return Point(found.mean, name, f"{name}\n{_signed(found.mean)}, {found.verdict}", low, high)
 
 
 def _data(arm: JudgedArm) -> dict[str, Any]:
