@@ -188,7 +188,7 @@ class Against:
             return self._pending.result()
         except BrokenProcessPool:
             reason = f"the process that built the networks of {self._ref} ended"
-            return dict.fromkeys(self._old.keys() - self.shared.keys(), reason)
+            return dict.fromkeys(self._old.keys() - self.shared.keys() - self._same.keys(), reason)
 
 
 def _own_code(placement: Placement) -> bool:
