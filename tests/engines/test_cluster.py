@@ -70,7 +70,13 @@ class Cluster:
         else:
             own += ["--head", "--port", str(self.port), "--include-dashboard", "false"]
             own += ["--temp-dir", str(self.folder)]
-        env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "OMP_NUM_THREADS": "1",
+            # A node that is gone five times in a row is dead; Ray looks every three seconds.
+            "RAY_health_check_period_ms": "1000",
+        }
         with (self.folder / f"node-{len(self.nodes)}.log").open("wb") as log:
             node = subprocess.Popen(
                 [str(RAY), "start", *own],
@@ -223,7 +229,8 @@ address, out = sys.argv[1:]
 where = {"engine": "ray", "address": address} if address else {"workers": 2}
 space = {"candidates": ["one", "two"], "branches": ["both"], "combine": ["sum"]}
 space |= {"dilation": [1], "reduction": [8]}
-common = {"space": space, "exhaustive": True, "steps": 30, "confirm_seeds": 2, "out": out}
+common = {"space": space, "exhaustive": True, "steps": 30, "max_steps": 500}
+common |= {"confirm_seeds": 2, "out": out}
 if __name__ == "__main__":
     found = bamctl.search("tests.networks:Tiny", **common, **where)
     kept = {

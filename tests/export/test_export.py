@@ -4,8 +4,7 @@ import ast
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,22 +80,27 @@ FILES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def exported_once(request: pytest.FixtureRequest) -> Iterator[tuple[nn.Module, Insertion]]:
-    """A network whose graph is exported once for both formats."""
-    name, init, variant = request.param
-    changed = inserted(name, attention={"init": init, "variant": variant}, num_classes=10)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "export", cache(export.export))
-        yield changed
+Case = tuple[str, str, str]
 
 
-@pytest.mark.parametrize(("exported_once", "ending"), FILES, indirect=["exported_once"])
+@lru_cache(maxsize=1)
+def inserted_once(case: Case) -> tuple[nn.Module, Insertion]:
+    """The network of a case, for all the files that are made of it."""
+    name, init, variant = case
+    return inserted(name, attention={"init": init, "variant": variant}, num_classes=10)
+
+
+# Both formats of a graph are made of the same one.
+exported_once = lru_cache(maxsize=1)(export.export)
+
+
+@pytest.mark.parametrize(("case", "ending"), FILES)
 def test_every_kind_of_file(
-    exported_once: tuple[nn.Module, Insertion], ending: str, tmp_path: Path
+    case: Case, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(export, "export", exported_once)
     path = tmp_path / f"network{ending}"
-    done = export.write(path, *exported_once)
+    done = export.write(path, *inserted_once(case))
     assert path.stat().st_size > 0
     assert done.any_batch
     assert done.output_change <= LIMITS[ending]
