@@ -4,7 +4,9 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bamctl.budgets.figures import Figure, Priced, figure, price
 from bamctl.budgets.targets import Target, placement_files
@@ -38,31 +40,61 @@ def moved(top: Path, tree: Path) -> list[str]:
     """Return the import path with the folders of the repository replaced by those of a worktree."""
     root, found = str(top.resolve()), []
     for entry in sys.path:
-        path = os.path.realpath(entry or os.getcwd())
-        is_inside = path == root or path.startswith(root + os.sep)
-        if is_inside and "site-packages" not in path:
+        path = os.path.realpath(entry or os.curdir)
+        if _is_in(path, root) and "site-packages" not in path:
             found.append(str(tree) + path[len(root) :])
     return found
 
 
-def begin(here: Path, folders: Sequence[str], trusted: Sequence[str]) -> None:
-    """Begin in the folder of a revision, whose code is found before that of today.
+def begin(
+    here: Path, top: Path, tree: Path, folders: Sequence[str], trusted: Sequence[str]
+) -> None:
+    """Begin in the folder of a revision, whose code is found in place of today's.
 
-    Behind the standard library, since a file may have the name of one of its modules.
+    It is found behind the standard library, since a file may have the name of one of its modules.
+    Python code of the revision cannot write into today's working tree.
     """
     sys.dont_write_bytecode = True
     os.chdir(here)
-    library = os.path.dirname(os.__file__)
-    place = 1 + max(
-        (
-            i
-            for i, entry in enumerate(sys.path)
-            if entry.startswith(library) and "site-packages" not in entry
-        ),
-        default=-1,
-    )
-    sys.path[place:place] = dict.fromkeys([str(here), *folders])
+    root, library = str(top.resolve()), os.path.dirname(os.__file__)
+    kept = [entry for entry in sys.path if "site-packages" in entry or not _is_in(entry, root)]
+    of_python = [entry for entry in kept if entry.startswith(library) and "-packages" not in entry]
+    others = [entry for entry in kept if entry not in of_python]
+    sys.path[:] = dict.fromkeys([*of_python, str(here), *folders, *others])
+    sys.addaudithook(partial(_refuse_writing, root, str(tree.resolve())))
     trust.trust(*trusted)
+
+
+_WRITING = (
+    "os.remove",
+    "os.rename",
+    "os.mkdir",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+)
+_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _refuse_writing(root: str, tree: str, event: str, arguments: tuple[Any, ...]) -> None:
+    """Raise for a change of a file below a folder, but not for one below the worktree.
+
+    Raises:
+        PermissionError: it is one.
+    """
+    paths = arguments if event in _WRITING else ()
+    if event == "open" and len(arguments) > 2 and (arguments[2] or 0) & _FLAGS:
+        paths = arguments[:1]
+    for path in paths:
+        is_path = isinstance(path, str | bytes | os.PathLike)
+        if is_path and _is_in(path, root) and not _is_in(path, tree):
+            raise PermissionError(f"code of another revision may not write to {os.fsdecode(path)}")
+
+
+def _is_in(path: Any, folder: str) -> bool:
+    real = os.path.realpath(os.fsdecode(path) or os.curdir)
+    return real == folder or real.startswith(folder + os.sep)
 
 
 def priced_there(targets: Mapping[str, Target]) -> dict[str, Found]:
@@ -77,8 +109,7 @@ def priced_there(targets: Mapping[str, Target]) -> dict[str, Found]:
                 subjects = {network: TracedNetwork.load(target.placement)}
             found[key] = figures_of(price(subjects[network], target.placement))
         except BamctlError as error:
-            here = str(target.file.path.parent) + os.sep if target.file else ""
-            found[key] = str(error).replace(here, "")
+            found[key] = str(error).replace(f"{os.getcwd()}{os.sep}", "")
     return found
 
 

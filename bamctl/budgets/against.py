@@ -142,7 +142,8 @@ class Against:
             else:
                 to_build[key] = Target(placement, files.get(key))
         if to_build:
-            first = partial(begin, here, moved(revision.top, tree), trust.named())
+            folders = moved(revision.top, tree)
+            first = partial(begin, here, revision.top, tree, folders, trust.named())
             pool = self._open.enter_context(Pool(1, first))
             self._pending = pool.submit(priced_there, to_build)
 

@@ -79,3 +79,14 @@ class Bare(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.mix(x.mean((2, 3), keepdim=True))) ** self.power
         return x.mul_(gate)
+
+
+class Spectral(nn.Module):
+    """A filter in the frequency domain, whose transforms have no formula."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(x) * self.weight, s=x.shape[-2:])

@@ -152,6 +152,15 @@ def test_memory_is_what_the_whole_network_keeps_more(kind: dict[str, Any], init:
     assert after - before == placed.total.memory_bytes
 
 
+def test_what_no_formula_counts_is_listed() -> None:
+    plain = Unseen()
+    placement = Placement(where="delta", attention={"module": "tests.attention.squeeze:Spectral"})
+    traced = TracedNetwork.of(plain, SHAPE)
+    assert traced.trace.uncounted == {}
+    found = place(placement, traced).total.uncounted
+    assert {"aten::fft_rfft2", "aten::fft_irfft2"} <= set(found)
+
+
 TOKENS = "timm:vit_tiny_patch16_224"
 VIDEO = "r3d_18"
 

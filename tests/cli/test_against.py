@@ -269,6 +269,31 @@ def test_old_code_that_does_not_run_today(repository: Repository) -> None:
     assert repository.check("--against", "broken", "--strict").returncode == 3
 
 
+def test_old_code_writes_nothing_into_todays_tree(repository: Repository) -> None:
+    """And finds no module that is new today."""
+    there = repository.folder
+    writing = (
+        f"import os\nfor path in ({str(there / 'planted')!r}, {str(there / 'nets.py')!r}):\n"
+        "    try:\n        open(path, 'a').write('x = 1')\n    except PermissionError:\n"
+        "        continue\n    raise SystemExit('it was written')\n"
+        f"try:\n    os.mkdir({str(there / 'made')!r})\nexcept PermissionError:\n    pass\n"
+        "try:\n    import added_today\nexcept ModuleNotFoundError:\n    pass\n"
+        "else:\n    raise SystemExit('it was found')\n"
+        "open('mine', 'w').close()\n"
+    )
+    repository.write("nets.py", writing + nets(1))
+    repository.commit()
+    repository.git("branch", "old")
+    repository.write("nets.py", nets(2))
+    repository.write("added_today.py", "")
+    repository.commit()
+    data = repository.against("--against", "old")
+    assert data["problems"] == []
+    (own,) = data["placements"]
+    assert own["figures"]["params"]["difference"] == BLOCK + SE_8
+    assert repository.git("status", "--short") == ""
+
+
 def test_names_that_are_hard_to_quote(repository: Repository) -> None:
     name = "placements/a 'quoted' \"name\"\nof two lines.yaml"
     repository.write(name, placement("second"))

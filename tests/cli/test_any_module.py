@@ -285,6 +285,21 @@ def test_a_search_over_four_kinds(bamctl: object, tmp_path: Path) -> None:
     ]
 
 
+def test_the_space_of_four_kinds_on_resnet18(bamctl: object) -> None:
+    """By brute force: the widths that r = 16 and 32 give maps of 64, 128 and 256 channels."""
+    kinds = [part for kind in ("bam", "se", "cbam", "eca") for part in ("--module", kind)]
+    chosen = ["--reduction", "16", "--reduction", "32", "--branches", "channel"]
+    space = [*kinds, *chosen, "--combine", "sum", "--dilation", "1", "--candidates", "bottleneck"]
+    found = bamctl("search", "resnet18", *space, "--dry-run", "--format", "json")
+    assert found.returncode == 0, found.stderr
+    every = {
+        networks
+        for r in (16, 32)
+        for networks in product(options(r, 64), options(r, 128), options(r, 256))
+    }
+    assert json.loads(found.stdout)["candidates"] == len(every)
+
+
 def options(reduction: int, channels: int) -> list[tuple[str, int] | None]:
     width = channels // reduction
     return [None, ("bam", width), ("se", width), ("cbam", width), ("eca", 0)]
