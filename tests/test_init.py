@@ -14,6 +14,7 @@ def test_public_names() -> None:
         "check",
         "fuse",
         "insert",
+        "judge",
         "latency",
         "register_operator",
         "remove",

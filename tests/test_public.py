@@ -87,7 +87,14 @@ def test_latency(bamctl: object) -> None:
 
 
 def test_every_public_result_has_a_view() -> None:
-    assert set(VIEWS) == {"Analysis", "CheckResult", "LatencyResult", "Result", "SearchResult"}
+    assert set(VIEWS) == {
+        "Analysis",
+        "CheckResult",
+        "Judgment",
+        "LatencyResult",
+        "Result",
+        "SearchResult",
+    }
     assert "<iframe" in library.analyze("squeezenet1_1")._repr_html_()
 
 

@@ -36,7 +36,8 @@ def test_the_tour_runs_from_its_first_command_to_its_last(tmp_path: Path) -> Non
 
 def test_the_placement_is_valid(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(readme.code("yaml")[0])
-    assert Placement.load(tmp_path / "p.yaml").insertions["layer3"].reduction == 32
+    first, second = Placement.load(tmp_path / "p.yaml").insertions["layer3"]
+    assert (first.reduction, second.module) == (32, "timm:cbam")
 
 
 def test_the_two_commands_come_first() -> None:
