@@ -25,8 +25,8 @@ from bamctl.training.config import Device
 STEPS, TRIALS, RUNGS = 50, 24, 3
 SEEDS = 2
 # All runs that choose take this many times the steps of one, unless the trials take more; then the
-# race has at least a quarter of all.
-_RUNS, _RACED_SHARE = 32, 1 / 4
+# race has at least a third of all.
+_RUNS, _RACED_SHARE = 40, 1 / 3
 
 
 def plan(
@@ -75,8 +75,8 @@ def plan(
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
         steps: optimizer steps of a run; 50 if left out.
         max_steps: optimizer steps of all runs that choose, with their trunks. What the trials
-            leave is raced with: seeds for the candidates that are not ruled out. 32 times `steps`
-            if left out, or a third more than the trials take; with `halving`, no race is run.
+            leave is raced with: seeds for the candidates that are not ruled out. 40 times `steps`
+            if left out, or half more than the trials take; with `halving`, no race is run.
         max_minutes: no trial and no round of the race is begun later; the confirmation follows.
         start: where candidates start, as for `bamctl.train`; `trunk` if left out, and `scratch`
             with `halving`.

@@ -116,7 +116,7 @@ class GoalOptions:
         int | None,
         option(
             "Steps of all runs that choose, together. What the trials leave is raced with: further "
-            "seeds for the candidates that are not ruled out. [32 times --steps]",
+            "seeds for the candidates that are not ruled out. [40 times --steps]",
             min=1,
         ),
     ] = None
