@@ -25,6 +25,7 @@ from bamctl.attention.timm_layers.kind import TimmKind
 from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.networks.factories import is_factory
+from bamctl.text.lists import series
 
 # The first is the default of placements.
 KINDS: dict[str, AttentionKind] = {"bam": Bam(), extra_block.NAME: ExtraBlockKind(), "se": Se()}
@@ -119,15 +120,10 @@ def read(data: Any, default: str | None = None) -> Settings:
             raise schemas.unknown(key, data[key], schema.model_fields)
         raise ValueError(
             f"{name} is {kind.summary}, and {key} is a setting of "
-            f"{_listed(fields()[key])}; drop {key}"
+            f"{series(fields()[key])}; drop {key}"
         )
     given = {"module": name} if "module" in data or name not in KINDS else {}
     return schema.model_validate({**data, **given})
-
-
-def _listed(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def check_name(name: Any, *loc: str) -> str:

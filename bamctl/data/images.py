@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bamctl.errors import InputError, check_machine
+from bamctl.text.lists import few
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -224,14 +225,9 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexEr
 
 def cannot_read(files: Sequence[str]) -> str:
     """Return a message that names unreadable images and says what to do."""
-    return f"cannot read the image {_few(files)}; fix or remove it, or use --bad-images skip"
+    return f"cannot read the image {few(files, 3)}; fix or remove it, or use --bad-images skip"
 
 
 def left_out(files: Sequence[str]) -> str:
     """Return a message that names skipped images."""
-    return f"skipped unreadable images: {_few(files)}"
-
-
-def _few(files: Sequence[str]) -> str:
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    return f"{', '.join(files[:3])}{more}"
+    return f"skipped unreadable images: {few(files, 3)}"

@@ -7,6 +7,7 @@ from bamctl import units
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
 from bamctl.placement.cost import Cost, PlacementCost
+from bamctl.text.lists import few
 from bamctl.timing.profiles import Profile
 from bamctl.tracing.trace import Trace
 from bamctl.training.evidence import Evidence
@@ -36,12 +37,11 @@ def no_cut_point(model: str, trunk: Trunk) -> str:
             "an input with height and width; if the network only calls functions, move the "
             "computation of a map into a module."
         )
-    named = ", ".join(names[:_MOST_NAMED])
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    named = few(names, _MOST_NAMED)
     return (
         f"{model} has no cut points: no module returns a feature map that every path through the "
         f"network passes, so the strategies select nothing. These modules return several "
-        f"outputs with a map among them; select them by name with --where: {named}{more}."
+        f"outputs with a map among them; select them by name with --where: {named}."
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bamctl.text.lists import few
+
 if TYPE_CHECKING:
     from bamctl.trunk.cut_points import CutPoint, Trunk
 
@@ -35,6 +37,9 @@ class Strategy:
     is_of_paper: bool = True
 
 
+_MOST_NAMED = 5
+
+
 def _without_branch(trunk: "Trunk") -> list[str]:
     if not trunk.blocks:
         return ["The network has no block, and so no residual branch"]
@@ -42,7 +47,7 @@ def _without_branch(trunk: "Trunk") -> list[str]:
     for block, reason in trunk.without_branch.items():
         by_reason.setdefault(reason, []).append(block)
     return [
-        f"No residual branch is found in {_listed(blocks)}: {reason}"
+        f"No residual branch is found in {few(blocks, _MOST_NAMED)}: {reason}"
         for reason, blocks in by_reason.items()
     ]
 
@@ -54,14 +59,6 @@ def _without_level(trunk: "Trunk") -> list[str]:
         f"The level of {each.height}x{each.width} is left out: no module returns it"
         for each in trunk.hidden_levels
     ]
-
-
-_MOST_NAMED = 5
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
 STRATEGIES: dict[str, Strategy] = {

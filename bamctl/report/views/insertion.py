@@ -28,6 +28,7 @@ from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.surgery.insertion import Insertion
 from bamctl.surgery.proof import Proof
+from bamctl.text.lists import few
 from bamctl.trunk.layouts import Layout
 
 
@@ -151,8 +152,7 @@ def _returned(proof: Proof) -> str:
     if len(proof.output_shapes) == 1:
         return units.shape(*proof.output_shapes.values())
     named = [f"{name} {units.shape(shape)}" for name, shape in proof.output_shapes.items()]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return f"{', '.join(named[:3])}{more}" if named else "nothing"
+    return few(named, 3) or "nothing"
 
 
 def _footnote(insertion: Insertion) -> str:

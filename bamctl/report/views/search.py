@@ -27,6 +27,7 @@ from bamctl.report.views.search_plan import (
     heading,
     summary,
 )
+from bamctl.text.lists import few
 from bamctl.training.curves import sparkline
 from bamctl.training.start import QUESTIONS
 from bamctl.training.warnings import accuracy_warnings
@@ -139,9 +140,8 @@ def _level(result: SearchResult) -> list[str]:
     if len(result.level) < 2:
         return []
     cheapest = result.level[0]
-    named = ", ".join(each.name for each in result.level[:_MOST_NAMED])
-    more = f" and {len(result.level) - _MOST_NAMED} more" if len(result.level) > _MOST_NAMED else ""
-    text = f"These {len(result.level)} are level, the pairs cannot tell them apart: {named}{more}. "
+    named = few([each.name for each in result.level], _MOST_NAMED)
+    text = f"These {len(result.level)} are level, the pairs cannot tell them apart: {named}. "
     if not any(cheapest.codes):
         return [f"{text}The unmodified network is among them: no placement is shown to be better."]
     return [f"{text}The cheapest of them is {cheapest.name}: {result.files.get(cheapest.name, '')}"]
