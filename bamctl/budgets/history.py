@@ -1,7 +1,6 @@
 """The figures of placements over time: a file of JSON lines, one for each placement and check."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -14,7 +13,7 @@ from bamctl.budgets._revision import NotComparableError, head
 from bamctl.budgets.baseline import Pair, installed_versions, known_metric
 from bamctl.budgets.figures import Figure
 from bamctl.errors import BamctlError, InputError
-from bamctl.files.atomic import check_can_read
+from bamctl.files.atomic import append_bytes, check_can_read
 from bamctl.placement.metrics import METRICS, Amount
 
 SCHEMA = 1
@@ -71,13 +70,9 @@ def append(path: Path, found: Mapping[str, Mapping[str, Figure]]) -> tuple[Recor
         for name, figures in sorted(found.items())
     ]
     text = "".join(f"{json.dumps(each.model_dump(mode='json', by_alias=True))}\n" for each in added)
-    size = path.stat().st_size if path.exists() else 0
     try:
-        with path.open("ab") as file:
-            file.write(text.encode())
+        append_bytes(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            os.truncate(path, size)
         raise BamctlError(f"cannot write {path}: {error.strerror}") from error
     return (*before, *added)
 

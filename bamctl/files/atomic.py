@@ -5,7 +5,7 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bamctl.errors import BamctlError, InputError, blame, check_machine
@@ -136,6 +136,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     make_folder(path.parent)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append to a file, and flush it to the disk; where that fails, the file is as before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise
 
 
 def make_folder(path: Path) -> None:

@@ -3,12 +3,11 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bamctl.errors import BamctlError, InputError
-from bamctl.files.atomic import check_can_read, write_text
+from bamctl.files.atomic import append_bytes, check_can_read, write_text
 from bamctl.training import lines
 
 Line = dict[str, Any]
@@ -45,15 +44,9 @@ class JsonLines:
         """
         if not self._is_writer or self._key(line) in map(self._key, self.lines):
             return
-        size = self.path.stat().st_size if self.path.exists() else 0
         try:
-            with self.path.open("ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            append_bytes(self.path, json.dumps(line).encode() + b"\n")
         except OSError as error:
-            with suppress(OSError):
-                os.truncate(self.path, size)
             raise BamctlError(
                 f"cannot write {self.path}: {error.strerror}; {go_on(self.path.parent)}"
             ) from error
