@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from bamctl.errors import InputError
 from bamctl.files import yaml_files
-from bamctl.networks import models
 from bamctl.placement.placement import Placement
 
 # The default folder of placements in a project.
@@ -44,8 +43,7 @@ class Target:
             InputError: the factory is not trusted; the message says how to allow it.
         """
         if self.file is not None:
-            models.check_named_by(self.placement.model, self.file.path)
-            self.placement.check_modules_named_by(self.file.path)
+            self.placement.check_named_by(self.file.path, with_network=True)
 
     def limit_line(self, *keys: str) -> int | None:
         """Return the line of the file that holds a limit, by its keys in the budget."""

@@ -19,7 +19,7 @@ from bamctl.attention.kinds import (
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, shown
 from bamctl.files import schemas, yaml_files
-from bamctl.networks import trust
+from bamctl.networks import models, trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import Budget
 from bamctl.placement.patterns import Where, as_pattern, split
@@ -157,12 +157,18 @@ class Placement(NetworkSpec, schemas.Versioned):
         for own in self.insertions.values():
             yield from own if isinstance(own, tuple) else (own,)
 
-    def check_modules_named_by(self, file: Path) -> None:
-        """Refuse factories of attention modules that only a file names, unless `trust` allows them.
+    def check_named_by(self, file: Path, *, with_network: bool) -> None:
+        """Refuse factories that only a file names, unless `trust` allows them.
+
+        Args:
+            file: the file that this placement is from.
+            with_network: whether its network comes from the file, too.
 
         Raises:
             InputError: one is not trusted; the message names the option that trusts it.
         """
+        if with_network:
+            models.check_named_by(self.model, file)
         for name in self.factories():
             trust.check_file(name, file)
 

@@ -47,9 +47,7 @@ def of_network(
     """
     placement = base if isinstance(base, Placement) else find(base) if base else Placement()
     if isinstance(base, str | Path):
-        placement.check_modules_named_by(Path(base))
-        if model is None:
-            models.check_named_by(placement.model, Path(base))
+        placement.check_named_by(Path(base), with_network=model is None)
     placement = placement.with_options(options)
     name = model or placement.model
     if name is None:

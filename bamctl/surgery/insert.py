@@ -85,7 +85,7 @@ def insert(
             )
         else:
             file, placement = Path(placement), find(placement)
-        placement.check_modules_named_by(file)
+        placement.check_named_by(file, with_network=False)
     refuse_wrapped(model, placement)
     sites = resolve(placement, _trunk(model, read(input_shape or placement.input or "3x224x224")))
     if state is not None and hasattr(model, HOLDER):

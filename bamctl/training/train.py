@@ -184,7 +184,7 @@ def _check_named_by(config: TrainingConfig, file: Path) -> None:
     """Refuse code that only the file of a configuration names, unless `trust` allows it."""
     models.check_named_by(config.model, file)
     for placement in config.placements.values():
-        placement.check_modules_named_by(file)
+        placement.check_named_by(file, with_network=False)
 
 
 def _resumed(folder: Path, seeds: int | None, until: Until | None) -> TrainingConfig:
@@ -241,9 +241,7 @@ def _arms(
 
 def _found(file: str | Path, model: str | None) -> tuple[str, Placement]:
     placement = find(file)
-    placement.check_modules_named_by(Path(file))
-    if model is None:
-        models.check_named_by(placement.model, Path(file))
+    placement.check_named_by(Path(file), with_network=model is None)
     return Path(file).stem, placement
 
 

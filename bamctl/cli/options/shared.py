@@ -188,7 +188,6 @@ def wanted_placement(
         InputError: the placement or an option is wrong, nothing names a model, or only a file
             names a factory that `trust` does not allow.
     """
-    from bamctl.networks.models import check_named_by
     from bamctl.placement.requested import of_network, trust_named
     from bamctl.placement.shipped import find
 
@@ -199,9 +198,7 @@ def wanted_placement(
     elif base is not None:
         own, file = base.placement, base.path
     if own is not None:
-        own.check_modules_named_by(file)
-        if not model:
-            check_named_by(own.model, file)
+        own.check_named_by(file, with_network=not model)
     if not model and (own is None or own.model is None):
         raise InputError(
             f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
