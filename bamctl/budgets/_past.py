@@ -2,18 +2,15 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bamctl.budgets.figures import Figure, Priced, figure, price
+from bamctl.budgets.figures import Figure, Priced, figures_of
+from bamctl.budgets.pricing import NotPriced, price_all
 from bamctl.budgets.targets import Target, placement_files
-from bamctl.errors import BamctlError
 from bamctl.networks import trust
-from bamctl.placement.metrics import static
-from bamctl.trunk.traced import TracedNetwork
 
 # The figures of a placement by their metrics, or why there are none.
 Found = dict[str, Figure] | str
@@ -99,31 +96,15 @@ def _is_in(path: Any, folder: str) -> bool:
 
 def priced_there(targets: Mapping[str, Target]) -> dict[str, Found]:
     """Price the placements of a revision on its networks, in a process of its own."""
-    found: dict[str, Found] = {}
-    subjects: dict[str, TracedNetwork] = {}
-    for key, target in targets.items():
-        try:
-            target.check_factory()
-            network = target.placement.key
-            if network not in subjects:
-                subjects = {network: TracedNetwork.load(target.placement)}
-            found[key] = figures_of(price(subjects[network], target.placement))
-        except BamctlError as error:
-            found[key] = str(error).replace(f"{os.getcwd()}{os.sep}", "")
+    keys = {id(target): key for key, target in targets.items()}
+    here = f"{os.getcwd()}{os.sep}"
+    found = {}
+    for target, result in price_all(targets.values()):
+        each = found_by(result)
+        found[keys[id(target)]] = each.replace(here, "") if isinstance(each, str) else each
     return found
 
 
-def figures_of(priced: Priced, metrics: Collection[str] | None = None) -> dict[str, Figure]:
-    """Return figures of a placement that depend on no device, those that can be computed.
-
-    Args:
-        priced: the placement.
-        metrics: the metrics to take. Default: all.
-    """
-    found: dict[str, Figure] = {}
-    for metric in static():
-        if metrics is not None and metric not in metrics:
-            continue
-        with suppress(BamctlError):
-            found[metric] = figure(metric, priced)
-    return found
+def found_by(result: Priced | NotPriced) -> Found:
+    """Return the figures of a placement, or why it has none."""
+    return str(result.error) if isinstance(result, NotPriced) else figures_of(result)

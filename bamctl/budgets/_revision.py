@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from bamctl.errors import BamctlError, InputError
 
 AUTO = "auto"
@@ -148,7 +150,7 @@ def _prune(top: Path) -> None:
             continue
         tree = Path(line.removeprefix("worktree "))
         found = _OWN.fullmatch(tree.parent.name)
-        if found and not _is_alive(int(found["pid"])):
+        if found and not psutil.pid_exists(int(found["pid"])):
             _remove(tree, top)
 
 
@@ -160,16 +162,6 @@ def _remove(tree: Path, top: Path) -> None:
         # Where the folder was gone before, only its entry is left.
         if str(tree) in _git("worktree", "list", "--porcelain", at=top):
             _git("worktree", "prune", at=top)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _git(*arguments: str, at: Path | None = None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 from bamctl.budgets import _revision as revisions
@@ -103,8 +104,13 @@ class Against:
             raise
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._open.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, at)
 
     def _read(self, tree: Path, revision: Revision) -> None:
         """Read the placements of the revision, and begin to price those of changed code."""

@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
 
 from bamctl.budgets._advice import advise
-from bamctl.budgets._past import Found, figures_of
+from bamctl.budgets._past import Found, found_by
 from bamctl.budgets.against import Against, Comparison, limit_from
 from bamctl.budgets.baseline import Baseline, load
-from bamctl.budgets.figures import Figure, Priced, figure, figure_on, price, spent
+from bamctl.budgets.figures import Figure, Priced, figure, figure_on, figures_of, spent
 from bamctl.budgets.history import Record, append
+from bamctl.budgets.pricing import NotPriced, price_all
 from bamctl.budgets.results import Check, Checked, CheckResult
 from bamctl.budgets.targets import PLACEMENTS, Target, Unchecked, find_targets
 from bamctl.errors import BamctlError, InputError
 from bamctl.placement.budget import DeviceAllowance, parse_limit
 from bamctl.placement.metrics import static
 from bamctl.placement.placement import Placement
-from bamctl.trunk.traced import TracedNetwork
 
 
 def check(
@@ -54,17 +53,13 @@ def check(
     found = find_targets(paths, model)
     given = [Target(each) for each in listed if isinstance(each, Placement)]
     accepted = load(Path(baseline)) if isinstance(baseline, str | Path) else baseline
+    every_target, is_recorded = [*given, *found.targets], record is not None
     comparison = None
     if against is None:
-        results = check_targets(
-            [*given, *found.targets], baseline=accepted, why=why, every=record is not None
-        )
+        results = check_targets(every_target, baseline=accepted, why=why, every=is_recorded)
     else:
-        every_target = [*given, *found.targets]
         with Against(against, every_target, paths, model) as other:
-            results, comparison = _beside(
-                other, every_target, accepted, why, every=record is not None
-            )
+            results, comparison = _beside(other, every_target, accepted, why, every=is_recorded)
     every = sorted([*results, *found.unreadable], key=attrgetter("name"))
     history: tuple[Record, ...] = ()
     if record is not None:
@@ -85,19 +80,14 @@ def _beside(
     today: dict[str, Found] = {}
     past: dict[str, Found] = {}
     results: list[tuple[Target, Checked | Unchecked]] = []
-    for target, priced in _priced([*targets, *other.shared.values()]):
+    for target, result in price_all([*targets, *other.shared.values()]):
         if id(target) in keys:
-            past[keys[id(target)]] = (
-                priced.reason if isinstance(priced, Unchecked) else figures_of(priced)
-            )
-        elif isinstance(priced, Unchecked):
-            today[target.key] = priced.reason
-            results.append((target, priced))
-        else:
-            metrics = None if every else other.metrics(target)
-            found = _checked(target, priced, baseline, why, metrics)
-            today[target.key] = found.figures
-            results.append((target, found))
+            past[keys[id(target)]] = found_by(result)
+            continue
+        metrics = None if every else other.metrics(target)
+        found = _checked(target, result, baseline, why, metrics)
+        today[target.key] = found.reason if isinstance(found, Unchecked) else found.figures
+        results.append((target, found))
     comparison = other.comparison(today, past)
     compared = [_with_differences(target, found, comparison) for target, found in results]
     return compared, comparison
@@ -149,11 +139,9 @@ def check_targets(
     Returns:
         The results in the order of the placements' names.
     """
+    metrics = None if every else ()
     results = [
-        priced
-        if isinstance(priced, Unchecked)
-        else _checked(target, priced, baseline, why, None if every else ())
-        for target, priced in _priced(targets)
+        _checked(target, result, baseline, why, metrics) for target, result in price_all(targets)
     ]
     return sorted(results, key=attrgetter("name"))
 
@@ -165,67 +153,51 @@ def figures(targets: Sequence[Target]) -> dict[str, dict[str, Figure]]:
         BamctlError: one of them cannot be measured.
     """
     found: dict[str, dict[str, Figure]] = {}
-    for target, priced in _priced(targets):
-        if isinstance(priced, Unchecked):
-            raise BamctlError(priced.reason)
+    for target, result in price_all(targets):
+        if isinstance(result, NotPriced):
+            raise BamctlError(_unchecked(target, result).reason)
         try:
-            found[target.key] = {metric: figure(metric, priced) for metric in static()}
+            found[target.key] = {metric: figure(metric, result) for metric in static()}
         except BamctlError as error:
             raise BamctlError(f"{target.name}: {error}") from error
     return found
 
 
-def _priced(targets: Sequence[Target]) -> Iterator[tuple[Target, Priced | Unchecked]]:
-    """Yield each placement on its network; those of one network are consecutive."""
-    subject: TracedNetwork | None = None
-    key = None
-    for target in sorted(targets, key=lambda each: each.placement.key):
-        about = "model"
-        try:
-            target.check_factory()
-            if subject is None or key != target.placement.key:
-                # Free the last network before the next one is built.
-                subject, key = None, target.placement.key
-                subject = TracedNetwork.load(target.placement)
-            about = "where"
-            priced: Priced | Unchecked = price(subject, target.placement)
-        except BamctlError as error:
-            priced = _unchecked(target, about, error)
-        yield target, priced
-
-
-def _unchecked(target: Target, about: str, error: BamctlError) -> Unchecked:
+def _unchecked(target: Target, why: NotPriced) -> Unchecked:
+    error = why.error
     if target.file is None:
         return Unchecked(target.name, str(error), error.exit_code, None)
     key = error.key if isinstance(error, InputError) else None
-    line = target.error_line(key or about)
+    line = target.error_line(key or why.about)
     text = f"{target.name}:{line}: {error}"
     return Unchecked(target.name, text, error.exit_code, target.name, line)
 
 
 def _checked(
     target: Target,
-    priced: Priced,
+    result: Priced | NotPriced,
     baseline: Baseline | None,
     why: bool,
-    metrics: Collection[str] | None = (),
-) -> Checked:
+    metrics: Collection[str] | None,
+) -> Checked | Unchecked:
     """Check a placement, and take the figures of some metrics, or with None of all."""
-    checks = [*_against_budget(target, priced)]
+    if isinstance(result, NotPriced):
+        return _unchecked(target, result)
+    checks = [*_against_budget(target, result)]
     if baseline is not None:
-        checks += _against_baseline(target, priced, baseline)
-    uncounted = priced.placed.total.uncounted + Counter(priced.subject.trace.uncounted)
+        checks += _against_baseline(target, result, baseline)
+    uncounted = result.placed.total.uncounted + Counter(result.subject.trace.uncounted)
     found = Checked(
         target,
-        priced.subject.trunk,
-        priced.placed,
+        result.subject.trunk,
+        result.placed,
         tuple(checks),
-        figures_of(priced, metrics),
+        figures_of(result, metrics),
         dict(uncounted),
     )
     if not why or not found.exit_code:
         return found
-    return replace(found, spent=spent(priced), advice=advise(priced, _static_limits(checks)))
+    return replace(found, spent=spent(result), advice=advise(result, _static_limits(checks)))
 
 
 def _static_limits(checks: Sequence[Check]) -> dict[str, Fraction]:
@@ -274,11 +246,7 @@ def _unknown(target: Target, priced: Priced, baseline: Baseline) -> str:
     accept = "accept it with `bamctl check --save-baseline`"
     if target.file is None or target.key in baseline.figures:
         return f"not in the baseline; {accept}"
-    found: dict[str, Figure] = {}
-    for metric in static():
-        with suppress(BamctlError):
-            found[metric] = figure(metric, priced)
-    old = baseline.renamed(found)
+    old = baseline.renamed(figures_of(priced))
     if old is None:
         return f"not in the baseline; {accept}"
     return f"not in the baseline; if it was {old} before, rename it there; else {accept}"

@@ -1,5 +1,7 @@
 """The figures of a network that a budget can limit, without and with its attention modules."""
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,7 +12,7 @@ from bamctl.errors import BamctlError, described, let_through
 from bamctl.networks.memory import on_meta
 from bamctl.placement.budget import DeviceAllowance
 from bamctl.placement.cost import PlacementCost, place, placement_cost
-from bamctl.placement.metrics import METRICS, Amount, Metric, independent
+from bamctl.placement.metrics import METRICS, Amount, Metric, independent, static
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import Site
 from bamctl.surgery.insert import insert_sites
@@ -111,6 +113,22 @@ def figure(metric: str, priced: Priced) -> Figure:
 def _figure(metric: Metric, priced: Priced) -> Figure:
     base = metric.base(priced)
     return Figure(base, base + metric.added(priced))
+
+
+def figures_of(priced: Priced, metrics: Collection[str] | None = None) -> dict[str, Figure]:
+    """Return figures of a placement that depend on no device, those that can be computed.
+
+    Args:
+        priced: the placement.
+        metrics: the metrics to take. Default: all.
+    """
+    found: dict[str, Figure] = {}
+    for metric in static():
+        if metrics is not None and metric not in metrics:
+            continue
+        with suppress(BamctlError):
+            found[metric] = figure(metric, priced)
+    return found
 
 
 def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[Figure, str]:
