@@ -190,5 +190,14 @@ class AttentionKind(ABC):
         return None
 
 
+def with_doubled_reduction(site: Site) -> Cheaper | None:
+    """Return the settings with the reduction ratio r doubled, while max(C // r, 1) shrinks."""
+    reduction = site.attention.hyperparameters()["reduction"]
+    if site.point.map.num_channels // reduction <= 1:
+        return None
+    settings = site.attention.model_copy(update={"reduction": 2 * reduction})
+    return Cheaper("raise r", 2 * reduction, settings)
+
+
 def _listed(settings: Settings, names: list[str]) -> str:
     return ", ".join(f"{name}={getattr(settings, name)}" for name in names)

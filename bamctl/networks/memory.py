@@ -100,6 +100,21 @@ def _saved_bytes(module: nn.Module, arguments: tuple[Any, ...]) -> int:
     return sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in excluded)
 
 
+def kept_anywhere(module: nn.Module, given: InputsLike) -> int:
+    """Return the same of a module with weights, which is left unchanged; without them if possible.
+
+    Args:
+        module: any module.
+        given: the shapes of its inputs, without the batch.
+    """
+    try:
+        return kept_for_backward(on_meta(module), given)
+    except (RuntimeError, NotImplementedError):
+        # It reads values of tensors, creates tensors on a fixed device, or has an operator without
+        # a kernel for the meta device.
+        return kept_for_backward(copy.deepcopy(module), given)
+
+
 class PeakMemory(TorchDispatchMode):
     """Dispatch mode that measures the peak memory of tensors, in bytes, while it is active.
 

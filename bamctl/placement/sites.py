@@ -33,7 +33,8 @@ def resolve(placement: Placement, trunk: Trunk) -> tuple[Site, ...]:
         for point in _points(where, placement, trunk):
             points[point.module] = point
             chosen = modules.setdefault(point.module, [])
-            chosen += [settings] if settings not in chosen else []
+            if settings not in chosen:
+                chosen.append(settings)
     modules |= _insertions(placement, modules, trunk)
     ordered = sorted(points.values(), key=lambda point: point.position)
     return tuple(

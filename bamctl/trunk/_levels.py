@@ -82,9 +82,7 @@ class _Heads:
         return found
 
     def _is_level(self, levels: set[int], prediction: int) -> bool:
-        return {self._maps[level] for level in levels} == {self._maps[prediction]} and (
-            len(levels) == 1
-        )
+        return len(levels) == 1 and self._maps[min(levels)] == self._maps[prediction]
 
     def operands(self, value: int) -> list[int]:
         """Return the maps of the same extents that a value is computed from without a layer."""

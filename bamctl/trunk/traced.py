@@ -1,13 +1,12 @@
 """`TracedNetwork`: a network with its trace and its trunk."""
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch import nn
 
 from bamctl.networks.inputs import InputsLike
-from bamctl.networks.memory import kept_for_backward, on_meta
+from bamctl.networks.memory import kept_anywhere
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace, trace
 from bamctl.trunk._find import find_trunk
@@ -58,8 +57,4 @@ class TracedNetwork:
     @cached_property
     def memory_bytes(self) -> int:
         """Bytes that training the network saves for the backward pass, for one image."""
-        try:
-            return kept_for_backward(on_meta(self.network), self.trace.given)
-        except (RuntimeError, NotImplementedError):
-            # It reads values of tensors, or creates tensors on a fixed device.
-            return kept_for_backward(copy.deepcopy(self.network), self.trace.given)
+        return kept_anywhere(self.network, self.trace.given)

@@ -195,7 +195,7 @@ def test_frames_of_a_video_are_taken_one_by_one() -> None:
     """A module for images gives each frame what it would alone; one of 3-D convolutions, all."""
     from torchvision.ops import SqueezeExcitation
 
-    from bamctl.attention.wrapped import Wrapped
+    from bamctl.attention.wrapped.module import Wrapped
     from bamctl.trunk.layouts import Ncdhw
 
     torch.manual_seed(0)

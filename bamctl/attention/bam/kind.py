@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 from bamctl.attention.bam.cost import bam_cost
 from bamctl.attention.bam.settings import BamSettings
 from bamctl.attention.cost import Cost
-from bamctl.attention.kind import AttentionKind, Cheaper, GateMaps, Site
+from bamctl.attention.kind import (
+    AttentionKind,
+    Cheaper,
+    GateMaps,
+    Site,
+    with_doubled_reduction,
+)
 from bamctl.attention.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,11 +61,7 @@ class Bam(AttentionKind):
 
     def cheaper(self, site: Site) -> Cheaper | None:
         """Return the settings with the reduction ratio doubled, while the hidden layers shrink."""
-        reduction = site.attention.hyperparameters()["reduction"]
-        if site.point.map.num_channels // reduction <= 1:
-            return None
-        settings = site.attention.model_copy(update={"reduction": 2 * reduction})
-        return Cheaper("raise r", 2 * reduction, settings)
+        return with_doubled_reduction(site)
 
     def warning(self, site: Site, enlarged: int = 1) -> str | None:
         """Warn of dilated convolutions that see nothing but padding beside their centre.

@@ -7,7 +7,7 @@ from pydantic import Field
 from bamctl.attention.arguments import Arguments, listed
 from bamctl.attention.python_source import call
 from bamctl.attention.settings import InitField, Settings
-from bamctl.attention.wrapped.kind import WrappedKind
+from bamctl.attention.wrapped.kind import NamedKind
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +25,7 @@ class OwnSettings(Settings):
     init: InitField = "kaiming"
 
 
-class OwnKind(WrappedKind):
+class OwnKind(NamedKind):
     """A factory, called with the number of channels and keyword arguments.
 
     Args:
@@ -36,14 +36,9 @@ class OwnKind(WrappedKind):
     knows_video = True
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        super().__init__(name)
         self.summary = "a module of your own"
         self.library = name.partition(":")[0]
-
-    @property
-    def name(self) -> str:
-        """The name, as `package.module:factory`."""
-        return self._name
 
     @property
     def noun(self) -> str:
@@ -54,11 +49,6 @@ class OwnKind(WrappedKind):
     def factory(self) -> str:
         """The factory, which is called only if `networks.trust` allows it."""
         return self._name
-
-    @property
-    def usual(self) -> Settings:
-        """The settings with all their defaults."""
-        return OwnSettings(module=self._name)
 
     def make(self, num_channels: int, settings: Settings, at: "FeatureMap") -> "nn.Module":
         """Call the factory with the number of channels.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from bamctl.attention.kind import Cheaper, GateMaps, Site
+from bamctl.attention.kind import Cheaper, GateMaps, Site, with_doubled_reduction
 from bamctl.attention.python_source import call
 from bamctl.attention.settings import InitField, Settings
 from bamctl.attention.wrapped.kind import WrappedKind
@@ -63,12 +63,7 @@ class Se(WrappedKind):
 
     def cheaper(self, site: Site) -> Cheaper | None:
         """Return the settings with the reduction ratio doubled, while the hidden layer shrinks."""
-        assert isinstance(site.attention, SeSettings)
-        reduction = site.attention.reduction
-        if site.point.map.num_channels // reduction <= 1:
-            return None
-        settings = site.attention.model_copy(update={"reduction": 2 * reduction})
-        return Cheaper("raise r", 2 * reduction, settings)
+        return with_doubled_reduction(site)
 
     def describe(self, settings: Settings) -> str:
         """Return the module and every setting, in one line."""

@@ -12,7 +12,7 @@ from bamctl.attention.arguments import Arguments, listed
 from bamctl.attention.kind import Cheaper, Site
 from bamctl.attention.python_source import call
 from bamctl.attention.settings import InitField, Settings
-from bamctl.attention.wrapped.kind import WrappedKind
+from bamctl.attention.wrapped.kind import NamedKind
 from bamctl.errors import InputError, did_you_mean, first_line, let_through
 from bamctl.files.schemas import PositiveInt
 
@@ -35,7 +35,7 @@ class TimmSettings(Settings):
     init: InitField = "kaiming"
 
 
-class TimmKind(WrappedKind):
+class TimmKind(NamedKind):
     """One of the modules that `timm.layers.create_attn` knows.
 
     Args:
@@ -46,13 +46,8 @@ class TimmKind(WrappedKind):
     library = "timm"
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        super().__init__(name)
         self.summary = f"{self._bare}, by timm"
-
-    @property
-    def name(self) -> str:
-        """The name, as `timm:NAME`."""
-        return self._name
 
     @property
     def noun(self) -> str:
@@ -71,11 +66,6 @@ class TimmKind(WrappedKind):
             return {}
         own = round(1 / usual.default)
         return {"reduction": tuple(dict.fromkeys((own, 16, 4, 8, 32)))}
-
-    @property
-    def usual(self) -> Settings:
-        """The settings with all their defaults."""
-        return TimmSettings(module=self._name)
 
     @cached_property
     def _class(self) -> Any:
@@ -120,30 +110,24 @@ class TimmKind(WrappedKind):
         Raises:
             InputError: timm is not installed, has no such module, or cannot build it so.
         """
+        return self._built(num_channels, settings, at)[0]
+
+    def _built(
+        self, num_channels: int, settings: Settings, at: "FeatureMap"
+    ) -> "tuple[nn.Module, dict[str, Any]]":
+        """Return the module, and the keyword arguments that built it."""
         options = self._keywords(settings)
-        try:
-            module: nn.Module = self._class(num_channels, **options)
-            return module
-        except Exception as error:  # whatever a builder raises
-            let_through(error)
-            if "feat_size" not in self._parameters or "feat_size" in options:
-                raise self._failed(num_channels, options, error) from error
-        try:
-            module = self._class(num_channels, **self._sized(options, at))
-        except Exception as error:
-            let_through(error)
-            raise self._failed(num_channels, options, error) from error
-        return module
-
-    def _failed(
-        self, num_channels: int, options: Mapping[str, Any], error: Exception
-    ) -> InputError:
+        tries = [options]
+        if "feat_size" in self._parameters and "feat_size" not in options:
+            tries.append({**options, "feat_size": (at.height, at.width)})
+        for keywords in tries:
+            try:
+                return self._class(num_channels, **keywords), keywords
+            except Exception as error:  # whatever a builder raises
+                let_through(error)
+                reason = first_line(error) or type(error).__name__
         given = ", ".join([str(num_channels), *(f"{k}={v!r}" for k, v in options.items())])
-        reason = first_line(error) or type(error).__name__
-        return InputError(f"{self._name}({given}) cannot be built: {reason}")
-
-    def _sized(self, options: Mapping[str, Any], at: "FeatureMap") -> dict[str, Any]:
-        return {**options, "feat_size": (at.height, at.width)}
+        raise InputError(f"{self._name}({given}) cannot be built: {reason}")
 
     def _keywords(self, settings: Settings) -> dict[str, Any]:
         """Return the keyword arguments of the class.
@@ -167,12 +151,8 @@ class TimmKind(WrappedKind):
 
     def made_by(self, num_channels: int, settings: Settings, at: "FeatureMap") -> str:
         """Return the call of timm's function."""
-        options = self._keywords(settings)
-        try:
-            with _without_randomness():
-                self._class(num_channels, **options)
-        except Exception:  # as in `make`
-            options = self._sized(options, at)
+        with _without_randomness():
+            _, options = self._built(num_channels, settings, at)
         return call("timm.layers.create_attn", self._bare, num_channels, **options)
 
     def cheaper(self, site: Site) -> Cheaper | None:

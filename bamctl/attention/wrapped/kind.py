@@ -73,11 +73,12 @@ class WrappedKind(AttentionKind):
         return self.layer()(module, **self._options(settings, at), layout=at.layout)
 
     def _options(self, settings: Settings, at: "FeatureMap") -> dict[str, Any]:
-        from bamctl.attention.wrapped.trial import tried
+        from bamctl.attention.wrapped.trial import starts_as_identity, tried
 
         manner = tried(self, settings, at)
+        has_factor = settings.init == "identity" and not starts_as_identity(self, settings, at)
         return {
-            "init": "kaiming" if manner.is_identity else settings.init,
+            "init": "identity" if has_factor else "kaiming",
             "by_frame": manner.by_frame,
             "changes_input": manner.changes_input,
         }
@@ -108,3 +109,19 @@ class WrappedKind(AttentionKind):
         if type(at.layout) is not Nchw:
             named["layout"] = at.layout
         return call("Wrapped", Code(self.made_by(at.num_channels, settings, at)), **named)
+
+
+class NamedKind(WrappedKind):
+    """One of a family of kinds, which differ in their names.
+
+    Args:
+        name: the name of the module in settings.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def usual(self) -> Settings:
+        """The settings with all their defaults."""
+        return self.settings.model_validate({"module": self._name})

@@ -13,7 +13,7 @@ from bamctl import units
 from bamctl.attention.cost import Cost
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError, check_machine, described, let_through
-from bamctl.networks.memory import kept_for_backward, on_meta
+from bamctl.networks.memory import kept_anywhere, on_meta
 from bamctl.tracing.trace import trace
 from bamctl.trunk.feature_maps import FeatureMap
 
@@ -26,13 +26,11 @@ class Manner:
     """What a module does with a map.
 
     `by_frame` is true if it takes images only and the map is of a video; `changes_input` if it
-    writes to its input; `is_identity` if its own initialization makes it the identity. `shapes` are
-    those of its parameters and buffers.
+    writes to its input. `shapes` are those of its parameters and buffers.
     """
 
     by_frame: bool
     changes_input: bool
-    is_identity: bool
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -63,23 +61,22 @@ def _on_maps(
     return Manner(
         by_frame=extents != at.extents,
         changes_input=_changes_input(kind, module, at, extents),
-        is_identity=_is_identity(module, (1, at.num_channels, *extents)),
         shapes=tuple((name, tuple(each.shape)) for name, each in module.state_dict().items()),
     )
 
 
-def _is_identity(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Return whether a module returns a random map unchanged, bit for bit.
+@lru_cache(maxsize=4096)
+def starts_as_identity(kind: "WrappedKind", settings: Settings, at: FeatureMap) -> bool:
+    """Return whether a module as it is initialized returns a map unchanged, bit for bit.
 
     That is so where a last layer is initialized with zeros. A second factor of zero in front of it
     would leave both without a gradient.
     """
+    extents = at.extents[-2:] if tried(kind, settings, at).by_frame else at.extents
+    shape = (1, at.num_channels, *extents)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        was_training = module.training
-        result = module.eval()(x.clone())
-        module.train(was_training)
-    return torch.equal(result, x)
+        return torch.equal(kind.make(at.num_channels, settings, at).eval()(x.clone()), x)
 
 
 def _changes_input(
@@ -149,14 +146,6 @@ def traced_cost(
         params=found.params,
         macs=found.macs[""],
         elementwise_ops=found.elementwise_ops[""],
-        memory_bytes=at.batch * _kept(module, at),
+        memory_bytes=at.batch * kept_anywhere(module, at.shape),
         uncounted=Counter(found.uncounted),
     )
-
-
-def _kept(module: nn.Module, at: FeatureMap) -> int:
-    try:
-        return kept_for_backward(on_meta(module), at.shape)
-    except (RuntimeError, NotImplementedError):
-        # It reads values of tensors, or has an operator without a kernel for the meta device.
-        return kept_for_backward(module, at.shape)
