@@ -65,7 +65,7 @@ def judge(
         results: tables with columns `arm`, `seed` and the result, in any order; patterns of
             TensorBoard's folders, such as `runs/{arm}/seed-{seed}`; or the values of each arm, by
             seeds or in a list.
-        baseline: the arm to compare with; `baseline`, or the only other one, if left out.
+        baseline: the arm to compare with; the one named `baseline` if left out.
         metric: the column or scalar; may be left out if there is only one.
         better: `lower` for an error or a loss.
         margin: a difference smaller than this, in the metric's unit, is called `equivalent`.
@@ -90,23 +90,27 @@ def judge(
     common = {arm: [seed for seed in values[base] if seed in values[arm]] for arm in others}
     numbered = any(seed.startswith("#") for own in values.values() for seed in own)
     is_paired = (not numbered and min(map(len, common.values())) >= 2) if paired is None else paired
-    options: dict[str, Any] = {"margin": margin, "lower_is_better": better == "lower"}
+    is_lower_better = better == "lower"
     if is_paired:
         if short := [arm for arm in others if len(common[arm]) < 2]:
             raise InputError(f"{short[0]} and {base} have fewer than two seeds in common")
         pairs = {
-            arm: tuple([values[side][seed] for seed in common[arm]] for side in (base, arm))
-            for arm in others
+            arm: (_of(values[base], common[arm]), _of(values[arm], common[arm])) for arm in others
         }
-        evidence = compare(pairs, first=first, **options)  # type: ignore[arg-type]
+        evidence = compare(pairs, first=first, margin=margin, lower_is_better=is_lower_better)
     else:
-        sides = {arm: tuple(list(values[side].values()) for side in (base, arm)) for arm in others}
-        evidence = _independent(sides, **options)  # type: ignore[arg-type]
+        sides = {arm: (_of(values[base]), _of(values[arm])) for arm in others}
+        evidence = _independent(sides, margin=margin, lower_is_better=is_lower_better)
     arms = [JudgedArm(base, dict(values[base]))]
     for arm in others:
         lacking = set(values[arm]) ^ set(values[base]) if is_paired else set()
         arms.append(JudgedArm(arm, dict(values[arm]), evidence[arm], tuple(sorted(lacking))))
     return Judgment(name, better, base, is_paired, tuple(arms))
+
+
+def _of(values: Values, seeds: Sequence[str] | None = None) -> list[float]:
+    """Return the values of some seeds, or of all."""
+    return [values[seed] for seed in (values if seeds is None else seeds)]
 
 
 def _values(results: Any, metric: str | None) -> tuple[dict[str, Values], str]:

@@ -58,7 +58,8 @@ def _named(metric: str | None, source: str) -> str:
 def _of_table(path: Path, metric: str | None) -> tuple[list[Run], str]:
     """Read the rows of a table; of several steps of a run, the last one counts."""
     check_can_read(path)
-    last: dict[tuple[str, str | None], tuple[float, int, float]] = {}
+    # A run without a seed is told from others by its line.
+    last: dict[tuple[str, str | int], tuple[float, int, float]] = {}
     for line, row in _rows(path):
         metric = metric or _only_metric(path, line, row)
         arm = row.get("arm")
@@ -66,14 +67,12 @@ def _of_table(path: Path, metric: str | None) -> tuple[list[Run], str]:
             raise InputError(
                 "no column 'arm', which names the network of a run", path=path, line=line
             )
-        seed = None if row.get("seed") in (None, "") else str(row["seed"])
+        seed = line if row.get("seed") in (None, "") else str(row["seed"])
         step = _number(row["step"], "step", path, line) if row.get("step") not in (None, "") else 0
         if metric not in row:
             near = did_you_mean(metric, [str(name) for name in row])
             raise InputError(f"no column {metric!r}{near}", path=path, line=line)
         key, value = (str(arm), seed), _number(row[metric], metric, path, line)
-        if seed is None:
-            key = (str(arm), f"line {line}")
         if key in last and step == last[key][0]:
             raise InputError(
                 f"{arm} with seed {seed} is in line {last[key][1]} already", path=path, line=line
@@ -83,7 +82,7 @@ def _of_table(path: Path, metric: str | None) -> tuple[list[Run], str]:
     if not last or metric is None:
         raise InputError("no run in this file", path=path, line=1)
     runs = [
-        Run(arm, None if str(seed).startswith("line ") else seed, value)
+        Run(arm, seed if isinstance(seed, str) else None, value)
         for (arm, seed), (_, _, value) in last.items()
     ]
     return runs, metric

@@ -5,7 +5,8 @@ from typing import Any
 
 from bamctl.judging.judge import JudgedArm, Judgment
 from bamctl.report._wording import SCHEMA, evidence_data
-from bamctl.report.chart import Axis, Plot, Point, Series
+from bamctl.report.chart import Axis
+from bamctl.report.charts.evidence import differences
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.evidence import MOST_SEEDS, Evidence
 
@@ -28,7 +29,16 @@ def judgment_report(judgment: Judgment) -> Report:
             "arms": [_data(arm) for arm in judgment.arms],
         },
         [_record(arm) for arm in judgment.arms],
-        charts=[_differences(others, judgment)],
+        charts=[
+            differences(
+                "Differences",
+                "",
+                {arm.name: arm.evidence for arm in others if arm.evidence},
+                {},
+                axis=Axis(f"difference in {judgment.metric} to {judgment.baseline}"),
+                written=_signed,
+            )
+        ],
     )
 
 
@@ -98,23 +108,6 @@ def _footnote(judgment: Judgment) -> str:
             "the verdicts hold for one look at these runs, and pairs would tell more with fewer"
         )
     return f"{how}. The levels are joint: all verdicts together are 95 % sure."
-
-
-def _differences(arms: list[JudgedArm], judgment: Judgment) -> Plot:
-    found = [(arm.name, arm.evidence) for arm in arms if arm.evidence]
-    return Plot(
-        title="Differences",
-        text="; ".join(f"{name}: {each.verdict}" for name, each in found) + ".",
-        x=Axis(f"difference in {judgment.metric} to {judgment.baseline}"),
-        y=Axis(""),
-        series=[Series("difference", [_point(name, each) for name, each in found])],
-        marks=[0.0],
-    )
-
-
-def _point(name: str, found: Evidence) -> Point:
-    low, high = found.interval or (None, None)
-    return Point(found.mean, name, f"{name}\n{_signed(found.mean)}, {found.verdict}", low, high)
 
 
 def _data(arm: JudgedArm) -> dict[str, Any]:
