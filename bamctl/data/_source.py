@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bamctl.data.images import ArrayImages, FileImages, Images
+from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 
 # The deepest networks halve an image five times.
@@ -17,7 +18,7 @@ _SMALL = 32
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request: a name, a folder, and the input of the network.
+    """A request: a name, a folder, the task, and the input of the network.
 
     Channels, height and width come from `extents`; where that is None, from the images if they are
     in memory, else from `usual`. `bad_images` is `refuse` or `skip`.
@@ -29,6 +30,7 @@ class Wanted:
     bad_images: str
     extents: tuple[int, ...] | None
     usual: tuple[int, ...]
+    task: TaskName = "classification"
 
     def shape(self, images: Images) -> tuple[int, ...]:
         """Return the input of the network: channels, height and width."""

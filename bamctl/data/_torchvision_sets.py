@@ -114,6 +114,7 @@ def _how_to_get(wanted: Wanted, name: str, options: dict[str, Any], error: Excep
 
 def _classes(dataset: Any, train: Images) -> tuple[str, ...]:
     named = getattr(dataset, "classes", None)
+    assert train.labels is not None
     if isinstance(named, Sequence) and len(named) > int(train.labels.max()):
         return tuple(map(str, named))
     return tuple(map(str, range(int(train.labels.max()) + 1)))

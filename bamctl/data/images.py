@@ -23,38 +23,56 @@ _SHIFT = 8
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with shape (N, C, H, W), from 0 to 255, and their labels with shape (N,).
+    """Samples and what a network is to answer for them; N is their number.
 
-    Unreadable images are left out; `unreadable` names their files.
+    The values of inputs run from 0 to 255. By task:
+
+    - classification: images with shape (N, C, H, W); class numbers with shape (N,).
+    - segmentation: images with shape (N, C, H, W); class numbers with shape (N, H, W), where 0 is
+      the background and 255 is not judged.
+    - detection, instance-segmentation, keypoints: a list of N images with shape (C, H, W); a list
+      of N mappings for M objects, with `boxes` of shape (M, 4) as x1, y1, x2, y2 in pixels,
+      `labels` of shape (M,) where 0 is the background, `masks` of shape (M, H, W) and `keypoints`
+      of shape (M, K, 3) as x, y, visibility, as the task needs them, and `iscrowd` of shape (M,).
+    - video: clips with shape (N, C, T, H, W); class numbers with shape (N,).
+    - optical-flow: pairs of images with shape (N, 2, C, H, W); fields with shape (N, 3, H, W), the
+      motion along x and y in pixels, and 1 where it is known.
+
+    Unreadable samples are left out; `unreadable` names their files.
     """
 
-    pixels: Tensor
-    labels: Tensor
+    inputs: Any
+    targets: Any
     unreadable: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
 
 
 class Images(Protocol):
     """A split of a data set."""
 
     @property
-    def labels(self) -> Tensor:
-        """The labels, with shape (N,)."""
+    def labels(self) -> Tensor | None:
+        """The class of each sample, with shape (N,); None if samples have no single class."""
         ...
 
+    def __len__(self) -> int: ...
+
     def fingerprint(self) -> int:
-        """Return a number that identifies the images of a comparison."""
+        """Return a number that identifies the samples of a comparison."""
         ...
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
-        """Return some images; `draws` has a random number for each, which seeds its augmentation.
+        """Return some samples; `draws` has a random number for each, which seeds its augmentation.
 
-        The same index and number give the same image, in any order and any process. None
+        The same index and number give the same sample, in any order and any process. None
         disables augmentation.
         """
         ...
 
     def subset(self, indices: Sequence[int]) -> "Images":
-        """Return a split of only these images."""
+        """Return a split of only these samples."""
         ...
 
 
@@ -68,6 +86,9 @@ class ArrayImages:
     pixels: Tensor
     labels: Tensor
     flips: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def fingerprint(self) -> int:
         """Return a checksum of the labels; resized pixels may differ between PyTorch versions."""
@@ -108,6 +129,9 @@ class FileImages:
     labels: Tensor
     num_channels: int
     extents: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def fingerprint(self) -> int:
         """Return a checksum of file names and labels; reading the images would take too long."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from bamctl.data import (
 from bamctl.data._digits import digits
 from bamctl.data._source import Source, Wanted
 from bamctl.data.images import ArrayImages, Images
+from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError, did_you_mean
 
 FOLDER = "folder:"
@@ -76,6 +78,7 @@ def load(
     bad_images: str = "refuse",
     num_classes: int | None = None,
     with_test: bool = False,
+    task: TaskName = "classification",
 ) -> Data:
     """Read a data set.
 
@@ -91,12 +94,13 @@ def load(
         bad_images: `refuse` or `skip` images that cannot be read.
         num_classes: classes of the network's head, if not those of the set.
         with_test: whether to read the test split.
+        task: what the network is to answer; it determines the targets of a `Batch`.
 
     Raises:
-        InputError: the set is unknown, cannot be read, or does not fit the network.
+        InputError: the set is unknown, cannot be read, or does not fit the network or task.
     """
     extents = None if input_shape is None else tuple(input_shape)
-    wanted = Wanted(name, root, download, bad_images, extents, tuple(usual_shape))
+    wanted = Wanted(name, root, download, bad_images, extents, tuple(usual_shape), task)
     source = _source(wanted)
     _check_labels(source, num_classes)
     train, held_out = source.train, source.held_out
@@ -136,7 +140,7 @@ def _source(wanted: Wanted) -> Source:
 def _check_labels(source: Source, num_classes: int | None) -> None:
     count = num_classes or len(source.classes)
     for split in (source.train, source.held_out):
-        if split is None:
+        if split is None or split.labels is None:
             continue
         low, high = int(split.labels.min()), int(split.labels.max())
         if low < 0 or high >= count:
@@ -149,11 +153,11 @@ def _check_labels(source: Source, num_classes: int | None) -> None:
 def _split(images: Images) -> tuple[Images, Images]:
     from sklearn.model_selection import train_test_split
 
-    total = len(images.labels)
+    total = len(images)
     count = min(round(_HELD_OUT * total), _MOST_HELD_OUT)
     try:
         train, held_out = train_test_split(
-            range(total), test_size=count, stratify=images.labels.numpy(), random_state=0
+            range(total), test_size=count, stratify=_strata(images), random_state=0
         )
     except ValueError as error:
         raise InputError(
@@ -161,6 +165,10 @@ def _split(images: Images) -> tuple[Images, Images]:
             "every split one of each class; add images, or a val folder"
         ) from error
     return images.subset(sorted(train)), images.subset(sorted(held_out))
+
+
+def _strata(images: Images) -> np.ndarray | None:
+    return None if images.labels is None else images.labels.numpy()
 
 
 def _statistics(train: Images, wanted: Wanted) -> tuple[Tensor, Tensor]:

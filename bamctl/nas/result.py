@@ -128,7 +128,7 @@ def standings(result: SearchResult) -> Standings:
         codes=tuple(each.codes for each in found),
         accuracy=np.array([each.accuracies for each in found]),
         costs=_values(found, result.setup)[:, 1:],
-        resolution=1 / len(result.setup.data.held_out.labels),
+        resolution=1 / len(result.setup.data.held_out),
     )
 
 

@@ -192,7 +192,7 @@ class _Phases:
             self._records(self.folder.confirmation(config.confirm_start), trunks),
             self.engine,
             seeds=seeds,
-            num_held_out=len(result.setup.data.held_out.labels),
+            num_held_out=len(result.setup.data.held_out),
             first_look=config.first_look,
         )
         return with_evidence(result, evidence, tuple(seeds))

@@ -118,7 +118,7 @@ def sensitivity(
                 sites,
                 steps=training.recipe.steps,
                 seeds=training.seeds,
-                num_held_out=len(images.held_out.labels),
+                num_held_out=len(images.held_out),
                 engine=engine,
                 trunks=SharedTrunks(training, Path(folder), engine, _nobody),
             )

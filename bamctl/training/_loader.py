@@ -83,7 +83,7 @@ def evaluation_batches(
     images: Images, batch_size: int, *, rank: int, processes: int, workers: int
 ) -> Iterator[Batch]:
     """Yield this process's share of batches of all images, in order and without augmentation."""
-    every = torch.split(torch.arange(len(images.labels)), batch_size)
+    every = torch.split(torch.arange(len(images)), batch_size)
     yield from _loader(images, iter([(each, None) for each in every[rank::processes]]), workers)
 
 

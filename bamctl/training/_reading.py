@@ -29,7 +29,7 @@ class Reader:
         self, data: Data, config: TrainingConfig, seed: int, accelerator: Accelerator
     ) -> None:
         self._data, self._config, self._accelerator = data, config, accelerator
-        self._order = Order(len(data.train.labels), config.recipe.batch_size, seed)
+        self._order = Order(len(data.train), config.recipe.batch_size, seed)
 
     def training(self, steps: range, watcher: Watcher) -> Iterator[list[Batch]]:
         """Yield the batches of some steps, each in parts for accumulation."""
@@ -69,8 +69,8 @@ class Reader:
     def on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the pixels and labels of a batch on the device of the run."""
         device = self._accelerator.device
-        pixels = batch.pixels.to(device, non_blocking=True)
-        return pixels, batch.labels.to(device, non_blocking=True)
+        pixels = batch.inputs.to(device, non_blocking=True)
+        return pixels, batch.targets.to(device, non_blocking=True)
 
     def _check_readable(self, batch: Batch, watcher: Watcher) -> None:
         if batch.unreadable and self._config.data.bad_images == "refuse":

@@ -263,7 +263,7 @@ def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
         InputError: their fingerprint differs from that of the configuration, or they are fewer than
             a batch.
     """
-    num_images = len(data.train.labels)
+    num_images = len(data.train)
     if config.recipe.batch_size > num_images:
         raise InputError(
             f"the training split has {num_images} images, fewer than a batch of "

@@ -115,7 +115,7 @@ def usual_recipe(
         InputError: the numbers are incompatible.
     """
     batch_size = given.get("batch_size", Recipe.model_fields["batch_size"].default)
-    per_epoch = max(len(data.train.labels) // batch_size, 1)
+    per_epoch = max(len(data.train) // batch_size, 1)
     steps = steps or (epochs or 0) * per_epoch or _DEFAULT_STEPS
     frozen = freeze_backbone_epochs * per_epoch
     if frozen >= steps:

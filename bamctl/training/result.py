@@ -96,10 +96,10 @@ def summarize(
         config=config,
         trace=made.trace,
         trunk=made.trunk,
-        num_train=len(data.train.labels),
-        num_held_out=len(data.held_out.labels),
+        num_train=len(data.train),
+        num_held_out=len(data.held_out),
         arms=tuple(found.values()),
-        comparisons=_comparisons(found, config, 1 / len(data.held_out.labels)),
+        comparisons=_comparisons(found, config, 1 / len(data.held_out)),
         missing=made.missing,
         site_warnings=made.warnings,
         metrics=tuple(

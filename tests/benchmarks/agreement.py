@@ -96,7 +96,7 @@ def raced(setup: SearchSetup, seed: int) -> Codes:
             tuple(chosen),
             np.array([[found[codes, s] for s in first] for codes in chosen]),
             setup.costs.added(np.array(chosen))[:, :1],
-            1 / len(setup.data.held_out.labels),
+            1 / len(setup.data.held_out),
         )
         left = STEPS * len(chosen) - 2 * (trunk_steps + of_run * len(chosen))
         last = race(

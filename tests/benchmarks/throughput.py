@@ -47,7 +47,7 @@ def ours(experiment: Experiment, data: Data, config: TrainingConfig) -> float:
 def bare(experiment: Experiment, data: Data, config: TrainingConfig) -> float:
     network = experiment.networks.of(experiment.arms[1], 0).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.025, momentum=0.9, weight_decay=1e-4)
-    order = Order(len(data.train.labels), BATCH, 0)
+    order = Order(len(data.train), BATCH, 0)
     start = perf_counter()
     for step in range(config.recipe.steps):
         batch = data.train.batch(*order.batch(step))

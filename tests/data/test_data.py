@@ -30,7 +30,7 @@ def folder(root: Path, split: str, classes: dict[str, int]) -> Path:
 
 def test_digits_are_those_of_scikit_learn() -> None:
     found = data.load("digits", usual_shape=USUAL)
-    assert len(found.train.labels) + len(found.held_out.labels) == 1797
+    assert len(found.train) + len(found.held_out) == 1797
     assert found.input_shape == (3, 32, 32)
     assert found.classes == tuple("0123456789")
     assert found.test is None
@@ -133,7 +133,7 @@ def test_folders_of_classes(tmp_path: Path) -> None:
 def test_a_folder_without_splits_gets_a_held_out_one(tmp_path: Path) -> None:
     folder(tmp_path, ".", {"cat": 10, "dog": 10})
     found = data.load(f"folder:{tmp_path}", usual_shape=USUAL)
-    assert len(found.train.labels) == 16
+    assert len(found.train) == 16
     assert found.held_out.labels.bincount().tolist() == [2, 2]
 
 

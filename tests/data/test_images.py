@@ -21,8 +21,8 @@ def arrays(*, flips: bool = False) -> ArrayImages:
 def test_without_numbers_images_are_as_they_are() -> None:
     images = arrays()
     batch = images.batch(torch.tensor([2, 0]), None)
-    assert torch.equal(batch.pixels, images.pixels[[2, 0]])
-    assert batch.labels.tolist() == [2, 0]
+    assert torch.equal(batch.inputs, images.pixels[[2, 0]])
+    assert batch.targets.tolist() == [2, 0]
 
 
 def test_moved_images_are_cut_out_of_the_image_with_a_black_margin() -> None:
@@ -31,15 +31,15 @@ def test_moved_images_are_cut_out_of_the_image_with_a_black_margin() -> None:
     padded = torch.nn.functional.pad(images.pixels, (2, 2, 2, 2))
     for down in range(5):
         for right in range(5):
-            found = images.batch(torch.tensor([1]), torch.tensor([down + 5 * right])).pixels
+            found = images.batch(torch.tensor([1]), torch.tensor([down + 5 * right])).inputs
             assert torch.equal(found[0], padded[1][:, down : down + 16, right : right + 16])
 
 
 def test_mirrored_images() -> None:
     images = arrays(flips=True)
     centre = 2 + 5 * 2
-    straight = images.batch(torch.tensor([3]), torch.tensor([centre])).pixels
-    mirrored = images.batch(torch.tensor([3]), torch.tensor([centre + 25])).pixels
+    straight = images.batch(torch.tensor([3]), torch.tensor([centre])).inputs
+    mirrored = images.batch(torch.tensor([3]), torch.tensor([centre + 25])).inputs
     assert torch.equal(straight, images.pixels[3:])
     assert torch.equal(mirrored, images.pixels[3:].flip(3))
 
@@ -47,9 +47,9 @@ def test_mirrored_images() -> None:
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     images = arrays(flips=True)
     draws = torch.randint(2**62, (4,))
-    together = images.batch(torch.arange(4), draws).pixels
+    together = images.batch(torch.arange(4), draws).inputs
     for row in range(4):
-        alone = images.batch(torch.tensor([row]), draws[row : row + 1]).pixels
+        alone = images.batch(torch.tensor([row]), draws[row : row + 1]).inputs
         assert torch.equal(alone[0], together[row])
 
 
@@ -72,8 +72,8 @@ def test_files_of_any_size_come_at_the_networks() -> None:
     images = photographs((40, 30), (100, 20))
     for draws in (None, torch.tensor([5, 6])):
         batch = images.batch(torch.arange(2), draws)
-        assert batch.pixels.shape == (2, 3, 24, 20)
-        assert batch.pixels.dtype == torch.uint8
+        assert batch.inputs.shape == (2, 3, 24, 20)
+        assert batch.inputs.dtype == torch.uint8
 
 
 def test_cutting_out_follows_the_number_and_leaves_the_random_state() -> None:
@@ -89,8 +89,8 @@ def test_cutting_out_follows_the_number_and_leaves_the_random_state() -> None:
 
 def test_what_cannot_be_read_is_named_and_left_out() -> None:
     batch = photographs((30, 30), (0, 0), (30, 30)).batch(torch.arange(3), None)
-    assert batch.labels.tolist() == [0, 2]
-    assert len(batch.pixels) == 2
+    assert batch.targets.tolist() == [0, 2]
+    assert len(batch.inputs) == 2
     assert batch.unreadable == ("1",)
 
 
@@ -98,8 +98,8 @@ def test_a_subset_keeps_labels_with_images() -> None:
     for images in (arrays(), photographs((30, 30), (30, 30), (30, 30), (30, 30))):
         part = images.subset([3, 1])
         assert part.labels.tolist() == [3, 1]
-        whole = images.batch(torch.tensor([3, 1]), None).pixels
-        assert torch.equal(part.batch(torch.arange(2), None).pixels, whole)
+        whole = images.batch(torch.tensor([3, 1]), None).inputs
+        assert torch.equal(part.batch(torch.arange(2), None).inputs, whole)
 
 
 # Black, a quarter, a half and white, by 8 bits: of 65,535 a 257th each, as 65535 / 255 = 257.
@@ -139,7 +139,7 @@ def test_grey_of_any_depth_is_scaled(name: str, tmp_path: Path) -> None:
     # Both ways into the program: training images, and images to look at.
     trained = one_file(path, 1, (1, 4))
     assert trained.unreadable == ()
-    assert trained.pixels[0, 0, 0].tolist() == EIGHT_BITS
+    assert trained.inputs[0, 0, 0].tolist() == EIGHT_BITS
     assert open_image(path, (3, 1, 4)).original[0, :, 2].tolist() == EIGHT_BITS
 
 

@@ -50,7 +50,7 @@ if __name__ == "__main__":
     multiprocessing.set_start_method("{method}")
     images = ArrayImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
     for batch in evaluation_batches(images, 2, rank=0, processes=1, workers=1):
-        print(batch.labels.tolist())
+        print(batch.targets.tolist())
 """
 # Python 3.10 has only the second way; it works in all.
 WAYS = {

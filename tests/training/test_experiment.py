@@ -74,11 +74,11 @@ def test_the_accuracy_is_that_of_the_weights_that_are_kept(whole: Result, digits
         network = experiment.networks.of(arm, 1)
         kept = checkpoints.read(whole.folder / "weights" / f"{arm.name}.seed-1.safetensors")
         checkpoints.load_state(network.eval(), kept.state)
-        everything = torch.arange(len(digits.held_out.labels))
+        everything = torch.arange(len(digits.held_out))
         batch = digits.held_out.batch(everything, None)
         with torch.no_grad():
-            named = network(digits.normalized(batch.pixels)).argmax(1)
-        right = (named == batch.labels).float().mean().item()
+            named = network(digits.normalized(batch.inputs)).argmax(1)
+        right = (named == batch.targets).float().mean().item()
         assert whole.arms[row].accuracy[1] == pytest.approx(right)
     assert kept.required_placement().where == ["one", "two"]
 

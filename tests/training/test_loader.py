@@ -17,7 +17,7 @@ def seen(
 ) -> list[list[int]]:
     order = Order(50, 12, seed)
     batches = training_batches(images(50), order, steps, parts=parts, share=share, workers=0)
-    return [[label for part in batch for label in part.labels.tolist()] for batch in batches]
+    return [[label for part in batch for label in part.targets.tolist()] for batch in batches]
 
 
 def test_an_epoch_has_every_image_once_but_for_the_rest() -> None:
@@ -54,6 +54,6 @@ def test_evaluation_has_every_image_once() -> None:
         label
         for rank in range(3)
         for batch in evaluation_batches(images(50), 8, rank=rank, processes=3, workers=0)
-        for label in batch.labels.tolist()
+        for label in batch.targets.tolist()
     ]
     assert sorted(found) == list(range(50))

@@ -57,14 +57,14 @@ def test_it_is_plain_sgd_with_momentum(digits: Data) -> None:
     plain = experiment.networks.baseline(0)
     plain.drop = nn.Identity()
     optimizer = torch.optim.SGD(plain.parameters(), lr=1, momentum=0.9, weight_decay=1e-4)
-    order = Order(len(digits.train.labels), config.recipe.batch_size, 0)
+    order = Order(len(digits.train), config.recipe.batch_size, 0)
     # Four steps of warm-up; the third and last third are two steps each, at a tenth of the last.
     for step, lr in enumerate([0.025, 0.05, 0.075, 0.1, 0.001, 0.001]):
         batch = digits.train.batch(*order.batch(step))
         optimizer.param_groups[0]["lr"] = lr
         plain.train()
         loss = F.cross_entropy(
-            plain(digits.normalized(batch.pixels)), batch.labels, label_smoothing=0.1
+            plain(digits.normalized(batch.inputs)), batch.targets, label_smoothing=0.1
         )
         optimizer.zero_grad()
         loss.backward()

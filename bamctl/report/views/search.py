@@ -198,7 +198,7 @@ def _warnings(result: SearchResult) -> list[str]:
     found = site_warnings(
         sites, model=training.model, stem=training.stem, network=setup.subject.network
     )
-    images = len(setup.data.held_out.labels)
+    images = len(setup.data.held_out)
     runs = [accuracy for each in result.trials for accuracy in each.accuracies]
     return [*found, *accuracy_warnings(runs, training.num_classes, images)]
 
