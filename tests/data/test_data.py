@@ -108,7 +108,7 @@ def test_cifar10_as_torchvision_reads_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert [len(s.labels) for s in (found.train, found.held_out, found.test)] == [80, 20, 20]
     theirs, label = torchvision.datasets.CIFAR10(tmp_path, train=False)[7]
     ours = found.test.batch(torch.tensor([7]), None)
-    assert ours.pixels[0].permute(1, 2, 0).numpy().tobytes() == theirs.tobytes()
+    assert ours.inputs[0].permute(1, 2, 0).numpy().tobytes() == theirs.tobytes()
     assert ours.labels.item() == label
     assert found.train.flips
 
@@ -127,7 +127,7 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert found.train.labels.tolist() == [0] * 3 + [1] * 5
     assert found.held_out.labels.tolist() == [0, 0, 1]
     assert found.input_shape == USUAL
-    assert found.held_out.batch(torch.arange(3), None).pixels.shape == (3, 3, 64, 64)
+    assert found.held_out.batch(torch.arange(3), None).inputs.shape == (3, 3, 64, 64)
 
 
 def test_a_folder_without_splits_gets_a_held_out_one(tmp_path: Path) -> None:

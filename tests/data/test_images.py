@@ -80,7 +80,7 @@ def test_cutting_out_follows_the_number_and_leaves_the_random_state() -> None:
     images = photographs((60, 60))
     before = torch.get_rng_state()
     one, same, other = (
-        images.batch(torch.tensor([0]), torch.tensor([draw])).pixels for draw in (5, 5, 6)
+        images.batch(torch.tensor([0]), torch.tensor([draw])).inputs for draw in (5, 5, 6)
     )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
