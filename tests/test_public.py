@@ -43,7 +43,7 @@ def test_training(bamctl: object, tmp_path: Path) -> None:
     assert comparable(json.loads(printed.stdout)) == data(training_report(found))
     assert "<iframe" in found._repr_html_()
     more = library.train(resume=tmp_path / "library", seeds=3)
-    assert [len(each.accuracy) for each in more.arms] == [3, 3]
+    assert [len(each.values) for each in more.arms] == [3, 3]
 
 
 def test_search(bamctl: object, tmp_path: Path) -> None:

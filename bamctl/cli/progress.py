@@ -67,7 +67,7 @@ class Bars:
             TextColumn("{task.fields[told]}", markup=False),
         )
         self._shown = ExitStack()
-        self._accuracy = ""
+        self._told = ""
         self._done = 0
         self._started = (0, perf_counter())
         self._resume: str | None = None
@@ -92,6 +92,7 @@ class Bars:
         self._resume = f"bamctl train --resume {folder}{trust_flag(config.model, folder)}"
         self._board = folder / "tensorboard" if self._with_board else None
         self._batch_size = config.recipe.batch_size
+        self._measure = config.measure
         steps = config.recipe.steps
         self._steps_of_seed = steps * num_arms
         total = self._steps_of_seed * len(config.seeds)
@@ -105,7 +106,7 @@ class Bars:
 
     def run_started(self, arm: str, seed: int, step: int) -> None:
         """Start the bar of a run: an arm is trained with a seed, from a step on."""
-        self._accuracy = ""
+        self._told = ""
         self._done = step
         self._started = (step, perf_counter())
         self._bars.reset(
@@ -121,14 +122,16 @@ class Bars:
         if loss is not None:
             first, since = self._started
             speed = (step - first) * self._batch_size / max(perf_counter() - since, 1e-9)
-            told = f"loss {loss:.3f}{self._accuracy}  {speed:,.0f} images/s"
+            told = f"loss {loss:.3f}{self._told}  {speed:,.0f} images/s"
             self._bars.update(self._run, told=told)
 
     def evaluated(self, arm: str, seed: int, evaluation: "Evaluation") -> None:
         """Record an evaluation."""
-        self._accuracy = f"  accuracy {100 * evaluation.accuracy:.1f} %"
+        self._told = f"  {self._measure.title} {self._measure.text(evaluation.value)}"
         if self._board is not None:
-            _write(self._board / f"{arm}.seed-{seed}".replace(":", "."), evaluation)
+            _write(
+                self._board / f"{arm}.seed-{seed}".replace(":", "."), self._measure.name, evaluation
+            )
         if evaluation.diverged:
             self.note(f"{arm}, seed {seed}: diverged at step {evaluation.step}; stopped")
 
@@ -137,12 +140,12 @@ class Bars:
         say(f"note: {text}")
 
 
-def _write(folder: Path, evaluation: "Evaluation") -> None:
+def _write(folder: Path, measure: str, evaluation: "Evaluation") -> None:
     """Write an evaluation for TensorBoard, which shows a folder as a curve."""
     from torch.utils.tensorboard import SummaryWriter
 
     values = {
-        "accuracy/held-out": evaluation.accuracy,
+        f"{measure}/held-out": evaluation.value,
         "loss/held-out": evaluation.loss,
         "loss/train": evaluation.train_loss,
         "lr": evaluation.lr,
@@ -164,7 +167,7 @@ class TrialBar:
             TextColumn("{task.fields[told]}", markup=False),
         )
         self._shown = ExitStack()
-        self._best = 0.0
+        self._best: float | None = None
         self._resume: str | None = None
 
     def __enter__(self) -> "TrialBar":
@@ -191,15 +194,19 @@ class TrialBar:
             say(f"the password of --storage is kept in {secret} (mode 0600), which --resume needs")
         sys.stderr.write(FORMATS["table"].render(plan_report(setup), to_file=True) + "\n")
         say(f"`optuna-dashboard {shlex.quote(masking.url(storage))}` shows the study as it grows")
+        self._measure = setup.config.training.measure
         self._all = self._bars.add_task("trials", total=setup.config.trials, told="")
         self._shown.enter_context(self._bars)
 
-    def ended(self, number: int, accuracy: float | None) -> None:
-        """Advance the bar: a trial has ended, with its accuracy unless it failed."""
-        self._best = max(self._best, accuracy or 0.0)
-        self._bars.update(self._all, advance=1, told=f"best {100 * self._best:.2f} %")
-        if accuracy is None:
+    def ended(self, number: int, score: float | None) -> None:
+        """Advance the bar: a trial has ended, with its score unless it failed."""
+        if score is None:
+            self._bars.update(self._all, advance=1)
             self.note(f"trial {number} failed; the report has the reason")
+            return
+        self._best = score if self._best is None else max(self._best, score)
+        best = self._measure.text(self._measure.goodness(self._best))
+        self._bars.update(self._all, advance=1, told=f"best {best}")
 
     def racing(self, steps: int) -> None:
         """Report that candidates that are not ruled out get more seeds."""

@@ -11,3 +11,14 @@ TaskName = Literal[
     "video",
     "optical-flow",
 ]
+
+_SAMPLES = {"video": "clips", "optical-flow": "pairs"}
+
+
+def samples_of(task: str) -> str:
+    """Return what the samples of a task are called; those of a task of one's own are images.
+
+    >>> samples_of("video")
+    'clips'
+    """
+    return _SAMPLES.get(task, "images")

@@ -6,6 +6,7 @@ from bamctl.engines.engine import Engine
 from bamctl.nas.records import Codes, Records
 from bamctl.training.arms import BASELINE
 from bamctl.training.evidence import Evidence, compare
+from bamctl.training.measure import Measure
 
 
 def confirm(
@@ -14,7 +15,8 @@ def confirm(
     engine: Engine,
     *,
     seeds: Sequence[int],
-    num_held_out: int,
+    measure: Measure,
+    resolution: float,
     first_look: int | None = None,
 ) -> dict[str, Evidence]:
     """Train candidates and the baseline with seeds that chose nothing, and judge each.
@@ -26,7 +28,8 @@ def confirm(
         records: the runs, which are not repeated.
         engine: runs the others.
         seeds: one run per candidate and seed.
-        num_held_out: the number of images that accuracies are measured on.
+        measure: what the scores are of.
+        resolution: the smallest difference of two values.
         first_look: the number of seeds at the first confirmation; all of them if left out.
 
     Raises:
@@ -34,7 +37,14 @@ def confirm(
     """
     baseline = (0,) * len(next(iter(members.values())))
     arms = {BASELINE: baseline, **members}
-    found = records.accuracies(((codes, s) for s in seeds for codes in arms.values()), engine)
-    accuracy = {name: [found[codes, s] for s in seeds] for name, codes in arms.items()}
-    pairs = {name: (accuracy[BASELINE], accuracy[name]) for name in members}
-    return compare(pairs, first=first_look, resolution=1 / num_held_out)
+    found = records.scores(((codes, s) for s in seeds for codes in arms.values()), engine)
+    values = {
+        name: [measure.goodness(found[codes, s]) for s in seeds] for name, codes in arms.items()
+    }
+    pairs = {name: (values[BASELINE], values[name]) for name in members}
+    return compare(
+        pairs,
+        first=first_look,
+        resolution=resolution,
+        lower_is_better=measure.lower_is_better,
+    )

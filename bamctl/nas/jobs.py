@@ -21,8 +21,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The accuracy of the held-out images after the last step, one for each seed."""
+    """The score of the held-out samples after the last step, one for each seed.
 
-    accuracy: tuple[float, ...]
+    A score is the task's measure, negated if lower is better.
+    """
+
+    score: tuple[float, ...]
     diverged: int
     seconds: float

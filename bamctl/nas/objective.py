@@ -1,8 +1,9 @@
-"""The objective: the accuracy of a short training run, paired with others by seed."""
+"""The objective: the score of a short training run, paired with others by seed."""
 
+import json
 import os
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
 
 import torch
@@ -20,6 +21,7 @@ from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import Recipe, TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
+from bamctl.training.own_loop import train_own
 from bamctl.training.trunks import TrunkJob
 from bamctl.training.watching import Evaluation, NullObserver
 
@@ -34,7 +36,7 @@ class Objective:
     """
 
     training: TrainingConfig
-    data: Data
+    data: Data | None
     threads: int = 1
     folder: str = field(default_factory=os.getcwd)
 
@@ -48,12 +50,13 @@ class Objective:
             BamctlError: it cannot be trained; the message says why.
         """
         # The job comes from a driver that has built, and so trusted, the network.
-        trust.trust(self.training.model)
+        trust.trust(self.training.model, *self.training.code())
         trust.find_in(self.folder)
         torch.set_num_threads(self.threads)
         if isinstance(job, Job):
             trust.trust(*factories(site.attention for site in job.sites))
         if isinstance(job, TrunkJob):
+            assert self.data is not None
             return trunks.trained(self.training, self.data, job.seed)
         return self._outcome(job)
 
@@ -61,7 +64,7 @@ class Objective:
         started = perf_counter()
         last = [self._trained(job, index) for index in range(len(job.seeds))]
         return Outcome(
-            accuracy=tuple(each.accuracy for each in last),
+            score=tuple(self.training.measure.goodness(each.value) for each in last),
             diverged=sum(each.diverged for each in last),
             seconds=perf_counter() - started,
         )
@@ -74,16 +77,24 @@ class Objective:
             "trunk_steps": self.training.trunk_steps if job.trunks else 0,
         }
         config = self.training.model_copy(update=changed)
-        networks = Networks(config)
+        networks = _networks(json.dumps(self.training.as_written()))
         arm = Arm("candidate", "placement", partial(_insert, job.sites), Cost())
         network = networks.of(arm, seed, trunk)
         accelerator = accelerator_for(config)
-        pretrained = networks.pretrained(network, trunk)
-        run = Run(network, self.data, config, seed, accelerator, pretrained, trunk)
         last = _Last()
-        run.train(last)
+        if self.data is None:
+            train_own(network, config, seed, accelerator.device, last)
+        else:
+            pretrained = networks.pretrained(network, trunk)
+            Run(network, self.data, config, seed, accelerator, pretrained, trunk).train(last)
         accelerator.free_memory()
         return last.evaluation
+
+
+@lru_cache(maxsize=1)
+def _networks(training: str) -> Networks:
+    """Return the builder of a search's networks, which reads pretrained weights once a process."""
+    return Networks(TrainingConfig.model_validate_json(training))
 
 
 def _shortened(full: Recipe, steps: int) -> Recipe:

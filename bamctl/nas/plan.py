@@ -21,6 +21,7 @@ from bamctl.placement.placement import Stages
 from bamctl.placement.requested import trust_named
 from bamctl.training import plan as plans
 from bamctl.training.config import Device
+from bamctl.training.start import Start, check_start
 
 STEPS, TRIALS, RUNGS = 50, 24, 3
 SEEDS = 2
@@ -40,11 +41,14 @@ def plan(
     stem: str | None = None,
     args: Mapping[str, Any] | None = None,
     stages: Stages | None = None,
-    data: str | Mapping[str, Any] = "digits",
+    task: str | None = None,
+    data: str | Mapping[str, Any] | None = None,
+    loop: str | Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
     steps: int | None = None,
     max_steps: int | None = None,
     max_minutes: float | None = None,
-    start: Literal["scratch", "trunk"] | None = None,
+    start: Start | None = None,
     trunk_steps: int | None = None,
     recipe: Mapping[str, Any] | None = None,
     seeds: int | None = None,
@@ -72,14 +76,18 @@ def plan(
         stem: `small` for images of about 32x32, for a builder.
         args: more keyword arguments for the builder or factory.
         stages: how many bottlenecks, counted from the deepest, or `all`.
-        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
+        task: what is trained, as for `bamctl.train`.
+        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`; that of the task
+            if left out.
+        loop: a training loop of your own, as for `bamctl.train`.
+        weights: published weights by name, or a file, which candidates and trunks start from.
         steps: optimizer steps of a run; 50 if left out.
         max_steps: optimizer steps of all runs that choose, with their trunks. What the trials
             leave is raced with: seeds for the candidates that are not ruled out. 40 times `steps`
             if left out, or half more than the trials take; with `halving`, no race is run.
         max_minutes: no trial and no round of the race is begun later; the confirmation follows.
-        start: where candidates start, as for `bamctl.train`; `trunk` if left out, and `scratch`
-            with `halving`.
+        start: where candidates start, as for `bamctl.train`; `trunk` if left out. With `halving`
+            and with a loop of your own, `weights` where they are given, and `scratch` elsewhere.
         trunk_steps: the steps of the trunk; half of all if left out.
         recipe: further fields of a `Recipe`, such as `lr` and `batch_size`.
         seeds: runs of each candidate in its trial; 2 if left out, and 1 with `halving`.
@@ -106,26 +114,32 @@ def plan(
     chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
     for kind in chosen.get("module", ()):
         trust_named({"module": kind})
-    trust(model)
+    own = {"function": loop} if isinstance(loop, str) else loop
+    trust(*filter(None, (model, task, own and own["function"])))
     texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
     limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
-    start = start or ("scratch" if halving or steps == 1 else "trunk")
+    if start is None and not (halving or loop or steps == 1):
+        start = "trunk"
+    start = check_start(start, trunk_steps=trunk_steps, weights=weights)
     if halving and max_steps is not None:
         raise InputError("--halving runs no race, which --max-steps is for; drop one of them")
-    if start == "trunk":
-        if halving:
-            raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")
-        if chosen.setdefault("init", "identity") != "identity":
-            raise InputError(
-                f"--init {chosen['init']} would change what the trunk has learned; candidates "
-                "start at identity, or with --start scratch"
-            )
+    if start == "trunk" and halving:
+        raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")
+    if start != "scratch" and chosen.setdefault("init", "identity") != "identity":
+        source = "the trunk has" if start == "trunk" else "the weights have"
+        raise InputError(
+            f"--init {chosen['init']} would change what {source} learned; candidates start at "
+            "identity, or with --start scratch"
+        )
     choices = schemas.from_options(Choices, chosen)
     training, images = plans.configure(
         _spec(model, network),
-        data={"name": data} if isinstance(data, str) else data,
+        data={"name": data} if isinstance(data, str) else data or {},
         recipe=recipe or {},
+        task=task,
+        loop=own,
+        weights=None if weights is None else str(weights),
         steps=steps or STEPS,
         start=start,
         trunk_steps=trunk_steps,
@@ -187,6 +201,8 @@ def _resumed(folder: Path, trials: int | None, confirm_seeds: int | None) -> Sea
     config = folders.read_config(folder)
     file = folder / "config.yaml"
     models.check_named_by(config.training.model, file)
+    for code in config.training.code():
+        check_file(code, file)
     for kind in in_order(config.space.module).values():
         if kind.factory:
             check_file(kind.factory, file)

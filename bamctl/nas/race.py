@@ -26,12 +26,12 @@ _LEVEL = 0.05
 class Standings:
     """Candidates after some seeds.
 
-    `accuracy` has shape (N, S): each of the candidates `codes`, with each of the seeds that all of
+    `score` has shape (N, S): each of the candidates `codes`, with each of the seeds that all of
     them ran with. `costs` has shape (N, M): their objectives, minimized.
     """
 
     codes: tuple[Codes, ...]
-    accuracy: np.ndarray
+    score: np.ndarray
     costs: np.ndarray
     resolution: float
 
@@ -41,11 +41,11 @@ class Standings:
         By the residual variance of all candidates and seeds together, since two or three seeds
         say little about the variance of a single pair; the level is shared by all candidates.
         """
-        count, seeds = self.accuracy.shape
+        count, seeds = self.score.shape
         if seeds < 2 or count < 2:
             return np.zeros((count, count), dtype=bool)
-        means = self.accuracy.mean(axis=1)
-        left = self.accuracy - means[:, None] - self.accuracy.mean(axis=0) + means.mean()
+        means = self.score.mean(axis=1)
+        left = self.score - means[:, None] - self.score.mean(axis=0) + means.mean()
         df = (count - 1) * (seeds - 1)
         variance = 2 * (left**2).sum() / df + self.resolution**2 / 6
         critical = -float(special.stdtrit(df, _LEVEL / (count - 1)))
@@ -68,21 +68,21 @@ class Standings:
 
     def is_level(self) -> np.ndarray:
         """Return which candidates the pairs do not tell apart from the most accurate one."""
-        best = int(self.accuracy.mean(axis=1).argmax())
+        best = int(self.score.mean(axis=1).argmax())
         return np.asarray(~self.is_better()[best])
 
     def keep(self, rows: np.ndarray) -> "Standings":
         """Return some of the candidates."""
         codes = tuple(each for each, kept in zip(self.codes, rows, strict=True) if kept)
-        return replace(self, codes=codes, accuracy=self.accuracy[rows], costs=self.costs[rows])
+        return replace(self, codes=codes, score=self.score[rows], costs=self.costs[rows])
 
 
 @dataclass(frozen=True)
 class Race:
-    """The end of a race: the candidates that are left, and the accuracies of all."""
+    """The end of a race: the candidates that are left, and the scores of all."""
 
     standings: Standings
-    accuracies: dict[Codes, tuple[float, ...]]
+    scores: dict[Codes, tuple[float, ...]]
 
 
 def race(
@@ -111,20 +111,20 @@ def race(
     Raises:
         BamctlError: a candidate cannot be trained, or the records cannot be written.
     """
-    left, standings, accuracies = steps, start, _by_candidate(start)
+    left, standings, scores = steps, start, _by_candidate(start)
     for seed in seeds:
         standings = standings.keep(~standings.is_ruled_out())
         left -= steps_of_seed + steps_of_run * len(standings.codes)
         if left < 0 or not standings.is_open() or time.monotonic() > deadline:
             break
-        found = records.accuracies(((codes, seed) for codes in standings.codes), engine)
+        found = records.scores(((codes, seed) for codes in standings.codes), engine)
         column = [found[codes, seed] for codes in standings.codes]
-        accuracy = np.column_stack([standings.accuracy, column])
-        standings = replace(standings, accuracy=accuracy)
-        accuracies |= _by_candidate(standings)
-    return Race(standings.keep(~standings.is_ruled_out()), accuracies)
+        score = np.column_stack([standings.score, column])
+        standings = replace(standings, score=score)
+        scores |= _by_candidate(standings)
+    return Race(standings.keep(~standings.is_ruled_out()), scores)
 
 
 def _by_candidate(standings: Standings) -> dict[Codes, tuple[float, ...]]:
-    rows = map(tuple, standings.accuracy.tolist())
+    rows = map(tuple, standings.score.tolist())
     return dict(zip(standings.codes, rows, strict=True))

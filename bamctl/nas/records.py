@@ -27,7 +27,7 @@ class Records:
         space: of the candidates.
         trunks: those from which the runs part.
         steps: the length of each run.
-        search: everything else that an accuracy depends on, in plain values.
+        search: everything else that a score depends on, in plain values.
         note: receives messages about the file, of one line.
     """
 
@@ -49,8 +49,8 @@ class Records:
             (tuple(line["codes"]), line["seed"]): line["accuracy"] for line in self._lines.lines
         }
 
-    def accuracies(self, runs: Iterable[Run], engine: Engine) -> dict[Run, float]:
-        """Return the accuracy of each run; those that are not recorded are trained.
+    def scores(self, runs: Iterable[Run], engine: Engine) -> dict[Run, float]:
+        """Return the score of each run; those that are not recorded are trained.
 
         Raises:
             BamctlError: a candidate cannot be trained, or the file cannot be written.
@@ -66,10 +66,10 @@ class Records:
             for codes, seed in left
         }
         for (codes, seed), outcome in outcomes(engine, jobs):
-            (accuracy,) = outcome.accuracy
-            line = {"codes": list(codes), "seed": seed, "accuracy": accuracy}
+            (score,) = outcome.score
+            line = {"codes": list(codes), "seed": seed, "accuracy": score}
             self._lines.append({**line, _CHECKSUM: self._checksum(line)})
-            self._known[codes, seed] = accuracy
+            self._known[codes, seed] = score
         return {run: self._known[run] for run in runs}
 
     def _drop_void(self, note: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Results of a search: the front, the trials, and which choices accuracy depended on."""
+"""Results of a search: the front, the trials, and which choices the score depended on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,9 +29,9 @@ from bamctl.training.evidence import Evidence
 
 @dataclass(frozen=True)
 class Candidate:
-    """A finished trial: its sites, its accuracy, and what it adds to each figure.
+    """A finished trial: its sites, its score, and what it adds to each figure.
 
-    `steps` is the length of its training, shorter where halving stopped it. `accuracies` are those
+    `steps` is the length of its training, shorter where halving stopped it. `scores` are those
     on the held-out images, one for each of its seeds; `delta` is the mean difference to the
     baseline with the same seeds.
     """
@@ -40,15 +40,15 @@ class Candidate:
     name: str
     codes: Codes
     placement: Placement | None
-    accuracies: tuple[float, ...]
+    scores: tuple[float, ...]
     delta: float
     steps: int
     added: dict[str, Amount]
 
     @property
-    def accuracy(self) -> float:
-        """The mean accuracy."""
-        return mean(self.accuracies)
+    def score(self) -> float:
+        """The mean score."""
+        return mean(self.scores)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SearchResult(Displayed):
 
     `volume` is the hypervolume after each trial, as a fraction of the box between the worst and
     the best value of every objective among all trials. `importance` is that of the parameters for
-    the accuracy. `evidence` is by name, for the members of the front that were
+    the score. `evidence` is by name, for the members of the front that were
     confirmed on the fresh `seeds`; their files are in `files`. `level` are the candidates that the
     pairs do not tell apart from the most accurate one, the cheapest first; it is empty where
     each has a single seed.
@@ -122,22 +122,22 @@ def gather(setup: SearchSetup, study: Study, folder: Path) -> SearchResult:
 def standings(result: SearchResult) -> Standings:
     """Return the candidates that took all steps with as many seeds as any."""
     full = result.config.steps()[-1]
-    most = max(len(each.accuracies) for each in result.trials)
-    found = [t for t in result.trials if t.steps == full and len(t.accuracies) == most]
+    most = max(len(each.scores) for each in result.trials)
+    found = [t for t in result.trials if t.steps == full and len(t.scores) == most]
     return Standings(
         codes=tuple(each.codes for each in found),
-        accuracy=np.array([each.accuracies for each in found]),
+        score=np.array([each.scores for each in found]),
         costs=_values(found, result.setup)[:, 1:],
-        resolution=1 / len(result.setup.data.held_out),
+        resolution=result.setup.resolution,
     )
 
 
 def after_race(result: SearchResult, race: Race) -> SearchResult:
-    """Return the result with the accuracies of a race; the front is of those that are left."""
-    of_baseline = race.accuracies[result.baseline.codes]
+    """Return the result with the scores of a race; the front is of those that are left."""
+    of_baseline = race.scores[result.baseline.codes]
     trials = tuple(
-        replace(each, accuracies=own, delta=_delta(own, of_baseline))
-        if (own := race.accuracies.get(each.codes))
+        replace(each, scores=own, delta=_delta(own, of_baseline))
+        if (own := race.scores.get(each.codes))
         else each
         for each in result.trials
     )
@@ -148,14 +148,14 @@ def _with_front(result: SearchResult) -> SearchResult:
     """Return the result with the front and the level of the candidates with the most seeds."""
     last = standings(result)
     by_codes = {each.codes: each for each in result.trials}
-    values = np.column_stack([1 - last.accuracy.mean(axis=1), last.costs])
+    values = np.column_stack([1 - last.score.mean(axis=1), last.costs])
     first = str(result.config.objectives[0])
 
     def cheapest_first(chosen: np.ndarray) -> tuple[Candidate, ...]:
         members = [by_codes[codes] for codes in last.keep(chosen).codes]
-        return tuple(sorted(members, key=lambda each: (each.added[first], each.accuracy)))
+        return tuple(sorted(members, key=lambda each: (each.added[first], each.score)))
 
-    told_apart = last.accuracy.shape[1] > 1
+    told_apart = last.score.shape[1] > 1
     return replace(
         result,
         front=cheapest_first(is_front(values)),
@@ -163,9 +163,9 @@ def _with_front(result: SearchResult) -> SearchResult:
     )
 
 
-def _delta(accuracies: Sequence[float], of_baseline: Sequence[float]) -> float:
+def _delta(scores: Sequence[float], of_baseline: Sequence[float]) -> float:
     """Return the mean difference to the baseline, over the seeds that both ran with."""
-    return mean(a - b for a, b in zip(accuracies, of_baseline, strict=False))
+    return mean(a - b for a, b in zip(scores, of_baseline, strict=False))
 
 
 def with_evidence(
@@ -213,14 +213,14 @@ def _codes(trial: FrozenTrial, setup: SearchSetup) -> Codes:
 def _candidate(trial: FrozenTrial, setup: SearchSetup, of_baseline: Sequence[float]) -> Candidate:
     codes = _codes(trial, setup)
     added = setup.costs.added(np.array([codes]))[0]
-    accuracies = tuple(trial.user_attrs["accuracy"])
+    scores = tuple(trial.user_attrs["accuracy"])
     return Candidate(
         number=trial.number,
         name=_name(trial),
         codes=codes,
         placement=_placement(codes, setup) if any(codes) else None,
-        accuracies=accuracies,
-        delta=_delta(accuracies, of_baseline),
+        scores=scores,
+        delta=_delta(scores, of_baseline),
         steps=trial.user_attrs["steps"],
         added={str(goal): value for goal, value in setup.costs.amounts(added).items()},
     )
@@ -238,9 +238,9 @@ def _placement(codes: Codes, setup: SearchSetup) -> Placement:
 
 
 def _values(candidates: list[Candidate], setup: SearchSetup) -> np.ndarray:
-    """Return one minus the accuracy and each objective, with shape (N, M), all minimized."""
+    """Return one minus the score and each objective, with shape (N, M), all minimized."""
     names = setup.config.objectives
-    rows = [[1 - each.accuracy, *(each.added[name] for name in names)] for each in candidates]
+    rows = [[1 - each.score, *(each.added[name] for name in names)] for each in candidates]
     return np.array(rows, dtype=float).reshape(len(candidates), 1 + len(names))
 
 

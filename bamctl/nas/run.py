@@ -24,8 +24,8 @@ _LOOK_SECONDS = 1.0
 class Watcher(Protocol):
     """Observer of a search."""
 
-    def ended(self, number: int, accuracy: float | None) -> None:
-        """Handle the end of a trial, with its accuracy unless it failed."""
+    def ended(self, number: int, score: float | None) -> None:
+        """Handle the end of a trial, with its score unless it failed."""
 
 
 @dataclass
@@ -121,20 +121,20 @@ class Search:
 
     def _tell(self, running: _Running, outcome: Outcome) -> None:
         asked, rungs = running.asked, self.config.steps()
-        accuracy, steps = mean(outcome.accuracy), rungs[running.rung]
+        score, steps = mean(outcome.score), rungs[running.rung]
         running.seconds += outcome.seconds
         if running.rung < len(rungs) - 1:
-            values = self.study.at_rung(asked, steps, accuracy)
+            values = self.study.at_rung(asked, steps, score)
             # Halving must not stop the references.
             if asked.name is not None or goes_on(values, self.config.halving):
                 running.rung += 1
                 self._submit(running)
                 return
         told = {
-            "accuracy": list(outcome.accuracy),
+            "accuracy": list(outcome.score),
             "steps": steps,
             "diverged": outcome.diverged,
             "seconds": round(running.seconds, 3),
         }
-        self.study.finish(asked, accuracy, told)
-        self.watcher.ended(asked.number, accuracy)
+        self.study.finish(asked, score, told)
+        self.watcher.ended(asked.number, score)

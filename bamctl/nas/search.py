@@ -41,8 +41,8 @@ class SearchProgress(Protocol):
     def prepared(self, setup: SearchSetup, folder: SearchFolder, storage: str) -> None:
         """Handle the opening of the study, before its trials begin."""
 
-    def ended(self, number: int, accuracy: float | None) -> None:
-        """Handle the end of a trial, with its accuracy unless it failed."""
+    def ended(self, number: int, score: float | None) -> None:
+        """Handle the end of a trial, with its score unless it failed."""
 
     def racing(self, steps: int) -> None:
         """Handle the start of the race, with the steps that the trials leave."""
@@ -74,7 +74,7 @@ def search(
     progress: SearchProgress | None = None,
     **planned: Any,
 ) -> SearchResult:
-    """Search for the placements that are most accurate within a budget.
+    """Search for the best placements within a budget.
 
     Trials are trained in processes that are started for them, so that a script needs the usual `if
     __name__ == "__main__":`.
@@ -192,7 +192,8 @@ class _Phases:
             self._records(self.folder.confirmation(config.confirm_start), trunks),
             self.engine,
             seeds=seeds,
-            num_held_out=len(result.setup.data.held_out),
+            measure=config.training.measure,
+            resolution=result.setup.resolution,
             first_look=config.first_look,
         )
         return with_evidence(result, evidence, tuple(seeds))

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bamctl.attention.settings import Settings
 from bamctl.engines.engine import Engine, LocalEngine, outcomes
@@ -20,10 +20,13 @@ from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import trust_named
 from bamctl.placement.sites import Site, resolve
 from bamctl.training import plan as plans
-from bamctl.training.arms import BASELINE, check_classifies
+from bamctl.training.arms import BASELINE, check_answers
 from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence, compare
+from bamctl.training.measure import Measure
+from bamctl.training.result import resolution
 from bamctl.training.shared_trunks import SharedTrunks
+from bamctl.training.start import Start
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
 from bamctl.trunk.traced import TracedNetwork
 
@@ -41,12 +44,12 @@ class SiteSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A placement taken apart; `accuracy` is by arm, one for each seed.
+    """A placement taken apart; `values` are the measure by arm, one for each seed.
 
     The verdicts hold simultaneously at 95 % confidence.
     """
 
-    accuracy: dict[str, tuple[float, ...]]
+    values: dict[str, tuple[float, ...]]
     together: Evidence
     sites: tuple[SiteSensitivity, ...]
 
@@ -61,10 +64,12 @@ def sensitivity(
     num_classes: int | None = None,
     stem: str | None = None,
     args: Mapping[str, Any] | None = None,
-    data: str | Mapping[str, Any] = "digits",
+    task: str | None = None,
+    data: str | Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
     steps: int = 50,
     seeds: int = 3,
-    start: Literal["scratch", "trunk"] = "trunk",
+    start: Start = "trunk",
     trunk_steps: int | None = None,
     workers: int | None = None,
 ) -> tuple[TrainingConfig, Sensitivity]:
@@ -79,7 +84,10 @@ def sensitivity(
         num_classes: classes of the head; those of the data if left out.
         stem: `small` for images of about 32x32, for a builder.
         args: more keyword arguments for the builder or factory.
-        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
+        task: what is trained, as for `bamctl.train`.
+        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`; that of the task
+            if left out.
+        weights: published weights by name, or a file, which the networks start from.
         steps: optimizer steps of a run.
         seeds: runs of each network.
         start: where the networks start, as for `bamctl.train`.
@@ -90,25 +98,27 @@ def sensitivity(
         The configuration of the training, and the result.
 
     Raises:
-        InputError: an argument is invalid, or the network does not classify.
+        InputError: an argument is invalid, or the network does not answer as its task needs it.
     """
     trust_named(attention, where)
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     given = {name: value for name, value in network.items() if value is not None}
     training, images = plans.configure(
         schemas.from_options(NetworkSpec, {"model": models.check_name(model), **given}),
-        data={"name": data} if isinstance(data, str) else data,
+        data={"name": data} if isinstance(data, str) else data or {},
         recipe={},
+        task=task,
+        weights=None if weights is None else str(weights),
         steps=steps,
         seeds=list(range(seeds)),
         start=start,
         trunk_steps=trunk_steps,
     )
     traced = TracedNetwork.load(training)
-    check_classifies(training, traced.trace)
+    check_answers(training, traced.trace)
     wanted = {"where": where, "attention": attention, "stages": stages}
     placement = Placement().with_options(wanted)
-    if start == "trunk":
+    if start != "scratch":
         placement = placement.with_options({"attention": {"init": "identity"}})
     sites = resolve(placement, traced.trunk)
     engine = LocalEngine(Objective(training, images), workers or os.cpu_count() or 1)
@@ -118,7 +128,8 @@ def sensitivity(
                 sites,
                 steps=training.recipe.steps,
                 seeds=training.seeds,
-                num_held_out=len(images.held_out),
+                measure=training.measure,
+                step_of_values=resolution(training, images),
                 engine=engine,
                 trunks=SharedTrunks(training, Path(folder), engine, _nobody),
             )
@@ -136,7 +147,8 @@ def take_apart(
     *,
     steps: int,
     seeds: Sequence[int],
-    num_held_out: int,
+    measure: Measure,
+    step_of_values: float,
     engine: Engine,
     trunks: SharedTrunks,
 ) -> Sensitivity:
@@ -146,7 +158,8 @@ def take_apart(
         sites: of the full placement; two or more.
         steps: the length of each run.
         seeds: one run per network and seed.
-        num_held_out: the number of images that accuracies are measured on.
+        measure: what the scores are of.
+        step_of_values: the smallest difference of two of them.
         engine: runs the jobs.
         trunks: those from which the networks part.
 
@@ -156,17 +169,18 @@ def take_apart(
     """
     if len(sites) < 2:
         raise InputError(f"{len(sites)} site cannot be taken apart; name two or more with --where")
-    accuracy = _trained(_arms(sites), steps, seeds, engine, trunks)
-    pairs = {ALL: (accuracy[BASELINE], accuracy[ALL])}
+    scores = _trained(_arms(sites), steps, seeds, engine, trunks)
+    values = {name: tuple(map(measure.goodness, own)) for name, own in scores.items()}
+    pairs = {ALL: (values[BASELINE], values[ALL])}
     for site in sites:
         name = site.name
-        pairs[_only(name)] = (accuracy[BASELINE], accuracy[_only(name)])
+        pairs[_only(name)] = (values[BASELINE], values[_only(name)])
         # With two sites, leaving one out is the other one alone.
-        pairs[_without(name)] = (accuracy[_without(name)], accuracy[ALL])
-    found = compare(pairs, resolution=1 / num_held_out)
+        pairs[_without(name)] = (values[_without(name)], values[ALL])
+    found = compare(pairs, resolution=step_of_values, lower_is_better=measure.lower_is_better)
     names = [site.name for site in sites]
     return Sensitivity(
-        accuracy=accuracy,
+        values=values,
         together=found[ALL],
         sites=tuple(
             SiteSensitivity(site, found[_only(name)], found[_without(name)])
@@ -199,7 +213,7 @@ def _trained(
     engine: Engine,
     trunks: SharedTrunks,
 ) -> dict[str, tuple[float, ...]]:
-    """Return the accuracies of each arm, one per seed; train networks that arms share once."""
+    """Return the scores of each arm, one per seed; train networks that arms share once."""
     # All at once, so that they are trained side by side.
     trunks.of(seeds)
     jobs = {
@@ -207,5 +221,5 @@ def _trained(
         for seed in seeds
         for own in arms.values()
     }
-    found = {key: outcome.accuracy[0] for key, outcome in outcomes(engine, jobs)}
+    found = {key: outcome.score[0] for key, outcome in outcomes(engine, jobs)}
     return {name: tuple(found[own, seed] for seed in seeds) for name, own in arms.items()}

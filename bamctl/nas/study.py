@@ -77,12 +77,12 @@ class Study:
             return False
         return not self._asking.is_more_wanted()
 
-    def finish(self, asked: Asked, accuracy: float, told: Mapping[str, Any]) -> None:
+    def finish(self, asked: Asked, score: float, told: Mapping[str, Any]) -> None:
         """Complete a trial with its values; `told` is stored as its attributes."""
         added = self._costs.added(np.array([asked.codes]))[0]
         for name, value in told.items():
             self._trials.note(asked.number, name, value)
-        values = [accuracy, *(float(added[i]) for i in self._objectives)]
+        values = [score, *(float(added[i]) for i in self._objectives)]
         self._trials.end(asked.number, values)
 
     def fail(self, asked: Asked, reason: str) -> None:
@@ -90,14 +90,14 @@ class Study:
         self._trials.note(asked.number, REASON, reason)
         self._trials.end(asked.number, None)
 
-    def at_rung(self, asked: Asked, steps: int, accuracy: float) -> np.ndarray:
+    def at_rung(self, asked: Asked, steps: int, score: float) -> np.ndarray:
         """Record the values of a trial at a rung, and return those of all trials that reached it.
 
         Returns:
-            A row for each, this trial's last: one minus the accuracy, and the objectives' costs.
+            A row for each, this trial's last: one minus the score, and the objectives' costs.
         """
         name = f"accuracy after {steps} steps"
-        self._trials.note(asked.number, name, accuracy)
+        self._trials.note(asked.number, name, score)
         rows = [
             (trial.user_attrs[name], self._trials.candidate(trial))
             for trial in patiently(self.trials)
@@ -105,7 +105,7 @@ class Study:
             and trial.state != TrialState.FAIL
             and trial.number != asked.number
         ]
-        rows.append((accuracy, asked.codes))
+        rows.append((score, asked.codes))
         added = self._costs.added(np.array([codes for _, codes in rows]))[:, self._objectives]
         return np.column_stack([[1 - each for each, _ in rows], added])
 

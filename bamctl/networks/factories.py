@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,25 +46,45 @@ def build(name: str, /, *positional: Any, **options: Any) -> "nn.Module":
     """
     from torch import nn
 
-    factory = _imported(name)
-    if not callable(factory):
-        raise InputError(f"{name} is not a function or class, but a {type(factory).__name__}")
-    trust.check_callable(name, factory)
+    network = call(name, *positional, **options)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{name} returned a {type(network).__name__}, not an nn.Module")
+    if not hasattr(network, "_modules"):
+        raise InputError(f"{name}: {type(network).__name__} does not call super().__init__()")
+    return network
+
+
+def call(name: str, /, *positional: Any, **options: Any) -> Any:
+    """Import a function or class as `build` does, and return what it returns.
+
+    Raises:
+        InputError: it is not trusted, or cannot be imported or called.
+    """
+    factory = function(name)
     try:
-        network = factory(*positional, **options)
+        found = factory(*positional, **options)
     except (Exception, SystemExit) as error:  # whatever user code raises
         let_through(error)
         named = (f"{key}={value!r}" for key, value in options.items())
         given = ", ".join([*map(repr, positional), *named])
         check_machine(error, f"{name}({given}) failed")
         raise InputError(f"{name}({given}) failed: {described(error)}") from error
-    if inspect.iscoroutine(network):
-        network.close()  # or Python warns that it was never awaited
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{name} returned a {type(network).__name__}, not an nn.Module")
-    if not hasattr(network, "_modules"):
-        raise InputError(f"{name}: {type(network).__name__} does not call super().__init__()")
-    return network
+    if inspect.iscoroutine(found):
+        found.close()  # or Python warns that it was never awaited
+    return found
+
+
+def function(name: str) -> Callable[..., Any]:
+    """Import a function or a class of modules, where `trust` allows it.
+
+    Raises:
+        InputError: it is not trusted, cannot be imported, or is neither.
+    """
+    found: Callable[..., Any] = _imported(name)
+    if not callable(found):
+        raise InputError(f"{name} is not a function or class, but a {type(found).__name__}")
+    trust.check_callable(name, found)
+    return found
 
 
 def _imported(name: str) -> Any:

@@ -93,16 +93,6 @@ def estimate_error(profile: Profile) -> str:
     )
 
 
-def points(difference: float) -> str:
-    """Format a difference of two accuracies, in percentage points."""
-    return f"{100 * difference:+.2f}"
-
-
-def points_interval(interval: tuple[float, float] | None) -> str:
-    """Format the interval of such a difference; an empty string without one."""
-    return "" if interval is None else f"{points(interval[0])} to {points(interval[1])}"
-
-
 def fraction(part: float, whole: float) -> float:
     """Return `part / whole`, or 0 where the whole is zero."""
     return part / whole if whole else 0.0

@@ -133,15 +133,20 @@ class Picture:
 Chart = Plot | Bars | Distributions | NetworkSketch | Picture
 
 
-def front(points: Sequence[Point]) -> list[Point]:
-    """Return the Pareto front of points, minimizing `x` and maximizing `y`.
+def front(points: Sequence[Point], *, lower_is_better: bool = False) -> list[Point]:
+    """Return the Pareto front of points, minimizing `x` and maximizing `y`, or minimizing both.
 
     >>> points = [Point(1, 1, "a"), Point(2, 3, "b"), Point(3, 2, "c"), Point(1, 0, "d")]
     >>> [point.label for point in front(points)]
     ['a', 'b']
     """
+    sign = -1 if lower_is_better else 1
+
+    def height(point: Point) -> float:
+        return sign * float(point.y)
+
     found: list[Point] = []
-    for point in sorted(points, key=lambda each: (each.x, -float(each.y))):
-        if not found or float(point.y) > float(found[-1].y):
+    for point in sorted(points, key=lambda each: (each.x, -height(each))):
+        if not found or height(point) > height(found[-1]):
             found.append(point)
     return found

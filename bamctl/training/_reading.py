@@ -1,9 +1,10 @@
 """The batches of a run, on its device, without unreadable images."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from accelerate import Accelerator
-from torch import Tensor
+from accelerate.utils import send_to_device
 
 from bamctl.data.images import Batch, Images, cannot_read
 from bamctl.data.sets import Data
@@ -12,7 +13,8 @@ from bamctl.training._loader import Order, evaluation_batches, training_batches
 from bamctl.training.config import TrainingConfig
 from bamctl.training.watching import Watcher
 
-_EVALUATION_BATCH = 256
+# Samples at a time: of a class each, and of larger answers.
+_EVALUATION_BATCH, _LARGE_SAMPLES = 256, 16
 
 
 class Reader:
@@ -51,26 +53,25 @@ class Reader:
                 self._check_readable(part, watcher)
             yield parts
 
-    def evaluation(self, images: Images, watcher: Watcher) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pixels with shape (N, C, H, W) and labels with shape (N,)."""
+    def evaluation(self, images: Images, watcher: Watcher) -> Iterator[Batch]:
+        """Yield the batches of a split on the device of the run."""
         batches = evaluation_batches(
             images,
-            _EVALUATION_BATCH,
+            _EVALUATION_BATCH if self._config.task == "classification" else _LARGE_SAMPLES,
             rank=self._accelerator.process_index,
             processes=self._accelerator.num_processes,
             workers=self._config.data.readers,
         )
         for batch in batches:
             self._check_readable(batch, watcher)
-            pixels, labels = self.on_device(batch)
-            if len(labels):
-                yield pixels, labels
+            if len(batch):
+                yield self.on_device(batch)
 
-    def on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the pixels and labels of a batch on the device of the run."""
+    def on_device(self, batch: Batch) -> Batch:
+        """Return a batch on the device of the run."""
         device = self._accelerator.device
-        pixels = batch.inputs.to(device, non_blocking=True)
-        return pixels, batch.targets.to(device, non_blocking=True)
+        inputs, targets = send_to_device((batch.inputs, batch.targets), device, non_blocking=True)
+        return replace(batch, inputs=inputs, targets=targets)
 
     def _check_readable(self, batch: Batch, watcher: Watcher) -> None:
         if batch.unreadable and self._config.data.bad_images == "refuse":

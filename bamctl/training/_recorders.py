@@ -66,7 +66,8 @@ class Recorder(TrunkRecorder):
 
     def evaluated(self, evaluation: Evaluation) -> None:
         self.snapshot(evaluation.step)
-        self.folder.metrics.append(as_line(self.arm, self.origin.seed, evaluation))
+        line = as_line(self.arm, self.origin.seed, evaluation, self.origin.measure)
+        self.folder.metrics.append(line)
         self.progress.evaluated(self.arm, self.origin.seed, evaluation)
 
 

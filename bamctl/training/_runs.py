@@ -18,16 +18,17 @@ from bamctl.training.arms import Arm, Networks
 from bamctl.training.config import TrainingConfig
 from bamctl.training.devices import uses_cpu
 from bamctl.training.loop import Run
+from bamctl.training.own_loop import train_own
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.watching import Progress
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What all runs of a comparison share in one process."""
+    """What all runs of a comparison share in one process; a loop of one's own has no `data`."""
 
     config: TrainingConfig
-    data: Data
+    data: Data | None
     networks: Networks
     accelerator: Accelerator
 
@@ -61,17 +62,23 @@ def train_arm(
     with threads_of(config):
         network = networks.of(arm, seed, trunk)
         pretrained = networks.pretrained(network, trunk)
-        run = Run(network, parts.data, config, seed, parts.accelerator, pretrained, trunk)
-        if found.state is not None:
-            _restore(run, found.state)
-        folder.begin(arm.name, seed, found.evaluations)
-        progress.run_started(arm.name, seed, run.step)
 
         def snapshot(step: int) -> None:
             if config.snapshots:
                 folder.save_snapshot(arm.name, seed, step, network, origin.placement)
 
-        timing = run.train(Recorder(folder, origin, progress, told, snapshot))
+        recorder = Recorder(folder, origin, progress, told, snapshot)
+        if parts.data is None:
+            folder.begin(arm.name, seed, 0)
+            progress.run_started(arm.name, seed, 0)
+            timing = train_own(network, config, seed, parts.accelerator.device, recorder)
+        else:
+            run = Run(network, parts.data, config, seed, parts.accelerator, pretrained, trunk)
+            if found.state is not None:
+                _restore(run, found.state)
+            folder.begin(arm.name, seed, found.evaluations)
+            progress.run_started(arm.name, seed, run.step)
+            timing = run.train(recorder)
         receipt = origin.receipt(folder.evaluations(arm.name, seed))
         folder.finish(arm.name, seed, network, origin.placement, asdict(timing), receipt)
         parts.accelerator.wait_for_everyone()

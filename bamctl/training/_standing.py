@@ -27,14 +27,16 @@ class Origin:
     """Everything that determines a run.
 
     `made_from` is the relevant part of the configuration, in plain values; `evaluated_at` are the
-    steps after which it is evaluated; `placement` is that in the metadata of its final weights.
+    steps after which it is evaluated, or None if only the run itself knows; `placement` is that in
+    the metadata of its final weights; `measure` is the key of the evaluations.
     """
 
     arm: str
     seed: int
     made_from: dict[str, Any]
-    evaluated_at: tuple[int, ...]
+    evaluated_at: tuple[int, ...] | None
     placement: Placement | None
+    measure: str = "accuracy"
 
     def receipt(self, evaluations: Sequence[Line]) -> dict[str, Any]:
         """Return the receipt of the run so far, which states and final weights include."""
@@ -126,7 +128,7 @@ def _check_weights(path: Path, folder: RunFolder, origin: Origin) -> bool:
         raise MisfitError(_without_path(path, error)) from error
     if values is not None:
         _check_receipt(values, lines, origin)
-    if not _is_whole(lines, origin.evaluated_at):
+    if not _is_whole(lines, origin):
         raise MisfitError("needs evaluations that metrics.jsonl does not have")
     if timing is None or (values is not None and values.get("timing") != timing):
         raise MisfitError("does not match timing.jsonl")
@@ -151,10 +153,10 @@ def _check_state(path: Path, folder: RunFolder, origin: Origin) -> tuple[int, bo
         raise MisfitError(_without_path(path, error)) from error
     if path.stem != f"step-{values.get('step')!s:0>9}":
         raise MisfitError("belongs to a different step")
-    count = sum(step <= values["step"] for step in origin.evaluated_at)
+    count = sum(step <= values["step"] for step in origin.evaluated_at or ())
     if "run" in values:
         _check_receipt(values["run"], lines[:count], origin)
-    if not _is_in_order(lines[:count], origin.evaluated_at) or len(lines) < count:
+    if not _is_in_order(lines[:count], origin) or len(lines) < count:
         raise MisfitError("needs evaluations that metrics.jsonl does not have")
     return count, "run" in values
 
@@ -176,15 +178,20 @@ def _lines(folder: RunFolder, origin: Origin) -> list[Line]:
     return folder.evaluations(origin.arm, origin.seed)
 
 
-def _is_in_order(lines: Sequence[Line], steps: tuple[int, ...]) -> bool:
-    return tuple(line["step"] for line in lines) == steps[: len(lines)]
+def _is_in_order(lines: Sequence[Line], origin: Origin) -> bool:
+    if any(origin.measure not in line for line in lines):
+        return False
+    steps = origin.evaluated_at
+    return steps is None or tuple(line["step"] for line in lines) == steps[: len(lines)]
 
 
-def _is_whole(lines: Sequence[Line], steps: tuple[int, ...]) -> bool:
+def _is_whole(lines: Sequence[Line], origin: Origin) -> bool:
     """Return whether a run was evaluated to its end, which is early if it diverged."""
     if lines and lines[-1].get("diverged"):
-        return _is_in_order(lines[:-1], steps)
-    return len(lines) == len(steps) and _is_in_order(lines, steps)
+        return _is_in_order(lines[:-1], origin)
+    steps = origin.evaluated_at
+    is_complete = bool(lines) if steps is None else len(lines) == len(steps)
+    return is_complete and _is_in_order(lines, origin)
 
 
 def _crc32(lines: Sequence[Line]) -> int:

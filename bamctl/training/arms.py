@@ -23,6 +23,7 @@ from bamctl.tracing.trace import Trace, trace
 from bamctl.training import _widening as widening
 from bamctl.training._state import MODEL, State, checksum, with_prefix
 from bamctl.training.config import TrainingConfig
+from bamctl.training.tasks.tasks import task_named
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.traced import TracedNetwork
 from bamctl.weights import checkpoints
@@ -126,11 +127,11 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
     """Build the arms of a comparison.
 
     Raises:
-        InputError: the network does not classify, or a placement does not fit it or selects
-            no cut point.
+        InputError: the network does not answer as the task needs it, or a placement does not fit
+            it or selects no cut point.
     """
     traced = TracedNetwork.of(network, config.input)
-    check_classifies(config, traced.trace)
+    check_answers(config, traced.trace)
     arms = [Arm(BASELINE, "baseline", _nothing, Cost())]
     missing: list[str] = []
     for name, placement in config.placements.items():
@@ -148,18 +149,14 @@ def make_arms(config: TrainingConfig, network: nn.Module) -> Arms:
     return Arms(traced.trace, traced.trunk, tuple(arms), tuple(missing), tuple(warned))
 
 
-def check_classifies(config: TrainingConfig, traced: Trace) -> None:
-    """Raise unless a network outputs a score for each class.
+def check_answers(config: TrainingConfig, traced: Trace) -> None:
+    """Raise unless a network answers as the task needs it; a loop of one's own may do anything.
 
     Raises:
         InputError: it does not.
     """
-    scores = (1, config.num_classes)
-    if traced.is_detector or scores not in [traced.shapes[each] for each in traced.outputs]:
-        raise InputError(
-            f"{config.model} does not return scores of {config.num_classes} classes for an image; "
-            "only classification networks can be trained"
-        )
+    if config.loop is None:
+        task_named(config.task).check(config, traced)
 
 
 def _nothing(network: nn.Module) -> None:
@@ -237,7 +234,7 @@ def _pretrained(config: TrainingConfig) -> dict[str, Tensor]:
 
 
 def _without_head(
-    state: Mapping[str, Tensor], network: nn.Module, num_classes: int
+    state: Mapping[str, Tensor], network: nn.Module, num_classes: int | None
 ) -> dict[str, Tensor]:
     """Return the weights, except a head for other classes, whose initial weights are kept."""
     own = network.state_dict()

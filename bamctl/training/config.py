@@ -17,18 +17,25 @@ from pydantic import (
 
 from bamctl.errors import InputError
 from bamctl.files import schemas, yaml_files
+from bamctl.networks import factories
 from bamctl.networks.spec import InputsField, NetworkSpec
 from bamctl.placement.placement import Placement
+from bamctl.training.measure import Measure
 from bamctl.training.start import Start
 
 Schedule = Literal["cosine", "step"]
 Precision = Literal["no", "bf16", "fp16"]
+Optimizer = Literal["sgd", "adamw"]
 BadImages = Literal["refuse", "skip"]
 Device = Literal["auto", "cpu"]
 
 # Attention inserted in a trained network starts as the identity.
 _UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
+
+# Fields of newer versions, which older ones did not write.
+_NEWER = ("trunk_steps", "threads", "loop")
+_NEWER_OF_RECIPE = ("optimizer", "clip_norm")
 
 # Fields that change what is judged, and when, and no run.
 JUDGING = frozenset({"first_look", "until", "margin"})
@@ -62,7 +69,7 @@ class DataConfig(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The hyperparameters of training; the optimizer is SGD with momentum.
+    """The hyperparameters of training; the optimizer is SGD with momentum, or AdamW.
 
     The defaults of momentum and weight decay, and a learning rate of 0.1 for a batch of 256, are
     those of the authors' released code for ImageNet.
@@ -71,9 +78,10 @@ class Recipe(BaseModel):
     model_config = _STRICT
 
     steps: _Count = Field(description="optimizer steps")
-    batch_size: _Count = Field(default=64, description="images per step, over all devices")
+    batch_size: _Count = Field(default=64, description="samples per step, over all devices")
     lr: _Rate = Field(description="learning rate")
-    momentum: _Fraction = 0.9
+    optimizer: Optimizer = Field(default="sgd", description="SGD with momentum, or AdamW")
+    momentum: _Fraction = Field(default=0.9, description="of SGD")
     weight_decay: Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)] = 1e-4
     schedule: Schedule = Field(
         default="cosine",
@@ -81,6 +89,9 @@ class Recipe(BaseModel):
     )
     warmup_steps: _CountOrNone = Field(default=0, description="steps of linear warm-up")
     label_smoothing: _Fraction = 0.0
+    clip_norm: _Rate | None = Field(
+        default=None, description="the norm that longer gradients are scaled to"
+    )
     accumulate: _Count = Field(default=1, description="gradient accumulation: parts of a batch")
     precision: Precision = Field(default="no", description="mixed precision")
     eval_every: _Count = Field(description="steps between evaluations")
@@ -116,6 +127,18 @@ class Until(BaseModel):
     )
 
 
+class OwnLoop(BaseModel):
+    """A training loop of one's own, in place of a task, a data set and a recipe."""
+
+    model_config = _STRICT
+
+    function: str = Field(description="package.module:function, called with a network")
+    metric: str | None = Field(
+        default=None, description="the value that is judged, if it returns several"
+    )
+    better: Literal["higher", "lower"] = "higher"
+
+
 class TrainingConfig(NetworkSpec, schemas.Versioned):
     """The whole configuration of a comparison, sufficient to repeat it.
 
@@ -124,11 +147,14 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
 
     model: Annotated[str, Field(min_length=1)]
     input: InputsField
-    num_classes: _Count
     weights: str | None = Field(
         default=None,
         description="published weights or a checkpoint to start from; implies init: identity",
     )
+    task: str = Field(
+        default="classification", description="what is trained, or package.module:factory"
+    )
+    loop: OwnLoop | None = Field(default=None, description="a training loop of your own")
     trunk_steps: _CountOrNone = Field(
         default=0,
         description="steps that the baseline takes before arms part from it; init is identity then",
@@ -142,8 +168,8 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     until: Until | None = Field(
         default=None, description="seeds are added until every comparison is settled"
     )
-    margin: Annotated[float, Field(gt=0, le=100)] | None = Field(
-        default=None, description="a difference of fewer points is shown to be equivalent"
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="a smaller difference is shown to be equivalent"
     )
     snapshots: bool = Field(
         default=False, description="whether to save the weights at each evaluation"
@@ -187,12 +213,38 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         return self
 
     @property
+    def measure(self) -> Measure:
+        """What a run is judged by."""
+        from bamctl.training.tasks.tasks import task_named
+
+        if self.loop is None:
+            return task_named(self.task).measure
+        name = self.loop.metric or "value"
+        is_lower = self.loop.better == "lower"
+        return Measure(name, name, unit="", is_share=False, lower_is_better=is_lower)
+
+    @property
     def start(self) -> Start:
         """Where the arms start."""
         return "trunk" if self.trunk_steps else "weights" if self.weights else "scratch"
 
-    def evaluated_at(self) -> tuple[int, ...]:
-        """Return the steps after which an arm is evaluated; none is within the trunk."""
+    @property
+    def source(self) -> str:
+        """The data set, or the loop of one's own, which has its data."""
+        return self.data.name if self.loop is None else self.loop.function
+
+    def code(self) -> list[str]:
+        """Return the factories of a task or loop, which run only where `networks.trust` allows."""
+        own = [self.loop.function] if self.loop else []
+        return [name for name in (self.task, *own) if factories.is_factory(name)]
+
+    def evaluated_at(self) -> tuple[int, ...] | None:
+        """Return the steps after which an arm is evaluated; none is within the trunk.
+
+        None for a loop of one's own, which evaluates when it likes.
+        """
+        if self.loop is not None:
+            return None
         recipe = self.recipe
         every = range(recipe.eval_every, recipe.steps, recipe.eval_every)
         return (*(step for step in every if step > self.trunk_steps), recipe.steps)
@@ -217,13 +269,15 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     def identity(self) -> dict[str, Any]:
         """Return everything that determines a run except its arm, its seed and the machine."""
         left_out = {*JUDGING, "seeds", "placements", "control", "snapshots", "device", "data"}
-        if not self.trunk_steps:
-            # Older versions, which knew no trunks, did not write it.
-            left_out.add("trunk_steps")
-        if self.threads is None:
-            left_out.add("threads")
+        # What older versions did not know is written only where it is used.
+        left_out |= {name for name in _NEWER if not getattr(self, name)}
+        if self.task == "classification":
+            left_out.add("task")
         data = {"name", "fingerprint", "bad_images", "test"}
         own = self.model_dump(mode="json", exclude=left_out)
+        for name in _NEWER_OF_RECIPE:
+            if own["recipe"][name] == Recipe.model_fields[name].default:
+                del own["recipe"][name]
         return {**own, "data": self.data.model_dump(mode="json", include=data)}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Plots of learning curves: the mean accuracy over the seeds, and each seed's in the background."""
+"""Plots of learning curves: the mean over the seeds, and each seed's curve in the background."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bamctl.files.atomic import atomic_path
+from bamctl.training.measure import Measure
 
 # A colour-blind-safe palette (Okabe and Ito 2008).
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#999999")
@@ -13,13 +14,17 @@ FORMATS = ("png", "svg")
 
 
 def draw(
-    lines: Iterable[Mapping[str, Any]], means: Mapping[str, Mapping[int, float]], folder: Path
+    lines: Iterable[Mapping[str, Any]],
+    means: Mapping[str, Mapping[int, float]],
+    measure: Measure,
+    folder: Path,
 ) -> tuple[Path, ...]:
     """Write `curves.png` and `curves.svg`.
 
     Args:
         lines: the evaluations, as in `metrics.jsonl`.
-        means: the mean accuracy by step, by arm.
+        means: the mean by step, by arm.
+        measure: what the values are.
         folder: the folder to write to.
 
     Raises:
@@ -32,7 +37,7 @@ def draw(
     axes = figure.add_subplot()
     runs: dict[tuple[str, int], list[tuple[int, float]]] = defaultdict(list)
     for line in lines:
-        runs[line["arm"], line["seed"]].append((line["step"], line["accuracy"]))
+        runs[line["arm"], line["seed"]].append((line["step"], line[measure.name]))
     colours = {arm: _COLOURS[i % len(_COLOURS)] for i, arm in enumerate(means)}
     for (arm, _), points in runs.items():
         if arm in colours:
@@ -47,8 +52,10 @@ def draw(
             label=arm,
         )
     axes.set_xlabel("step")
-    axes.set_ylabel("held-out accuracy")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    unit = f", {measure.unit}" if measure.unit and not measure.is_share else ""
+    axes.set_ylabel(f"held-out {measure.title}{unit}")
+    if measure.is_share:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     axes.legend()
     paths = tuple(folder / f"curves.{kind}" for kind in FORMATS)

@@ -26,22 +26,20 @@ from bamctl.training.devices import accelerator_for, uses_cpu
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.side_by_side import Places, SideBySide
+from bamctl.training.tasks.tasks import task_named
 from bamctl.training.trunks import Trunks
 from bamctl.training.until import Budget
 from bamctl.training.watching import Progress
 
 
-def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto") -> Data:
-    """Read the images of a configuration, at the input size of a network.
+def load_data(network: NetworkSpec, config: DataConfig, task: str, *, device: str = "auto") -> Data:
+    """Read the samples of a configuration, at the input size of a network.
 
     Raises:
-        InputError: they do not exist, cannot be read, or do not fit the network.
+        InputError: they do not exist, cannot be read, or do not fit the network or the task.
     """
-    (usual, *more) = models.default_inputs(network.name)
-    if more or len(usual.shape) != 3:
-        raise InputError(
-            f"{network.name} takes more than an image; only classification networks can be trained"
-        )
+    usual = models.default_inputs(network.name)[0]
+    found = task_named(task)
     # One process downloads for all.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
         return datasets.load(
@@ -51,8 +49,9 @@ def load_data(network: NetworkSpec, config: DataConfig, *, device: str = "auto")
             root=Path(config.root),
             download=config.download,
             bad_images=config.bad_images,
-            num_classes=network.num_classes,
+            num_classes=found.num_labels(network),
             with_test=config.test,
+            task=found.samples,
         )
 
 
@@ -65,7 +64,7 @@ class Experiment:
 
     Args:
         config: the whole configuration.
-        data: its images; read if left out.
+        data: its samples; read if left out, unless a loop of one's own has its own.
         places: where runs are executed.
 
     Raises:
@@ -76,10 +75,13 @@ class Experiment:
         self, config: TrainingConfig, data: Data | None = None, places: Places | None = None
     ) -> None:
         self.places = places or Places(workers=1)
-        self.data = data or load_data(config, config.data, device=config.device)
+        self.data = data
+        if self.data is None and config.loop is None:
+            self.data = load_data(config, config.data, config.task, device=config.device)
         if not config.placements:
             raise InputError("placements must not be empty; add one to compare with the baseline")
-        config = check_data(config, self.data)
+        if self.data is not None:
+            config = check_data(config, self.data)
         self.networks = Networks(config)
         self.made: Arms = make_arms(config, self.networks.baseline(config.seeds[0]))
         run_folder.check_names(arm.name for arm in self.arms)
@@ -122,7 +124,7 @@ class Experiment:
         try:
             for text in (*(() if resume else self.made.warnings), *self.made.missing):
                 progress.note(text)
-            if self.data.skipped:
+            if self.data is not None and self.data.skipped:
                 progress.note(left_out(self.data.skipped))
             until = self.config.until
             budget = until and Budget(until, len(self.config.seeds))
@@ -144,7 +146,8 @@ class Experiment:
         # A run that was begun one after the other resumes so.
         while waiting and not self._goes_side_by_side(waiting, perf_counter() - began, len(left)):
             origin, found = waiting.popleft()
-            trunk = self._trunks(folder, progress).state(origin.seed)
+            trunks = self._trunks(folder, progress)
+            trunk = None if trunks is None else trunks.state(origin.seed)
             arm = self._arm(origin.arm)
             train_arm(self._parts(), folder, arm, origin, found, trunk, progress, self._told)
         if waiting:
@@ -229,7 +232,10 @@ class Experiment:
             )
         return list(zip(origins, found, strict=True))
 
-    def _trunks(self, folder: RunFolder, progress: Progress) -> Trunks:
+    def _trunks(self, folder: RunFolder, progress: Progress) -> Trunks | None:
+        """Return the trunks; None if the arms start from elsewhere."""
+        if self.data is None or not self.config.trunk_steps:
+            return None
         return Trunks(
             folder,
             self.config,
@@ -249,7 +255,8 @@ class Experiment:
             "placement": placement and placement.as_dict(),
         }
         steps = self.config.evaluated_at()
-        return Origin(arm.name, seed, made_from, steps, self._placement(arm))
+        measure = self.config.measure.name
+        return Origin(arm.name, seed, made_from, steps, self._placement(arm), measure)
 
     def _placement(self, arm: Arm) -> Placement | None:
         """Return an arm's placement with its network, for `bamctl insert`."""

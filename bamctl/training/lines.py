@@ -1,8 +1,9 @@
 """Schemas of the JSON lines in a run folder."""
 
+from math import isfinite
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -19,11 +20,22 @@ class EvaluationLine(Line):
     arm: str
     seed: int
     step: int
-    accuracy: _Fraction
+    accuracy: _Fraction | None = None
     diverged: bool
     loss: float | None = None
     train_loss: float | None = None
     test_accuracy: _Fraction | None = None
+
+    @model_validator(mode="after")
+    def _has_a_measure(self) -> "EvaluationLine":
+        own = [value for value in (self.model_extra or {}).values() if _is_number(value)]
+        if self.accuracy is None and not own:
+            raise ValueError("no measure")
+        return self
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 class TimingLine(Line):

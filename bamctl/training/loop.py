@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
@@ -19,12 +18,13 @@ from bamctl.errors import BamctlError, InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.networks.memory import PeakMemory
 from bamctl.training._errors import actionable
-from bamctl.training._evaluation import finite, judge, logits_of
 from bamctl.training._reading import Reader
 from bamctl.training._state import MODEL, State, flattened, unflattened, with_prefix
 from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
-from bamctl.training.config import TrainingConfig
+from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.tasks.task import Scores
+from bamctl.training.tasks.tasks import task_named
 from bamctl.training.watching import Evaluation, Timing, Watcher
 
 # Steps between reads of the loss, each of which synchronizes the device.
@@ -71,17 +71,12 @@ class Run:
         self.network = network
         self._data, self._config, self._seed = data, config, seed
         self._accelerator, self._pretrained = accelerator, pretrained
-        recipe = config.recipe
+        self._task = task_named(config.task)
         self._reader = Reader(data, config, seed, accelerator)
         if accelerator.num_processes > 1:
             synchronize(network, accelerator.device)
         network.to(accelerator.device)
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
+        optimizer = optimizer_for(network, config.recipe)
         self._model, self._optimizer = accelerator.prepare(network, optimizer)
         self._step = 0
         self._meter = _Meter(torch.zeros((), device=accelerator.device))
@@ -103,7 +98,7 @@ class Run:
         common = {
             index[name]: {key: each.clone() for key, each in kept[i].items()}
             for i, name in enumerate(trunk.values["parameters"])
-            if i in kept and all(each.shape == shapes.get(name) for each in kept[i].values())
+            if i in kept and all(each.shape in (shapes.get(name), ()) for each in kept[i].values())
         }
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": common, "param_groups": groups})
@@ -236,6 +231,8 @@ class Run:
                     accelerator.backward(loss)
                     if resting:
                         self._forget_gradients()
+                    if recipe.clip_norm is not None and accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(self._model.parameters(), recipe.clip_norm)
                     self._optimizer.step()
                     self._optimizer.zero_grad()
                 self._meter.loss += loss.detach() / len(batches)
@@ -243,13 +240,9 @@ class Run:
         self._meter.steps += 1
 
     def _loss(self, batch: Batch) -> Tensor:
-        pixels, labels = self._reader.on_device(batch)
+        batch = self._reader.on_device(batch)
         with self._accelerator.autocast():
-            logits = logits_of(self._model(self._data.normalized(pixels)))
-            if not len(labels):
-                return logits.sum() * 0
-            smoothing = self._config.recipe.label_smoothing
-            return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+            return self._task.loss(self._model, batch, self._data, self._config.recipe)
 
     @contextmanager
     def _backbone_at_rest(self) -> Iterator[None]:
@@ -271,27 +264,38 @@ class Run:
         return float(mean) / max(self._meter.steps, 1)
 
     def _evaluation(self, train_loss: float | None, diverged: bool, watcher: Watcher) -> Evaluation:
-        recipe = self._config.recipe
-        loss, accuracy = self._judged(self._data.held_out, watcher)
+        recipe, data = self._config.recipe, self._data
+        scores = self._judged(data.held_out, watcher)
         last = diverged or self._step == recipe.steps
-        test = self._data.test if last else None
-        chance = 1 / self._config.num_classes
+        test = data.test if last else None
         return Evaluation(
             step=self._step,
             images=self._step * recipe.batch_size,
             lr=recipe.lr_at(self._step - 1),
             train_loss=finite(train_loss),
-            loss=finite(loss),
-            accuracy=chance if diverged else accuracy,
+            loss=finite(scores.loss),
+            value=self._task.guess(data.held_out, data) if diverged else scores.value,
             diverged=diverged,
-            test_accuracy=None if test is None else self._judged(test, watcher)[1],
+            test_value=None if test is None else self._judged(test, watcher).value,
         )
 
-    def _judged(self, images: Images, watcher: Watcher) -> tuple[float, float]:
-        """Return mean loss and accuracy over the readable images."""
+    def _judged(self, images: Images, watcher: Watcher) -> Scores:
+        """Return the scores of the readable samples."""
         # In eval mode processes exchange nothing, so the unwrapped network suffices.
         self.network.eval()
-        return judge(self._forward, self._reader.evaluation(images, watcher), self._accelerator)
+        batches = self._reader.evaluation(images, watcher)
+        with torch.no_grad():
+            return self._task.evaluate(self.network, batches, self._data, self._accelerator)
 
-    def _forward(self, pixels: Tensor) -> Tensor:
-        return logits_of(self.network(self._data.normalized(pixels)))
+
+def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer of a recipe for all parameters of a network."""
+    weights, lr, decay = network.parameters(), recipe.lr, recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=lr, weight_decay=decay)
+    return torch.optim.SGD(weights, lr=lr, momentum=recipe.momentum, weight_decay=decay)
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number, or None if it is infinite or NaN."""
+    return value if value is not None and math.isfinite(value) else None

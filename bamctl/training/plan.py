@@ -14,24 +14,29 @@ from bamctl.networks.inputs import Input
 from bamctl.networks.spec import NetworkSpec
 from bamctl.training._runs import threads_of
 from bamctl.training.arms import BASELINE
-from bamctl.training.config import DataConfig, Recipe, TrainingConfig
+from bamctl.training.config import DataConfig, OwnLoop, Recipe, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loop import Run
 from bamctl.training.start import Start, check_start, trunk_length
+from bamctl.training.tasks.task import Usual
+from bamctl.training.tasks.tasks import TASKS, task_named, usual_task
 from bamctl.training.watching import NullObserver
 
-_DEFAULT_STEPS = 150
 _EVALUATIONS = 5
 _WARMUP = 10
 _PROBED_STEPS = 4
+# A loop of one's own decides on its length; this is what it is told if nobody else does.
+_OWN_STEPS = 100
+# A learning rate for the schema; such a loop has its own.
+_NO_RATE = 1.0
 # The rest of the minutes is for startup, tracing and plots.
 _FOR_TRAINING = 0.9
 # What a further run at a time adds, since runs share the machine's memory bandwidth.
 _SIDE_BY_SIDE = 0.7
 
-# The authors' learning rate is for a batch of 256, and is scaled linearly to others (Goyal et al.
-# 2017, "Accurate, Large Minibatch SGD", section 2.1). Fine-tuning uses a tenth of it.
-_LR, _LR_BATCH = 0.1, 256
+# Fine-tuning uses a tenth of the learning rate. With SGD that is scaled linearly to the batch
+# (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.1).
+_FINE_TUNING = 0.1
 
 
 def configure(
@@ -39,19 +44,23 @@ def configure(
     *,
     data: Mapping[str, Any],
     recipe: Mapping[str, Any],
+    task: str | None = None,
+    loop: Mapping[str, Any] | None = None,
     steps: int | None = None,
     epochs: int | None = None,
     freeze_backbone_epochs: int = 0,
     start: Start | None = None,
     trunk_steps: int | None = None,
     **fields: Any,
-) -> tuple[TrainingConfig, Data]:
-    """Return a whole configuration, with every number explicit, and its images.
+) -> tuple[TrainingConfig, Data | None]:
+    """Return a whole configuration, with every number explicit, and its samples.
 
     Args:
         network: the network; its input and classes are those of the data if left out.
         data: fields of a `DataConfig`.
         recipe: fields of a `Recipe` that override the defaults of `usual_recipe`.
+        task: a key of `TASKS` or a factory; that of the network's family if left out.
+        loop: fields of an `OwnLoop`, which takes the place of data, recipe and task.
         steps: the length of a run, as for `usual_recipe`.
         epochs: the length instead, in epochs.
         freeze_backbone_epochs: epochs that train only the parameters that are not pretrained.
@@ -63,11 +72,18 @@ def configure(
         InputError: a value is invalid, or values are incompatible.
     """
     start = check_start(start, trunk_steps=trunk_steps, weights=fields.get("weights"))
-    data_config = schemas.from_options(DataConfig, data)
-    images = load_data(network, data_config, device=fields.get("device", "auto"))
+    if loop is not None:
+        _check_loop(data, recipe, task, epochs, freeze_backbone_epochs, start)
+        own = _own_loop(network, loop, steps or _OWN_STEPS)
+        return schemas.from_options(TrainingConfig, {**own, **network.given(), **fields}), None
+    name = task or usual_task(network)
+    found = task_named(name)
+    data_config = schemas.from_options(DataConfig, {"name": found.usual.data, **data})
+    samples = load_data(network, data_config, name, device=fields.get("device", "auto"))
     chosen = usual_recipe(
         recipe,
-        images,
+        samples,
+        usual=found.usual,
         steps=steps,
         epochs=epochs,
         pretrained=fields.get("weights") is not None,
@@ -81,21 +97,57 @@ def configure(
             "trunk; train longer"
         )
     values = {
+        "task": name,
         "trunk_steps": trunk,
-        "num_classes": len(images.classes),
-        "input": (Input(images.input_shape),),
-        **network.given(),
+        "input": (Input(samples.input_shape),),
+        **_with_args(found.network_options(samples), network),
         "data": data_config,
         "recipe": chosen,
         **fields,
     }
-    return schemas.from_options(TrainingConfig, values), images
+    return schemas.from_options(TrainingConfig, values), samples
+
+
+def _with_args(usual: Mapping[str, Any], network: NetworkSpec) -> dict[str, Any]:
+    """Return the fields of a network, over those that a data set needs."""
+    given = network.given()
+    args = {**usual.get("args", {}), **given.get("args", {})}
+    return {**usual, **given, "args": args}
+
+
+def _own_loop(network: NetworkSpec, loop: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """Return the fields of a configuration for a loop that brings everything else."""
+    recipe = schemas.from_options(Recipe, {"steps": steps, "eval_every": steps, "lr": _NO_RATE})
+    return {"loop": schemas.from_options(OwnLoop, loop), "input": network.inputs, "recipe": recipe}
+
+
+def _check_loop(
+    data: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    task: str | None,
+    epochs: int | None,
+    freeze_backbone_epochs: int,
+    start: Start,
+) -> None:
+    """Refuse what a loop of one's own decides by itself.
+
+    Raises:
+        InputError: there is such an option.
+    """
+    options = {"task": task, "epochs": epochs, "freeze_backbone_epochs": freeze_backbone_epochs}
+    said = [*data, *recipe, *(name for name, value in options.items() if value)]
+    if said:
+        option = "data" if said[0] == "name" else said[0].replace("_", "-")
+        raise InputError(f"--train names a loop of your own, which decides on --{option}; drop one")
+    if start == "trunk":
+        raise InputError("--start trunk is for bamctl's own training; drop it, or --train")
 
 
 def usual_recipe(
     given: Mapping[str, Any],
     data: Data,
     *,
+    usual: Usual = TASKS["classification"].usual,
     steps: int | None = None,
     epochs: int | None = None,
     pretrained: bool = False,
@@ -106,7 +158,8 @@ def usual_recipe(
     Args:
         given: fields of a `Recipe` that override the defaults.
         data: the data set, whose size is that of an epoch.
-        steps: number of steps; 150 if neither this nor `epochs` is passed.
+        usual: the defaults of the task.
+        steps: number of steps; those of the task if neither this nor `epochs` is passed.
         epochs: number of epochs instead.
         pretrained: whether the networks start from weights.
         freeze_backbone_epochs: epochs with the pretrained parameters frozen.
@@ -114,23 +167,27 @@ def usual_recipe(
     Raises:
         InputError: the numbers are incompatible.
     """
-    batch_size = given.get("batch_size", Recipe.model_fields["batch_size"].default)
+    given = {**usual.recipe, **given}
+    batch_size = given.get("batch_size", usual.batch_size)
     per_epoch = max(len(data.train) // batch_size, 1)
-    steps = steps or (epochs or 0) * per_epoch or _DEFAULT_STEPS
+    steps = steps or (epochs or 0) * per_epoch or usual.steps
     frozen = freeze_backbone_epochs * per_epoch
     if frozen >= steps:
         raise InputError(
             f"the backbone would be frozen for {frozen} of {steps} steps; train longer, with "
             f"--epochs {2 * freeze_backbone_epochs} or more"
         )
-    usual = {
+    is_scaled = given.get("optimizer", "sgd") == "sgd"
+    lr = usual.lr * batch_size / usual.lr_batch if is_scaled else usual.lr
+    values = {
+        "batch_size": batch_size,
         "steps": steps,
-        "lr": _LR * batch_size / _LR_BATCH * (0.1 if pretrained else 1),
+        "lr": lr * (_FINE_TUNING if pretrained else 1),
         "warmup_steps": steps // _WARMUP,
         "eval_every": ceil(steps / _EVALUATIONS),
         "freeze_backbone_steps": frozen,
     }
-    return schemas.from_options(Recipe, {**usual, **given})
+    return schemas.from_options(Recipe, {**values, **given})
 
 
 def fit(
@@ -148,7 +205,9 @@ def fit(
         InputError: not even one step for each evaluation fits, the backbone would be frozen
             throughout, or no step is left after the trunk.
     """
-    config = experiment.config
+    config, data = experiment.config, experiment.data
+    if data is None:
+        raise InputError("--max-minutes needs bamctl's own training; give --steps with --train")
     trunk = 0.0 if trunk_steps else config.trunk_steps / config.recipe.steps
     evaluations = _EVALUATIONS
     probe = config.recipe.model_copy(
@@ -159,7 +218,7 @@ def fit(
     for arm in experiment.arms:
         started = perf_counter()
         network = experiment.networks.of(arm, config.seeds[0])
-        run = Run(network, experiment.data, probed, config.seeds[0], experiment.accelerator)
+        run = Run(network, data, probed, config.seeds[0], experiment.accelerator)
         with threads_of(config):
             timing = run.train(NullObserver())
         experiment.accelerator.free_memory()

@@ -12,7 +12,10 @@ from bamctl.tracing.trace import Trace
 from bamctl.training.arms import BASELINE, Arm, Arms
 from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence, compare
+from bamctl.training.measure import ACCURACY
 from bamctl.training.run_folder import RunFolder
+from bamctl.training.tasks.tasks import task_named
+from bamctl.training.watching import key_of_test
 from bamctl.trunk.cut_points import Trunk
 
 
@@ -20,17 +23,18 @@ from bamctl.trunk.cut_points import Trunk
 class ArmResult:
     """The result of one arm.
 
-    `accuracy` and `loss` are of the held-out images after the last step, one for each seed; so is
-    `test_accuracy` of the test images, if requested. A loss that is not finite is None. `curve` has
-    the mean over the seeds at each evaluation, by step. `diverged` is the number of diverged runs,
-    whose accuracy is set to chance. `train_loss` is the mean since the evaluation before the last.
+    `values` are the task's measure of the held-out samples after the last step, such as the top-1
+    accuracy, and `loss` is the loss, one for each seed; so are `test_values` of the test split, if
+    requested. A loss that is not finite, or that the task does not have, is None. `curve` has the
+    mean over the seeds at each evaluation, by step. `diverged` is the number of diverged runs,
+    whose value is that of guessing. `train_loss` is the mean since the evaluation before the last.
     """
 
     arm: Arm
-    accuracy: tuple[float, ...]
+    values: tuple[float, ...]
     loss: tuple[float | None, ...]
     train_loss: tuple[float | None, ...]
-    test_accuracy: tuple[float, ...]
+    test_values: tuple[float, ...]
     curve: dict[int, float]
     diverged: int
     seconds_per_step: float
@@ -41,8 +45,8 @@ class ArmResult:
 class Comparison:
     """One arm against another.
 
-    `evidence` is that of the accuracy, which alone makes the verdict. `loss` is that of the
-    held-out loss, a finer measure with verdicts of its own; None if a run diverged.
+    `evidence` is that of the task's measure, which alone makes the verdict. `loss` is that of the
+    held-out loss, a finer measure with verdicts of its own; None if a run diverged or has none.
     """
 
     arm: str
@@ -52,7 +56,7 @@ class Comparison:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the accuracies have a verdict."""
+        """Whether the measure has a verdict."""
         return self.evidence.verdict != "inconclusive"
 
 
@@ -60,16 +64,18 @@ class Comparison:
 class Result(Displayed):
     """The result of a comparison.
 
-    `site_warnings` say what modules cannot do on their maps. `stopped` says why no more seeds were
-    added, where they are added until all is settled.
+    `guess` is the measure of the best answer that does not depend on the input. `site_warnings` say
+    what modules cannot do on their maps. `stopped` says why no more seeds were added, where they
+    are added until all is settled. A loop of one's own has no known samples and no `guess`.
     """
 
     folder: Path
     config: TrainingConfig
     trace: Trace
     trunk: Trunk
-    num_train: int
-    num_held_out: int
+    num_train: int | None
+    num_held_out: int | None
+    guess: float | None
     arms: tuple[ArmResult, ...]
     comparisons: tuple[Comparison, ...]
     missing: tuple[str, ...]
@@ -87,7 +93,7 @@ def summarize(
     folder: RunFolder,
     config: TrainingConfig,
     made: Arms,
-    data: Data,
+    data: Data | None,
 ) -> Result:
     """Evaluate a comparison whose runs are all finished."""
     found = {arm.name: _arm_result(folder, arm, config) for arm in made.arms}
@@ -96,10 +102,11 @@ def summarize(
         config=config,
         trace=made.trace,
         trunk=made.trunk,
-        num_train=len(data.train),
-        num_held_out=len(data.held_out),
+        num_train=None if data is None else len(data.train),
+        num_held_out=None if data is None else len(data.held_out),
+        guess=None if data is None else task_named(config.task).guess(data.held_out, data),
         arms=tuple(found.values()),
-        comparisons=_comparisons(found, config, 1 / len(data.held_out)),
+        comparisons=_comparisons(found, config, resolution(config, data)),
         missing=made.missing,
         site_warnings=made.warnings,
         metrics=tuple(
@@ -112,41 +119,55 @@ def summarize(
 
 
 def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResult:
+    measure, test = config.measure.name, key_of_test(config.measure.name)
     by_seed = [folder.evaluations(arm.name, seed) for seed in config.seeds]
     last = [own[-1] for own in by_seed]
     timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
     timing = [line for line in timing if line["seed"] in config.seeds]
     return ArmResult(
         arm=arm,
-        accuracy=tuple(line["accuracy"] for line in last),
+        values=tuple(line[measure] for line in last),
         loss=tuple(line.get("loss") for line in last),
         train_loss=tuple(line.get("train_loss") for line in last),
-        test_accuracy=tuple(line["test_accuracy"] for line in last if "test_accuracy" in line),
-        curve=_mean_curve(by_seed, config.evaluated_at()),
+        test_values=tuple(line[test] for line in last if test in line),
+        curve=_mean_curve(by_seed, measure),
         diverged=sum(line["diverged"] for line in last),
         seconds_per_step=median(line["seconds_per_step"] for line in timing),
         peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
     )
 
 
-def _mean_curve(by_seed: list[list[dict[str, Any]]], steps: tuple[int, ...]) -> dict[int, float]:
-    """Return the mean over the seeds by step; a diverged run keeps its last accuracy."""
+def resolution(config: TrainingConfig, data: Data | None) -> float:
+    """Return the smallest difference of two values: one sample if each is right or wrong."""
+    counts = config.measure.name == ACCURACY
+    return 1 / len(data.held_out) if data is not None and counts else 0.0
+
+
+def _mean_curve(by_seed: list[list[dict[str, Any]]], measure: str) -> dict[int, float]:
+    """Return the mean over the seeds by step; a diverged run keeps its last value."""
+    steps = sorted({line["step"] for lines in by_seed for line in lines})
 
     def at(lines: list[dict[str, Any]], step: int) -> float:
         before = [line for line in lines if line["step"] <= step]
-        return float((before or lines)[-1]["accuracy"])
+        return float((before or lines)[-1][measure])
 
     return {step: mean(at(lines, step) for lines in by_seed) for step in steps}
 
 
 def _comparisons(
-    arms: Mapping[str, ArmResult], config: TrainingConfig, resolution: float
+    arms: Mapping[str, ArmResult], config: TrainingConfig, step: float
 ) -> tuple[Comparison, ...]:
-    """Judge every comparison, by accuracy and by loss."""
+    """Judge every comparison, by measure and by loss."""
     pairs = _pairs(each.arm for each in arms.values())
-    accuracies = {(a, b): (arms[b].accuracy, arms[a].accuracy) for a, b in pairs}
-    margin = None if config.margin is None else config.margin / 100
-    evidence = compare(accuracies, first=config.first_look, resolution=resolution, margin=margin)
+    values = {(a, b): (arms[b].values, arms[a].values) for a, b in pairs}
+    measure = config.measure
+    evidence = compare(
+        values,
+        first=config.first_look,
+        resolution=step,
+        margin=None if config.margin is None else config.margin / measure.scale,
+        lower_is_better=measure.lower_is_better,
+    )
     losses = {(a, b): (_finite(arms[b]), _finite(arms[a])) for a, b in pairs}
     whole = {pair: sides for pair, sides in losses.items() if all(sides)}
     of_loss = compare(whole, first=config.first_look, lower_is_better=True)

@@ -32,7 +32,7 @@ from bamctl.training.json_lines import Line
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.shared_trunks import SharedTrunks
 from bamctl.training.trunks import TrunkJob
-from bamctl.training.watching import Evaluation, NullObserver, Progress
+from bamctl.training.watching import NullObserver, Progress, of_line
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Places:
     gpus: float = 0.0
     address: str = "auto"
 
-    def connect(self, config: TrainingConfig, data: Data) -> Engine:
+    def connect(self, config: TrainingConfig, data: Data | None) -> Engine:
         """Return the engine, ready for jobs."""
         workers = self.local_slots(config) if self.engine == "local" else self.workers
         trainer, threads = Trainer(config, data), config.threads or 1
@@ -95,7 +95,7 @@ class Trainer:
     """
 
     config: TrainingConfig
-    data: Data
+    data: Data | None
     folder: str = field(default_factory=os.getcwd)
 
     def __call__(self, job: ArmJob | TrunkJob) -> Finished | bytes:
@@ -110,9 +110,11 @@ class Trainer:
         # The job comes from a driver that has built, and so trusted, the network.
         placements = self.config.placements.values()
         trust.trust(self.config.model, *(name for each in placements for name in each.factories()))
+        trust.trust(*self.config.code())
         trust.find_in(self.folder)
         _take_device()
         if isinstance(job, TrunkJob):
+            assert self.data is not None
             return trunks.trained(self.config, self.data, job.seed)
         with _cell(job) as path:
             return self._finished(job, path)
@@ -160,6 +162,7 @@ class SideBySide:
     ) -> None:
         self._config, self._engine, self._folder = config, engine, folder
         self._progress, self._keeps_cells = progress, keeps_cells
+        self._measure = config.measure.name
 
     def run(self, runs: Sequence[tuple[Arm, Origin]], fingerprint: int | None) -> None:
         """Finish some runs.
@@ -207,7 +210,7 @@ class SideBySide:
         self._progress.run_started(arm, seed, self._config.trunk_steps)
         for line in finished.metrics:
             self._folder.metrics.append(line)
-            self._progress.evaluated(arm, seed, _evaluation(line))
+            self._progress.evaluated(arm, seed, of_line(line, self._measure))
         self._progress.stepped(self._config.recipe.steps, None)
         self._folder.timing.append({"arm": arm, "seed": seed, **finished.timing})
         for name in sorted(finished.files):
@@ -239,7 +242,3 @@ def _cell(job: ArmJob) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
-
-
-def _evaluation(line: Line) -> Evaluation:
-    return Evaluation(**{name: line[name] for name in line if name not in ("arm", "seed")})

@@ -11,7 +11,7 @@ from bamctl.files import schemas
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import trust
+from bamctl.networks.trust import check_file, trust
 from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import trust_named
 from bamctl.placement.shipped import find
@@ -44,7 +44,9 @@ def train(
     start: Start | None = None,
     trunk_steps: int | None = None,
     weights: str | Path | None = None,
-    data: str | Mapping[str, Any] = "digits",
+    task: str | None = None,
+    data: str | Mapping[str, Any] | None = None,
+    loop: str | Mapping[str, Any] | None = None,
     steps: int | None = None,
     epochs: int | None = None,
     max_minutes: float | None = None,
@@ -92,8 +94,15 @@ def train(
             trained on? `weights` where they are given, and `scratch` elsewhere, if left out.
         trunk_steps: the steps of the trunk, with `start="trunk"`; half of all if left out.
         weights: published weights by name, or a file; attention then starts at `init=identity`.
-        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`.
-        steps: optimizer steps of a run; 150 if no length is given.
+        task: `classification`, `segmentation`, `detection`, `instance-segmentation`, `keypoints`,
+            `video`, `optical-flow`, or `package.module:factory`, a function that returns a
+            `training.tasks.task.Task`; that of the network's family if left out.
+        data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`; that of the task,
+            which needs no download, if left out.
+        loop: a training loop of your own, as `package.module:function`, or the keys of an
+            `OwnLoop`. It is called as `function(network, seed=…, steps=…, device=…, report=…)`,
+            and returns what it reached: a number, or several by name.
+        steps: optimizer steps of a run; those of the task if no length is given.
         epochs: the length of a run instead, in epochs.
         max_minutes: the length instead, as minutes for all runs together. With `until`, the time
             in which seeds are added.
@@ -102,8 +111,8 @@ def train(
         seeds: runs of each arm; 5 if left out. With `resume`, as many in all.
         until: `settled` adds seeds until every comparison has a verdict.
         max_seeds: the most seeds that `until` goes to; 50 if left out.
-        margin: percentage points of accuracy; a difference that is shown to be smaller is called
-            `equivalent`.
+        margin: percentage points of accuracy, or a difference of another measure in its own unit;
+            one that is shown to be smaller is called `equivalent`.
         control: also compare with an extra block and with wider layers.
         snapshots: keep the weights at each evaluation.
         device: `auto`, or `cpu`.
@@ -134,8 +143,8 @@ def train(
         experiment = Experiment(loaded, places=places)
     else:
         trust_named(attention, where)
-        if model is not None:
-            trust(model)
+        own = {"function": loop} if isinstance(loop, str) else loop
+        trust(*filter(None, (model, task, own and own["function"])))
         options = {
             "input": input_shape,
             "num_classes": num_classes,
@@ -149,7 +158,9 @@ def train(
         start = check_start(start, trunk_steps=trunk_steps, weights=weights)
         configured, images = plans.configure(
             _network(model, arms),
-            data={"name": data} if isinstance(data, str) else data,
+            data={"name": data} if isinstance(data, str) else data or {},
+            task=task,
+            loop=own,
             recipe=recipe or {},
             steps=steps,
             epochs=epochs,
@@ -183,6 +194,8 @@ def _read(folder: Path) -> TrainingConfig:
 def _check_named_by(config: TrainingConfig, file: Path) -> None:
     """Refuse code that only the file of a configuration names, unless `trust` allows it."""
     models.check_named_by(config.model, file)
+    for code in config.code():
+        check_file(code, file)
     for placement in config.placements.values():
         placement.check_named_by(file, with_network=False)
 
@@ -271,7 +284,7 @@ def _run(experiment: Experiment, folder: Path, progress: Progress, *, resume: bo
     result = experiment.run(folder, progress, resume=resume)
     with appended(reported_again(folder)):
         means = {each.arm.name: each.curve for each in result.arms}
-        curves.draw(result.metrics, means, folder)
+        curves.draw(result.metrics, means, result.config.measure, folder)
     return result
 
 

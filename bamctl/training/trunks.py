@@ -108,15 +108,13 @@ class Trunks:
         self._data, self._accelerator = data, accelerator
         self._told, self._progress = told, progress
 
-    def state(self, seed: int) -> State | None:
-        """Return the state at the end of a trunk, trained unless it is kept; None without trunks.
+    def state(self, seed: int) -> State:
+        """Return the state at the end of a trunk, trained unless it is kept.
 
         Raises:
             InputError: the one that is kept was trained from another configuration.
             BamctlError: it cannot be trained or written.
         """
-        if not self._config.trunk_steps:
-            return None
         origin = origin_of(self._config, seed, self._networks.fingerprint())
         path = self._folder.trunk(seed)
         is_main = self._accelerator.is_main_process

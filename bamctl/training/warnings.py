@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from scipy import stats
 
 from bamctl.training.config import TrainingConfig
+from bamctl.training.measure import ACCURACY, Measure
 from bamctl.training.result import ArmResult
 
 # With fewer wrong images than this there is little left to gain, and chance alone moves them.
@@ -15,12 +16,22 @@ _LEVEL = 0.05
 
 
 def warnings(
-    arms: Sequence[ArmResult], config: TrainingConfig, num_held_out: int
+    arms: Sequence[ArmResult],
+    config: TrainingConfig,
+    num_held_out: int | None,
+    guess: float | None,
 ) -> tuple[str, ...]:
-    """Return why a comparison could not show what it is asked for; empty if nothing says so."""
-    accuracies = [accuracy for arm in arms for accuracy in arm.accuracy]
+    """Return why a comparison could not show what it is asked for; empty if nothing says so.
+
+    Args:
+        arms: the results.
+        config: the comparison.
+        num_held_out: the number of held-out samples, or None if it is unknown.
+        guess: the measure of an answer that does not depend on the input, or None.
+    """
+    values = [value for arm in arms for value in arm.values]
     found = [*map(_diverged, arms), _fitted(arms)]
-    found += accuracy_warnings(accuracies, config.num_classes, num_held_out)
+    found += value_warnings(values, config.measure, guess, num_held_out)
     return tuple(text for text in found if text)
 
 
@@ -28,20 +39,43 @@ def _diverged(arm: ArmResult) -> str | None:
     if not arm.diverged:
         return None
     return (
-        f"{arm.arm.name}: {arm.diverged} of {len(arm.accuracy)} runs diverged, and count as "
+        f"{arm.arm.name}: {arm.diverged} of {len(arm.values)} runs diverged, and count as "
         "guessing; try a smaller learning rate before comparing."
     )
 
 
-def accuracy_warnings(accuracies: Sequence[float], num_classes: int, images: int) -> list[str]:
+def value_warnings(
+    values: Sequence[float], measure: Measure, guess: float | None, samples: int | None
+) -> list[str]:
+    """Return why values can show nothing: all as good as guessing, or all at the ceiling.
+
+    Args:
+        values: the measure of all runs.
+        measure: the measure.
+        guess: the measure of an answer that does not depend on the input, or None.
+        samples: the number of samples that each value is measured on, or None.
+    """
+    if guess is None or samples is None:
+        return []
+    if measure.name == ACCURACY:
+        return accuracy_warnings(values, guess, samples)
+    if max(map(measure.goodness, values)) > measure.goodness(guess):
+        return []
+    return [
+        f"No run is better than the same answer to every input ({measure.text(guess)}): the values "
+        "say nothing about attention. Train for more steps, or with another learning rate."
+    ]
+
+
+def accuracy_warnings(accuracies: Sequence[float], chance: float, images: int) -> list[str]:
     """Return why accuracies can show nothing: all at chance, or all at the ceiling.
 
     Args:
         accuracies: of all runs, fractions.
-        num_classes: the number of classes.
+        chance: the accuracy of guessing.
         images: the number of images that each is measured on.
     """
-    chance, wrong = 1 / num_classes, images * (1 - min(accuracies))
+    wrong = images * (1 - min(accuracies))
     # A one-sided binomial test of each run against guessing, at a level that they share.
     guessed = float(stats.binom.isf(_LEVEL / len(accuracies), images, chance)) / images
     if max(accuracies) <= guessed:

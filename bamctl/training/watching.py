@@ -1,6 +1,6 @@
 """Events of a training run, and the observers that receive them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,18 +14,19 @@ class Evaluation:
     """An evaluation of a network after some steps.
 
     `train_loss` is the mean since the last evaluation; it and `loss` are None if not finite.
-    `accuracy` is the top-1 accuracy on the held-out images, a fraction; if the network has
-    `diverged` it is set to chance. `test_accuracy` is measured at the end, if requested.
+    `value` is the task's measure of the held-out samples, such as the top-1 accuracy; if the
+    network has `diverged` it is that of guessing. `test_value` is measured at the end, if
+    requested. A loop of the user's own reports neither images nor learning rate.
     """
 
     step: int
-    images: int
-    lr: float
+    images: int | None
+    lr: float | None
     train_loss: float | None
     loss: float | None
-    accuracy: float
+    value: float
     diverged: bool = False
-    test_accuracy: float | None = None
+    test_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,22 @@ class NullObserver:
         return lambda *told: None
 
 
-def as_line(arm: str, seed: int, evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as a line of `metrics.jsonl`."""
-    values = {k: v for k, v in asdict(evaluation).items() if k != "test_accuracy" or v is not None}
+def as_line(arm: str, seed: int, evaluation: Evaluation, measure: str) -> dict[str, Any]:
+    """Return an evaluation as a line of `metrics.jsonl`, with the measure by its name."""
+    names = {"value": measure, "test_value": key_of_test(measure)}
+    values = {names.get(k, k): v for k, v in asdict(evaluation).items()}
+    if evaluation.test_value is None:
+        del values[key_of_test(measure)]
     return {"arm": arm, "seed": seed, **values}
+
+
+def of_line(line: Mapping[str, Any], measure: str) -> Evaluation:
+    """Return the evaluation of a line of `metrics.jsonl`."""
+    names = {measure: "value", key_of_test(measure): "test_value"}
+    values = {names.get(k, k): v for k, v in line.items() if k not in ("arm", "seed")}
+    return Evaluation(**values)
+
+
+def key_of_test(measure: str) -> str:
+    """Return the key of a measure of the test split."""
+    return f"test_{measure}"

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=8)
     parser.add_argument("--steps", type=int, default=40)
     arguments = parser.parse_args()
-    data = load_data(NetworkSpec(model="resnet18"), DataConfig())
+    data = load_data(NetworkSpec(model="resnet18"), DataConfig(), "classification")
     config = TrainingConfig(
         model="resnet18",
         input=read(data.input_shape),

@@ -64,10 +64,10 @@ class Table:
             self.deadly.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.seconds)
-        return Outcome(tuple(accuracy(job, seed) for seed in job.seeds), 0, self.seconds)
+        return Outcome(tuple(score(job, seed) for seed in job.seeds), 0, self.seconds)
 
 
-def accuracy(job: Job, seed: int) -> float:
+def score(job: Job, seed: int) -> float:
     luck = zlib.crc32(repr((_inserted(job.sites), job.steps, seed)).encode()) / 2**32
     return true_accuracy(job.sites) + 0.005 * luck
 
@@ -137,5 +137,5 @@ class Quiet:
     def __init__(self) -> None:
         self.count = 0
 
-    def ended(self, number: int, accuracy: float | None) -> None:
+    def ended(self, number: int, score: float | None) -> None:
         self.count += 1

@@ -16,7 +16,7 @@ def trials(seed: int, effect: float, count: int = 24) -> list[FrozenTrial]:
     found = []
     for _ in range(count):
         params = {name: str(drawn.choice(values)) for name, values in CHOICES.items()}
-        accuracy = 0.9 + 0.01 * (effect * (params["site 0"] != "none") + drawn.normal())
+        score = 0.9 + 0.01 * (effect * (params["site 0"] != "none") + drawn.normal())
         distributions = {
             name: optuna.distributions.CategoricalDistribution(values)
             for name, values in CHOICES.items()
@@ -25,7 +25,7 @@ def trials(seed: int, effect: float, count: int = 24) -> list[FrozenTrial]:
             optuna.create_trial(
                 params=params,
                 distributions=distributions,
-                value=float(accuracy),
+                value=float(score),
                 user_attrs={"steps": 50},
             )
         )

@@ -13,14 +13,14 @@ from bamctl.nas.race import Race, Standings, race
 from bamctl.nas.records import Records
 from bamctl.nas.result import after_race, gather, standings
 from bamctl.nas.run import Search
-from tests.nas.table import Quiet, Scratch, Searched, Table, accuracy
+from tests.nas.table import Quiet, Scratch, Searched, Table, score
 from tests.nas.test_result import Counting
 from tests.nas.test_run import local, run
 
 
-def of(accuracy: list[list[float]], costs: list[list[float]]) -> Standings:
-    codes = tuple((index,) for index in range(len(accuracy)))
-    return Standings(codes, np.array(accuracy), np.array(costs), resolution=1e-6)
+def of(score: list[list[float]], costs: list[list[float]]) -> Standings:
+    codes = tuple((index,) for index in range(len(score)))
+    return Standings(codes, np.array(score), np.array(costs), resolution=1e-6)
 
 
 # Luck of +-0.001 that no seed shares: far from the differences of 0.1, and beyond those of 0.0005.
@@ -83,12 +83,12 @@ def test_racing_spends_the_steps_on_what_is_left(tmp_path: Path) -> None:
     assert counts == sorted(counts, reverse=True)
     spent = sum(10 + 30 * count for count in counts)
     assert spent <= 1500
-    assert found.accuracies.keys() == set(start.codes)
+    assert found.scores.keys() == set(start.codes)
     assert (0,) * len(searched.space.places) in found.standings.codes
-    for codes, accuracies in found.accuracies.items():
+    for codes, scores in found.scores.items():
         sites = searched.space.sites(codes)
-        seeds = [0, 1, *by_seed][: len(accuracies)]
-        assert accuracies == tuple(accuracy(Job(sites, 90, ()), seed) for seed in seeds)
+        seeds = [0, 1, *by_seed][: len(scores)]
+        assert scores == tuple(score(Job(sites, 90, ()), seed) for seed in seeds)
 
 
 def test_no_seed_is_begun_after_the_deadline(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_no_seed_is_begun_after_the_deadline(tmp_path: Path) -> None:
         start, records, engine, seeds=range(100, 200), steps=1500, steps_of_run=30, deadline=late
     )
     assert engine.jobs == []
-    assert found.accuracies.keys() == set(start.codes)
+    assert found.scores.keys() == set(start.codes)
 
 
 def test_no_trial_is_begun_after_the_deadline(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_killed_race_resumes_to_the_same_end(tmp_path: Path) -> None:
     with pytest.raises(BamctlError, match="killed"):
         raced("part", Dying())
     resumed = Counting()
-    assert raced("part", resumed).accuracies == whole.accuracies
+    assert raced("part", resumed).scores == whole.scores
     kept = len((tmp_path / "whole" / "race.jsonl").read_text().splitlines())
     assert 0 < len(resumed.jobs) < kept
 
@@ -152,13 +152,13 @@ def test_a_result_after_a_race_offers_the_cheapest_of_what_is_level(tmp_path: Pa
         run(searched, study, engine)
     result = gather(searched.setup(), study, tmp_path)
     start = standings(result)
-    assert start.accuracy.shape == (12, 2)
-    best = max(result.trials, key=lambda each: each.accuracy)
+    assert start.score.shape == (12, 2)
+    best = max(result.trials, key=lambda each: each.score)
     # Two candidates as good as the best, and everything else far below.
     rows = [codes in (best.codes, result.front[-1].codes) for codes in start.codes]
-    last = replace(start, accuracy=np.where(np.array(rows)[:, None], 0.95, 0.6) + np.zeros((12, 2)))
-    accuracies = {c: tuple(a) for c, a in zip(last.codes, last.accuracy.tolist(), strict=True)}
-    found = after_race(result, Race(last, accuracies))
+    last = replace(start, score=np.where(np.array(rows)[:, None], 0.95, 0.6) + np.zeros((12, 2)))
+    scores = {c: tuple(a) for c, a in zip(last.codes, last.score.tolist(), strict=True)}
+    found = after_race(result, Race(last, scores))
     assert {each.codes for each in found.level} == {
         c for c, kept in zip(last.codes, rows, strict=True) if kept
     }
@@ -172,12 +172,12 @@ def table_standings(searched: Searched) -> Standings:
     """Twenty random candidates and the baseline, with two seeds."""
     drawn = searched.costs.draw(20, np.random.default_rng(2)).tolist()
     codes = dict.fromkeys([(0,) * len(searched.space.places), *map(tuple, drawn)])
-    accuracies = [
-        [accuracy(Job(searched.space.sites(each), 90, ()), seed) for seed in (0, 1)]
+    scores = [
+        [score(Job(searched.space.sites(each), 90, ()), seed) for seed in (0, 1)]
         for each in codes
     ]
     costs = searched.costs.added(np.array(list(codes)))
-    return Standings(tuple(codes), np.array(accuracies), costs, 1e-3)
+    return Standings(tuple(codes), np.array(scores), costs, 1e-3)
 
 
 def recorded(folder: Path, searched: Searched) -> Records:

@@ -13,7 +13,7 @@ from bamctl.nas.records import Records
 from bamctl.nas.result import SearchResult, gather, write_front
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import resolve
-from tests.nas.table import Scratch, Searched, Table, accuracy, subject
+from tests.nas.table import Scratch, Searched, Table, score, subject
 from tests.nas.test_run import local, run
 
 
@@ -34,7 +34,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
 
 def test_the_front_is_what_no_trial_dominates(found: SearchResult) -> None:
     values = np.array(
-        [[-t.accuracy, t.added["params"], t.added["macs"]] for t in found.trials], dtype=float
+        [[-t.score, t.added["params"], t.added["macs"]] for t in found.trials], dtype=float
     )
     expected = {
         trial.name for trial, kept in zip(found.trials, is_front(values), strict=True) if kept
@@ -97,8 +97,8 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
     evidence = judged(range(1, 5))
     assert len(engine.jobs) == 3 * 4
     assert {job.seeds for job in engine.jobs} == {(1,), (2,), (3,), (4,)}
-    baseline = [accuracy(Job((), 90, (seed,)), seed) for seed in range(1, 5)]
-    arm = [accuracy(Job(space.sites(members["block"]), 90, ()), seed) for seed in range(1, 5)]
+    baseline = [score(Job((), 90, (seed,)), seed) for seed in range(1, 5)]
+    arm = [score(Job(space.sites(members["block"]), 90, ()), seed) for seed in range(1, 5)]
     deltas = [own - other for own, other in zip(arm, baseline, strict=True)]
     assert evidence["block"].deltas == pytest.approx(deltas)
     # More than ten points, with luck of half a point.

@@ -11,7 +11,7 @@ from bamctl.nas._sampler import Proposals
 from bamctl.nas._trials import CODES
 from bamctl.nas.choices import Choices
 from bamctl.nas.jobs import Job
-from tests.nas.table import Searched, accuracy
+from tests.nas.table import Searched, score
 
 SEEDS = range(20)
 REACHED = 0.95
@@ -24,7 +24,7 @@ def searched() -> Searched:
 
 def _values(searched: Searched, rows: np.ndarray) -> np.ndarray:
     sites = [searched.space.sites(codes) for codes in rows]
-    worth = [1 - accuracy(Job(each, 90, (0,)), 0) for each in sites]
+    worth = [1 - score(Job(each, 90, (0,)), 0) for each in sites]
     return np.column_stack([worth, searched.costs.added(rows)[:, 0]])
 
 

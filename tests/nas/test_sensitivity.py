@@ -3,7 +3,7 @@ import pytest
 from bamctl.errors import InputError
 from bamctl.nas.jobs import Job
 from bamctl.nas.sensitivity import ALL, take_apart
-from tests.nas.table import Scratch, Searched, accuracy
+from tests.nas.table import Scratch, Searched, score
 from tests.nas.test_result import Counting
 
 
@@ -18,10 +18,10 @@ def test_each_site_is_judged_alone_and_added_last() -> None:
     assert len(engine.jobs) == 3 * (2 + 2 * 6)
 
     def worth(*chosen: object) -> list[float]:
-        return [accuracy(Job(tuple(chosen), 90, ()), seed) for seed in seeds]
+        return [score(Job(tuple(chosen), 90, ()), seed) for seed in seeds]
 
-    assert found.accuracy[ALL] == tuple(worth(*sites))
-    assert found.accuracy["baseline"] == tuple(worth())
+    assert found.score[ALL] == tuple(worth(*sites))
+    assert found.score["baseline"] == tuple(worth())
     for site, own in zip(sites, found.sites, strict=True):
         others = [each for each in sites if each is not site]
         pairs = zip(worth(site), worth(), worth(*sites), worth(*others), strict=True)

@@ -11,12 +11,12 @@ from bamctl.nas._space import Space
 from bamctl.nas._trials import CODES, REASON, Asked, candidate
 from bamctl.nas.jobs import Job
 from bamctl.nas.study import Study
-from tests.nas.table import Searched, accuracy
+from tests.nas.table import Searched, score
 
 
 def _finish(searched: Searched, study: Study, asked: Asked) -> None:
     job = Job(searched.space.sites(asked.codes), 90, (0,))
-    study.finish(asked, accuracy(job, 0), {"steps": 90})
+    study.finish(asked, score(job, 0), {"steps": 90})
 
 
 def _run(searched: Searched, study: Study, most: int = 1000) -> list[tuple[int, ...]]:

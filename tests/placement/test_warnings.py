@@ -46,10 +46,10 @@ def test_accuracies_at_chance(accuracy: float, *, is_warned: bool) -> None:
     By scipy's binomial distribution: P(X > 52) = 0.0037, P(X > 54) = 0.0013; 0.14 are 50.3 images
     and 0.17 are 61.
     """
-    found = accuracy_warnings([0.1] * 9 + [accuracy], 10, 359)
+    found = accuracy_warnings([0.1] * 9 + [accuracy], 1 / 10, 359)
     assert bool(found) == is_warned
 
 
 def test_accuracies_at_the_ceiling() -> None:
-    assert "at the ceiling" in accuracy_warnings([1.0, 0.99], 10, 359)[0]
-    assert accuracy_warnings([1.0, 0.98], 10, 359) == []
+    assert "at the ceiling" in accuracy_warnings([1.0, 0.99], 1 / 10, 359)[0]
+    assert accuracy_warnings([1.0, 0.98], 1 / 10, 359) == []

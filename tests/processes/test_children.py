@@ -37,7 +37,7 @@ if __name__ == "__main__":
     for found in sweep(["squeezenet1_1"], Placement(), jobs=2):
         print(found.model)
     engine = LocalEngine(evaluate, 1)
-    print(engine.submit(Job((), 1, (0,))).result().accuracy)
+    print(engine.submit(Job((), 1, (0,))).result().score)
     engine.close()
 """
 READERS = """

@@ -100,7 +100,7 @@ def attended(folder: Path) -> Report:
 
 
 def training(folder: Path) -> Report:
-    digits = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
+    digits = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig(), "classification")
     config = small(recipe={"steps": 6, "eval_every": 2})
     return training_report(Experiment(config, digits).run(folder / "run", NullObserver()))
 

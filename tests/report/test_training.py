@@ -19,13 +19,13 @@ from tests.training.conftest import MODEL, small
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    digits: Data = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
+    digits: Data = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig(), "classification")
     config = small(recipe={"steps": 2, "eval_every": 1})
     return Experiment(config, digits).run(tmp_path_factory.mktemp("run") / "run", NullObserver())
 
 
 def with_accuracies(result: Result, base: list[float], arm: list[float]) -> Result:
-    arms = [replace(a, accuracy=tuple(v)) for a, v in zip(result.arms, (base, arm), strict=True)]
+    arms = [replace(a, values=tuple(v)) for a, v in zip(result.arms, (base, arm), strict=True)]
     (comparison,) = result.comparisons
     evidence = compare({"it": (base, arm)}, resolution=1 / 359)["it"]
     seeds = result.config.model_copy(update={"seeds": list(range(len(base)))})

@@ -36,7 +36,7 @@ def small(**changes: object) -> TrainingConfig:
 @pytest.fixture(scope="session")
 def digits() -> Data:
     """The digits at 32x32."""
-    return load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig())
+    return load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig(), "classification")
 
 
 def weights(folder: Path) -> dict[str, bytes]:

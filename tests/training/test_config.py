@@ -54,7 +54,7 @@ def test_an_arm_that_says_its_stages_is_resumed(digits: object, tmp_path: Path) 
     kept = TrainingConfig.load(tmp_path / "run" / "config.yaml")
     more = kept.model_copy(update={"seeds": [0, 1]})
     result = Experiment(more, digits).run(tmp_path / "run", NullObserver(), resume=True)
-    assert [len(arm.accuracy) for arm in result.arms] == [2, 2]
+    assert [len(arm.values) for arm in result.arms] == [2, 2]
 
 
 def test_the_readers_of_an_older_version_were_called_workers(tmp_path: Path) -> None:

@@ -58,13 +58,13 @@ def brief(digits: Data, tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_it_learns_and_is_judged(whole: Result) -> None:
     assert [each.arm.name for each in whole.arms] == ["baseline", "bottleneck"]
     for each in whole.arms:
-        assert len(each.accuracy) == 2
-        assert min(each.accuracy) > 0.25
+        assert len(each.values) == 2
+        assert min(each.values) > 0.25
         assert list(each.curve) == list(range(5, 61, 5))
         assert each.seconds_per_step > 0
         assert each.diverged == 0
     (found,) = whole.comparisons
-    deltas = [a - b for a, b in zip(whole.arms[1].accuracy, whole.arms[0].accuracy, strict=True)]
+    deltas = [a - b for a, b in zip(whole.arms[1].values, whole.arms[0].values, strict=True)]
     assert found.evidence.deltas == pytest.approx(deltas)
 
 
@@ -79,7 +79,7 @@ def test_the_accuracy_is_that_of_the_weights_that_are_kept(whole: Result, digits
         with torch.no_grad():
             named = network(digits.normalized(batch.inputs)).argmax(1)
         right = (named == batch.targets).float().mean().item()
-        assert whole.arms[row].accuracy[1] == pytest.approx(right)
+        assert whole.arms[row].values[1] == pytest.approx(right)
     assert kept.required_placement().where == ["one", "two"]
 
 
@@ -222,7 +222,7 @@ def test_more_seeds_are_added_to_those_that_are_there(
     Experiment(BRIEF.model_copy(update={"seeds": [0]}), digits).run(folder, NullObserver())
     more = Experiment(BRIEF, digits).run(folder, NullObserver(), resume=True)
     assert weights(folder) == weights(brief.folder)
-    assert more.arms[0].accuracy == brief.arms[0].accuracy
+    assert more.arms[0].values == brief.arms[0].values
     assert read_config(folder).seeds == [0, 1]
 
 
@@ -264,7 +264,7 @@ def test_a_diverged_run_is_stopped_and_counted(digits: Data, tmp_path: Path) -> 
     found = Experiment(config, digits).run(tmp_path / "run", NullObserver())
     for each in found.arms:
         assert each.diverged == 2
-        assert each.accuracy == (0.1, 0.1)
+        assert each.values == (0.1, 0.1)
         assert list(each.curve) == list(range(5, 61, 5))
     lines = metrics(tmp_path / "run")
     assert all(line["train_loss"] is None for line in lines if line["diverged"])
@@ -300,7 +300,7 @@ def test_the_test_split_is_judged_once_at_the_end(tmp_path: Path) -> None:
     )
     found = Experiment(config).run(tmp_path / "run", NullObserver())
     for each in found.arms:
-        assert len(each.test_accuracy) == 2
+        assert len(each.test_values) == 2
     lines = metrics(tmp_path / "run")
     assert ["test_accuracy" in line for line in lines] == [True] * 4
 

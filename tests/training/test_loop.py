@@ -138,7 +138,7 @@ def test_mixed_precision_learns(forked: object) -> None:
         "from bamctl.training.config import DataConfig\n"
         "from bamctl.training.experiment import load_data\n"
         "from bamctl.networks.spec import NetworkSpec\n"
-        "data = load_data(NetworkSpec(model=MODEL, input='3x32x32'), DataConfig())\n"
+        "data = load_data(NetworkSpec(model=MODEL, input='3x32x32'), DataConfig(), 'classification')\n"
         "recipe = {'steps': 20, 'eval_every': 10, 'precision': 'bf16'}\n"
         "first, last = trained(data, recipe=recipe).found\n"
         "assert last.train_loss < first.train_loss, (first, last)\n"

@@ -30,7 +30,7 @@ experiment = Experiment(config)
 found = []
 class Listener(NullObserver):
     def evaluated(self, evaluation):
-        found.append([evaluation.train_loss, evaluation.loss, evaluation.accuracy])
+        found.append([evaluation.train_loss, evaluation.loss, evaluation.value])
 network = experiment.networks.of(experiment.arms[1], 0)
 for layer in network.modules():
     if isinstance(layer, torch.nn.Dropout):

@@ -63,10 +63,10 @@ def test_the_baseline_that_parts_from_a_trunk_is_the_one_from_scratch(
     of_baseline = {name for name in theirs if name.startswith("baseline")}
     assert of_baseline
     assert {name: ours[name] for name in of_baseline} == {n: theirs[n] for n in of_baseline}
-    assert parted.arms[0].accuracy == scratch.arms[0].accuracy
+    assert parted.arms[0].values == scratch.arms[0].values
     assert parted.arms[0].loss == scratch.arms[0].loss
     # The other arm has the same shared weights until the trunk ends, not until the start.
-    assert parted.arms[1].accuracy != scratch.arms[1].accuracy
+    assert parted.arms[1].values != scratch.arms[1].values
 
 
 def test_arms_are_evaluated_after_the_trunk_alone(parted: Result) -> None:

@@ -13,7 +13,8 @@ from bamctl.cli.options.shared import (
     check_needs_ray,
     given_names,
 )
-from bamctl.cli.options.short_runs import ImageOptions, RunOptions
+from bamctl.cli.options.short_runs import ImageOptions, RunOptions, named_weights
+from bamctl.cli.options.tasks import TaskOptions
 from bamctl.cli.options.trust import Trust, allow_named
 from bamctl.cli.streams import results_apart
 from bamctl.errors import InputError, appended
@@ -24,6 +25,7 @@ def search(
     model: ModelName = "",
     *,
     trust: Trust = None,
+    task: TaskOptions,
     goal: GoalOptions,
     space: SpaceOptions,
     run: RunOptions,
@@ -33,10 +35,10 @@ def search(
     network: NetworkOptions,
     shown: OutputOptions,
 ) -> int:
-    """Search for the placements that are most accurate within a budget."""
+    """Search for the best placements within a budget."""
     shown.check()
     allow_named(model, trust)
-    asked = _Asked(model, goal, space, run, images, engine, study, network)
+    asked = _Asked(model, task, goal, space, run, images, engine, study, network)
     asked.check()
     _check_answers(asked)
     from bamctl.cli.progress import TrialBar
@@ -68,6 +70,7 @@ class _Asked:
     """The request of the command line."""
 
     model: str
+    task: TaskOptions
     goal: GoalOptions
     space: SpaceOptions
     run: RunOptions
@@ -78,6 +81,8 @@ class _Asked:
 
     def check(self) -> None:
         """Raise for incompatible options, before anything slow is imported."""
+        self.task.check()
+        named_weights(pretrained=self.run.pretrained, weights=self.run.weights)
         engine = self.engine
         check_needs_ray(engine.engine, address=engine.address, gpus_per_trial=engine.gpus_per_trial)
         if self.goal.exhaustive and self.goal.trials:
@@ -110,6 +115,8 @@ class _Asked:
             "budget": goal.budget or (),
             "objectives": goal.objective or ("params",),
             "space": self.space.given(),
+            **self.task.arguments(),
+            "weights": named_weights(pretrained=self.run.pretrained, weights=self.run.weights),
             "data": self.images.given(),
             "steps": self.run.steps,
             "max_steps": goal.max_steps,
@@ -142,7 +149,7 @@ class _Asked:
 
     def _others(self) -> list[str]:
         own = {"model": self.model, "device": self.engine.device}
-        groups = (self.goal, self.space, self.run, self.images, self.study, self.network)
+        groups = (self.task, self.goal, self.space, self.run, self.images, self.study, self.network)
         given = [name for name, value in own.items() if value] + given_names(*groups)
         allowed = ("resume", "trials", "dry_run", "confirm_seeds")
         return [name for name in given if name not in allowed]

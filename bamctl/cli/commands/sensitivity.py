@@ -9,7 +9,7 @@ from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import NetworkOptions
-from bamctl.cli.options.short_runs import ImageOptions
+from bamctl.cli.options.short_runs import ImageOptions, named_weights
 from bamctl.errors import InputError
 from bamctl.trunk import strategies
 
@@ -36,8 +36,18 @@ class SensitivityOptions:
             "Sensitivity",
         ),
     ] = None
+    task: Annotated[
+        str | None, option("Task, as for `bamctl train`. [as the network's family]", "Sensitivity")
+    ] = None
     data: Annotated[
-        str | None, option("Data set, as for `bamctl train`. [digits]", "Sensitivity")
+        str | None, option("Data set, as for `bamctl train`. [that of the task]", "Sensitivity")
+    ] = None
+    pretrained: Annotated[
+        bool, flag("--pretrained", "Start from the published weights.", "Sensitivity")
+    ] = False
+    weights: Annotated[
+        str | None,
+        option("Start from these weights, by name or file.", "Sensitivity", metavar="NAME|FILE"),
     ] = None
     data_root: Annotated[
         str | None,
@@ -46,7 +56,7 @@ class SensitivityOptions:
     seeds: Annotated[int | None, option("Runs of each network. [3]", "Sensitivity", min=1)] = None
     steps: Annotated[int | None, option("Steps of each run. [50]", "Sensitivity", min=1)] = None
     start: Annotated[
-        Literal["scratch", "trunk"] | None,
+        Literal["scratch", "trunk", "weights"] | None,
         option("Where networks start, as in `bamctl train`. [trunk]", "Sensitivity"),
     ] = None
     trunk_steps: Annotated[
@@ -92,7 +102,9 @@ def take_apart(
             where=wanted.where or [strategies.DEFAULT_STRATEGY],
             attention=attention.given(),
             **network.arguments(),
+            task=wanted.task,
             data=images.given(),
+            weights=named_weights(pretrained=wanted.pretrained, weights=wanted.weights),
             steps=wanted.steps or 50,
             seeds=wanted.seeds or _SEEDS,
             start=wanted.start or "trunk",

@@ -11,6 +11,7 @@ from bamctl.cli.messages import say
 from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import ModelName, NetworkOptions, Where, given_names
+from bamctl.cli.options.tasks import TaskOptions
 from bamctl.cli.options.train import (
     ComparisonOptions,
     DataOptions,
@@ -34,6 +35,7 @@ def train(
         typer.Option(metavar="NAME|FILE", help="A placement; repeat for several arms."),
     ] = None,
     trust: Trust = None,
+    task: TaskOptions,
     comparison: ComparisonOptions,
     data: DataOptions,
     length: LengthOptions,
@@ -46,7 +48,7 @@ def train(
     """Train without and with attention, seed by seed, and say whether it helps."""
     shown.check()
     allow_named(model, trust)
-    asked = _Asked(model, where or [], placement or [], comparison, data, length, recipe)
+    asked = _Asked(model, where or [], placement or [], task, comparison, data, length, recipe)
     asked.check(attention, network)
     places.check()
     if shown.output is not None and shown.output == comparison.out:
@@ -80,6 +82,7 @@ class _Asked:
     model: str
     where: list[str]
     placement: list[str]
+    task: TaskOptions
     comparison: ComparisonOptions
     data: DataOptions
     length: LengthOptions
@@ -87,6 +90,7 @@ class _Asked:
 
     def check(self, attention: AttentionOptions, network: NetworkOptions) -> None:
         """Raise for incompatible options, before anything slow is imported."""
+        self.task.check()
         names = ("steps", "epochs", *(() if self.comparison.until else ("max_minutes",)))
         lengths = [name for name in names if getattr(self.length, name)]
         if len(lengths) > 1:
@@ -140,6 +144,7 @@ class _Asked:
             "where": self.where,
             "placements": self.placement,
             "attention": attention.given(),
+            **self.task.arguments(),
             "start": wanted.start,
             "trunk_steps": wanted.trunk_steps,
             "threads": wanted.threads,
@@ -165,6 +170,14 @@ class _Asked:
             allowed += ["max_minutes"] if self.comparison.until else []
             allowed.remove("out")
         own = {"model": self.model, "where": self.where, "placement": self.placement}
-        groups = (self.comparison, self.data, self.length, self.recipe, attention, network)
+        groups = (
+            self.task,
+            self.comparison,
+            self.data,
+            self.length,
+            self.recipe,
+            attention,
+            network,
+        )
         given = [name for name, value in own.items() if value] + given_names(*groups)
         return [name for name in given if name not in allowed]

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from bamctl.cli.options.declare import flag, option
+from bamctl.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class ImageOptions:
 
     data: Annotated[
         str | None,
-        option("digits, or another data set, as for `bamctl train`. [digits]", "Data"),
+        option("A data set, as for `bamctl train`. [that of the task, offline]", "Data"),
     ] = None
     data_root: Annotated[
         str | None, option("Folder of torchvision's data sets. [data]", "Data", metavar="FOLDER")
@@ -25,26 +26,49 @@ class ImageOptions:
         return {name: value for name, value in named.items() if value}
 
 
+_NOT_OF_RECIPE = ("steps", "start", "trunk_steps", "pretrained", "weights")
+
+
+def named_weights(*, pretrained: bool, weights: str | None) -> str | None:
+    """Return the weights that options name.
+
+    Raises:
+        InputError: they name two.
+    """
+    if pretrained and weights:
+        raise InputError("--pretrained and --weights are mutually exclusive")
+    return "DEFAULT" if pretrained else weights
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """The training of each candidate; the rest is as in `bamctl train`."""
 
     steps: Annotated[int | None, option("Steps of each run. [50]", "How long", min=1)] = None
     start: Annotated[
-        Literal["scratch", "trunk"] | None,
+        Literal["scratch", "trunk", "weights"] | None,
         option(
             "Where candidates start: trunk trains the unmodified network once for each seed, and "
             "inserts attention in copies that train on. [trunk]",
             "Training",
         ),
     ] = None
+    pretrained: Annotated[
+        bool, flag("--pretrained", "Start from the published weights.", "Training")
+    ] = False
+    weights: Annotated[
+        str | None,
+        option("Start from these weights, by name or file.", "Training", metavar="NAME|FILE"),
+    ] = None
     trunk_steps: Annotated[
         int | None, option("The steps of the trunk. [half of --steps]", "Training", min=1)
     ] = None
-    batch_size: Annotated[int | None, option("Images in a step. [64]", "Training", min=1)] = None
+    batch_size: Annotated[int | None, option("Samples in a step. [by task]", "Training", min=1)] = (
+        None
+    )
     lr: Annotated[
         float | None,
-        option("Learning rate. [0.1 for 256 images, in proportion]", "Training"),
+        option("Learning rate. [by task, in proportion to the batch]", "Training"),
     ] = None
     precision: Annotated[
         Literal["no", "bf16", "fp16"] | None, option("Mixed precision. [no]", "Training")
@@ -55,5 +79,5 @@ class RunOptions:
         return {
             name: value
             for name, value in asdict(self).items()
-            if value is not None and name not in ("steps", "start", "trunk_steps")
+            if value is not None and name not in _NOT_OF_RECIPE
         }

@@ -22,8 +22,8 @@ class DataOptions:
     data: Annotated[
         str | None,
         option(
-            "digits, fashion-mnist, cifar10, another classification set of torchvision, or "
-            "folder:PATH. [digits]",
+            "digits, fashion-mnist, cifar10, another classification set of torchvision, "
+            "folder:PATH, or a set of another task. [that of the task, offline]",
             Images,
         ),
     ] = None
@@ -55,7 +55,7 @@ class DataOptions:
 class LengthOptions:
     """The length of each run."""
 
-    steps: Annotated[int | None, option("Steps of each run. [150]", Length, min=1)] = None
+    steps: Annotated[int | None, option("Steps of each run. [by task]", Length, min=1)] = None
     epochs: Annotated[int | None, option("Or epochs.", Length, min=1)] = None
     max_minutes: Annotated[
         float | None,
@@ -75,11 +75,21 @@ class RecipeOptions:
     """The training of each network."""
 
     batch_size: Annotated[
-        int | None, option("Images per step, over all devices. [64]", Training, min=1)
+        int | None,
+        option("Samples per step, over all devices. [by task]", Training, min=1),
     ] = None
     lr: Annotated[
         float | None,
-        option("Learning rate. [0.1 for 256 images, in proportion; with weights 0.01]", Training),
+        option(
+            "Learning rate. [by task, in proportion to the batch; with weights a tenth]",
+            Training,
+        ),
+    ] = None
+    optimizer: Annotated[
+        Literal["sgd", "adamw"] | None, option("Optimizer. [by task]", Training)
+    ] = None
+    clip_norm: Annotated[
+        float | None, option("Scale longer gradients to this norm. [by task]", Training)
     ] = None
     momentum: Annotated[float | None, option("Momentum of SGD. [0.9]", Training)] = None
     weight_decay: Annotated[float | None, option("Weight decay. [0.0001]", Training)] = None
@@ -156,7 +166,10 @@ class ComparisonOptions:
     ] = None
     margin: Annotated[
         float | None,
-        option("Points of accuracy; smaller differences are shown to be equivalent."),
+        option(
+            "Points of accuracy, or a difference of another measure; smaller ones are shown to be "
+            "equivalent."
+        ),
     ] = None
     control: Annotated[
         bool,

@@ -1,16 +1,10 @@
 """Charts of evidence: differences, their intervals, and the verdicts in words."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from bamctl.report._wording import points
 from bamctl.report.chart import Axis, Plot, Point, Series
 from bamctl.training.evidence import Evidence
-
-_ACCURACY = Axis("difference in accuracy", is_percent=True)
-
-
-def _points(difference: float) -> str:
-    return f"{points(difference)} points"
+from bamctl.training.measure import Measure
 
 
 def differences(
@@ -18,9 +12,7 @@ def differences(
     text: str,
     found: Mapping[str, Evidence],
     attachments: Mapping[str, str],
-    *,
-    axis: Axis = _ACCURACY,
-    written: Callable[[float], str] = _points,
+    measure: Measure,
 ) -> Plot:
     """Return a chart of differences with their intervals.
 
@@ -29,24 +21,22 @@ def differences(
         text: describes the differences; the verdicts are appended.
         found: the evidence, by name.
         attachments: the placement that a click opens, by the same names.
-        axis: the axis of the differences.
-        written: formats a difference.
+        measure: what differs.
     """
     verdicts = "; ".join(f"{name}: {each.verdict}" for name, each in found.items())
-    drawn = [_point(name, each, written, attachments.get(name)) for name, each in found.items()]
+    drawn = [_point(name, each, measure, attachments.get(name)) for name, each in found.items()]
     return Plot(
         title=title,
         text=f"{text} {verdicts}.".lstrip(),
-        x=axis,
+        x=Axis(f"difference in {measure.title}", is_percent=measure.is_share),
         y=Axis(""),
         series=[Series("difference", drawn)],
         marks=[0.0],
     )
 
 
-def _point(
-    name: str, found: Evidence, written: Callable[[float], str], attachment: str | None
-) -> Point:
+def _point(name: str, found: Evidence, measure: Measure, attachment: str | None) -> Point:
     low, high = found.interval or (None, None)
-    label = f"{name}\n{written(found.mean)}, {found.verdict}"
+    difference = f"{measure.signed(found.mean)} {measure.unit}".rstrip()
+    label = f"{name}\n{difference}, {found.verdict}"
     return Point(found.mean, name, label, low, high, attachment=attachment)

@@ -1,4 +1,4 @@
-"""Charts of a search: every candidate by cost and accuracy, and the progress of the search."""
+"""Charts of a search: every candidate by cost and score, and the progress of the search."""
 
 from bamctl import units
 from bamctl.files import yaml_files
@@ -9,10 +9,11 @@ from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Poi
 from bamctl.report.charts.evidence import differences
 from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Attachment
+from bamctl.training.measure import Measure
 
 
 def search_charts(result: SearchResult) -> list[Chart]:
-    """Return charts of accuracy against objectives, of progress, and of networks of the front."""
+    """Return charts of the measure against objectives, of progress, and of the front's networks."""
     found: list[Chart] = [_costs(name, result) for name in result.config.objectives]
     found.append(_volume(result))
     if result.evidence:
@@ -39,17 +40,18 @@ def _network(member: Candidate, result: SearchResult) -> NetworkSketch:
 
 
 def _costs(objective: str, result: SearchResult) -> Plot:
+    measure = result.config.training.measure
     front = {each.number for each in result.front}
     others = [each for each in result.trials if each.number not in front]
     series = [
-        Series("tried", [_point(each, objective) for each in others]),
-        Series("Pareto front", [_point(each, objective) for each in result.front]),
+        Series("tried", [_point(each, objective, measure) for each in others]),
+        Series("Pareto front", [_point(each, objective, measure) for each in result.front]),
     ]
     return Plot(
-        title=f"Accuracy against {objective}",
+        title=f"{measure.capitalized} against {objective}",
         text="Every candidate that was trained. A click on one of the front opens its placement.",
         x=_cost_axis(objective),
-        y=Axis("held-out accuracy", is_percent=True),
+        y=Axis(f"held-out {measure.title}", is_percent=measure.is_share),
         series=[each for each in series if each.points],
     )
 
@@ -60,13 +62,12 @@ def _cost_axis(objective: str) -> Axis:
     return Axis(f"added {objective}{unit}")
 
 
-def _point(candidate: Candidate, objective: str) -> Point:
+def _point(candidate: Candidate, objective: str, measure: Measure) -> Point:
+    value = measure.goodness(candidate.score)
     cost, metric = candidate.added[objective], parse_goal(objective).metric
     shown = metric.amount(cost)
-    label = (
-        f"{candidate.name}, trial {candidate.number}\n+{shown}\n{units.share(candidate.accuracy)}"
-    )
-    return Point(metric.to_json(cost), candidate.accuracy, label, attachment=candidate.name)
+    label = f"{candidate.name}, trial {candidate.number}\n+{shown}\n{measure.text(value)}"
+    return Point(metric.to_json(cost), value, label, attachment=candidate.name)
 
 
 def _volume(result: SearchResult) -> Plot:
@@ -90,12 +91,13 @@ def _differences(result: SearchResult) -> Plot:
         "intervals of the verdicts.",
         result.evidence,
         {name: name for name in result.evidence},
+        result.config.training.measure,
     )
 
 
 def _importance(result: SearchResult) -> Bars:
     return Bars(
-        title="Importance for accuracy",
+        title=f"Importance for {result.config.training.measure.title}",
         text="Shares of the variance over the trials, by fANOVA.",
         axis=Axis("of the variance", is_percent=True),
         bars=[Bar(name, part, units.share(part)) for name, part in result.importance.shown.items()],

@@ -9,9 +9,8 @@ from bamctl.report.chart import Axis, Chart, Plot, Point, Series, front
 from bamctl.report.charts.evidence import differences
 from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Attachment
+from bamctl.training.measure import Measure
 from bamctl.training.result import ArmResult, Result
-
-_ACCURACY = Axis("held-out accuracy", is_percent=True)
 
 
 def training_charts(result: Result) -> list[Chart]:
@@ -38,48 +37,62 @@ def _curves(result: Result) -> Plot:
         title="Learning curves",
         text=f"Mean over {len(result.config.seeds)} seeds; the band is one standard deviation.",
         x=Axis("step"),
-        y=_ACCURACY,
+        y=_axis(result),
         series=[Series(each.arm.name, _curve(each, result), "line") for each in result.arms],
     )
 
 
 def _curve(arm: ArmResult, result: Result) -> list[Point]:
     lines = [line for line in result.metrics if line["arm"] == arm.arm.name]
-    return [_point(step, value, arm.arm.name, lines) for step, value in arm.curve.items()]
+    measure, name = result.config.measure, arm.arm.name
+    return [_point(step, value, name, lines, measure) for step, value in arm.curve.items()]
 
 
-def _point(step: int, value: float, name: str, lines: list[dict[str, Any]]) -> Point:
-    seen = [line["accuracy"] for line in lines if line["step"] == step]
+def _point(
+    step: int, value: float, name: str, lines: list[dict[str, Any]], measure: Measure
+) -> Point:
+    seen = [line[measure.name] for line in lines if line["step"] == step]
     spread = stdev(seen) if len(seen) > 1 else None
-    label = f"{name}, step {step}\n{units.share(value)}"
+    label = f"{name}, step {step}\n{measure.text(value)}"
     if spread is None:
         return Point(step, value, label)
-    return Point(step, value, f"{label} ± {100 * spread:.2f}", value - spread, value + spread)
+    label = f"{label} ± {measure.number(spread)}"
+    return Point(step, value, label, value - spread, value + spread)
 
 
 def _differences(result: Result) -> Plot:
+    measure = result.config.measure
     named = {f"{each.arm} - {each.baseline}": each for each in result.comparisons}
     return differences(
         "Paired differences",
         "Mean over the seeds and its interval, at the level of its verdict.",
         {name: each.evidence for name, each in named.items()},
         {name: each.arm for name, each in named.items()},
+        measure,
     )
 
 
 def _costs(result: Result) -> Plot:
-    points = [_cost(each) for each in result.arms]
+    measure = result.config.measure
+    points = [_cost(each, measure) for each in result.arms]
+    best = front(points, lower_is_better=measure.lower_is_better)
+    pareto = Series("Pareto front", best, "front")
     return Plot(
-        title="Accuracy against cost",
+        title=f"{result.config.measure.capitalized} against cost",
         text="The line joins the arms that no other arm dominates.",
         x=Axis("added parameters"),
-        y=_ACCURACY,
-        series=[Series("arms", points), Series("Pareto front", front(points), "front")],
+        y=_axis(result),
+        series=[Series("arms", points), pareto],
     )
 
 
-def _cost(arm: ArmResult) -> Point:
-    accuracy = mean(arm.accuracy)
+def _cost(arm: ArmResult, measure: Measure) -> Point:
+    value = mean(arm.values)
     label = f"{arm.arm.name}\n+{units.count(arm.arm.added.params)} parameters"
-    label = f"{label}\n{units.share(accuracy)}"
-    return Point(arm.arm.added.params, accuracy, label, attachment=arm.arm.name)
+    label = f"{label}\n{measure.text(value)}"
+    return Point(arm.arm.added.params, value, label, attachment=arm.arm.name)
+
+
+def _axis(result: Result) -> Axis:
+    measure = result.config.measure
+    return Axis(f"held-out {measure.title}", is_percent=measure.is_share)

@@ -5,10 +5,10 @@ from typing import Any
 
 from bamctl.judging.judge import JudgedArm, Judgment
 from bamctl.report._wording import SCHEMA, evidence_data
-from bamctl.report.chart import Axis
 from bamctl.report.charts.evidence import differences
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.evidence import MOST_SEEDS, Evidence
+from bamctl.training.measure import Measure
 
 _OPEN = "inconclusive"
 
@@ -17,6 +17,7 @@ def judgment_report(judgment: Judgment) -> Report:
     """Show the verdicts, what each arm reached, and how it was tested."""
     others = [arm for arm in judgment.arms if arm.evidence]
     verdicts = [_verdict(arm, arm.evidence, judgment) for arm in others if arm.evidence]
+    title = f"{judgment.metric} to {judgment.baseline}"
     return Report(
         f"{judgment.metric}, {judgment.better} is better   baseline {judgment.baseline}",
         ["\n".join(verdicts), _table(judgment), *_left_out(others), _footnote(judgment)],
@@ -35,8 +36,7 @@ def judgment_report(judgment: Judgment) -> Report:
                 "",
                 {arm.name: arm.evidence for arm in others if arm.evidence},
                 {},
-                axis=Axis(f"difference in {judgment.metric} to {judgment.baseline}"),
-                written=_signed,
+                Measure(judgment.metric, title, unit="", is_share=False),
             )
         ],
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bamctl import units
+from bamctl.data.task_names import samples_of
 from bamctl.nas.goals import Goal, parse_goal
 from bamctl.nas.result import Candidate, SearchResult
 from bamctl.placement.metrics import Amount
@@ -12,8 +13,6 @@ from bamctl.report._wording import (
     CONVENTION,
     evidence_data,
     fraction,
-    points,
-    points_interval,
 )
 from bamctl.report.charts.search import placements, search_charts
 from bamctl.report.document import Column, Report, Table
@@ -29,10 +28,14 @@ from bamctl.report.views.search_plan import (
 )
 from bamctl.text.lists import few
 from bamctl.training.curves import sparkline
+from bamctl.training.measure import ACCURACY, Measure
 from bamctl.training.start import QUESTIONS
-from bamctl.training.warnings import accuracy_warnings
+from bamctl.training.tasks.tasks import task_named
+from bamctl.training.warnings import value_warnings
 
 _MOST_NAMED = 8
+# The key of the values with each seed, where it is not `values`.
+_EACH = {ACCURACY: "accuracies"}
 
 
 def _added(candidate: Candidate) -> dict[Goal, Amount]:
@@ -41,7 +44,7 @@ def _added(candidate: Candidate) -> dict[Goal, Amount]:
 
 def search_report(result: SearchResult) -> Report:
     """Show the front, its confirmation on fresh seeds, and the importance of parameters."""
-    setup = result.setup
+    setup, measure = result.setup, result.config.training.measure
     blocks: list[Table | str] = [
         _what_was_done(result),
         _front_table(result),
@@ -71,7 +74,8 @@ def search_report(result: SearchResult) -> Report:
         "warnings": _warnings(result),
     }
     records = [
-        {"trial": each.number, "name": each.name, "accuracy": each.accuracy, "steps": each.steps}
+        {"trial": each.number, "name": each.name, measure.name: _value(each, measure)}
+        | {"steps": each.steps}
         | added_data(_added(each))
         for each in result.trials
     ]
@@ -90,8 +94,9 @@ def _what_was_done(result: SearchResult) -> str:
     seeds = len(config.training.seeds)
     steps = " to ".join(dict.fromkeys(map(str, (config.steps()[0], config.steps()[-1]))))
     return (
-        f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} images each, "
-        f"with {'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
+        f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} "
+        f"{samples_of(config.training.task)} each, with "
+        f"{'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
         f"{_race_text(result)} The question: {QUESTIONS[config.training.start]}? "
         f"{counted(result.setup.costs)} Hypervolume over trials: "
         f"{sparkline(_thinned(result.volume), 0.0, 1.0)} {result.volume[-1]:.3f}."
@@ -101,8 +106,8 @@ def _what_was_done(result: SearchResult) -> str:
 def _race_text(result: SearchResult) -> str:
     if result.config.max_steps is None:
         return ""
-    most = max(len(each.accuracies) for each in result.trials)
-    left = sum(len(each.accuracies) == most for each in result.trials)
+    most = max(len(each.scores) for each in result.trials)
+    left = sum(len(each.scores) == most for each in result.trials)
     return (
         f" More seeds, up to {most}, for what the pairs did not rule out: {left} are left. At most "
         f"{result.config.max_steps:,} steps in all."
@@ -114,10 +119,15 @@ def _thinned(values: Sequence[float], most: int = 40) -> list[float]:
     return list(values)[::step]
 
 
+def _value(candidate: Candidate, measure: Measure) -> float:
+    return measure.goodness(candidate.score)
+
+
 def _front_table(result: SearchResult) -> Table:
+    measure = result.config.training.measure
     columns = [
         Column("front"),
-        Column("accuracy", "right"),
+        Column(measure.title, "right"),
         Column("", "right"),
         *(column for goal in result.setup.costs.goals for column in figure_columns(goal)),
         Column("placement"),
@@ -125,8 +135,8 @@ def _front_table(result: SearchResult) -> Table:
     rows = [
         [
             each.name,
-            units.share(each.accuracy),
-            points(each.delta) if any(each.codes) else "",
+            measure.text(_value(each, measure)),
+            measure.signed(measure.goodness(each.delta)) if any(each.codes) else "",
             *figures(_added(each), result.setup),
             summary(result.setup.space.sites(each.codes)),
         ]
@@ -150,9 +160,10 @@ def _level(result: SearchResult) -> list[str]:
 def _verdicts(result: SearchResult) -> list[Table | str]:
     if not result.evidence:
         return []
+    measure = result.config.training.measure
     columns = [
         Column("on fresh seeds"),
-        Column("points", "right"),
+        Column(measure.unit or measure.title, "right"),
         Column("interval", "right"),
         Column("level", "right"),
         Column("verdict"),
@@ -162,8 +173,8 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
     rows = [
         [
             f"{name} - baseline{scratch}",
-            points(found.mean),
-            points_interval(found.interval),
+            measure.signed(found.mean),
+            measure.interval(found.interval),
             f"{100 * found.confidence:.3g} %",
             found.verdict,
             str(result.files[name]),
@@ -179,14 +190,15 @@ def _importance(result: SearchResult) -> list[str]:
     found, trials = result.importance, len(result.trials)
     if not found.shares:
         return []
+    title = result.config.training.measure.title
     if not found.shown:
         return [
-            f"By fANOVA, none of the {len(found.shares)} choices explains more of the accuracy "
-            f"than noise would over {trials} trials."
+            f"By fANOVA, none of the {len(found.shares)} choices explains more of the "
+            f"{title} than noise would over {trials} trials."
         ]
     listed = ", ".join(f"{name} {units.share(share)}" for name, share in found.shown.items())
     return [
-        f"Of the variance in accuracy, by fANOVA: {listed}; noise alone would give up to "
+        f"Of the variance in {title}, by fANOVA: {listed}; noise alone would give up to "
         f"{units.share(found.noise)} over {trials} trials."
     ]
 
@@ -198,9 +210,12 @@ def _warnings(result: SearchResult) -> list[str]:
     found = site_warnings(
         sites, model=training.model, stem=training.stem, network=setup.subject.network
     )
-    images = len(setup.data.held_out)
-    runs = [accuracy for each in result.trials for accuracy in each.accuracies]
-    return [*found, *accuracy_warnings(runs, training.num_classes, images)]
+    if setup.data is None:
+        return found
+    held_out, measure = setup.data.held_out, training.measure
+    runs = [measure.goodness(score) for each in result.trials for score in each.scores]
+    guess = task_named(training.task).guess(held_out, setup.data)
+    return [*found, *value_warnings(runs, measure, guess, len(held_out))]
 
 
 def _remarks(result: SearchResult) -> list[str]:
@@ -216,23 +231,30 @@ def _footnote(result: SearchResult) -> str:
         if result.evidence
         else ""
     )
+    measure, training = result.config.training.measure, result.config.training
+    judged = (
+        "what the loop returns"
+        if training.loop
+        else f"on the held-out {samples_of(training.task)} after the last step"
+    )
     return (
-        f"Front: no other candidate is both as accurate and as cheap. Accuracy: on the held-out "
-        "images after the last step, followed by the difference to the baseline with the same "
-        f"seeds.{fresh} Hypervolume: dominated share of the box between the worst and the best "
+        f"Front: no other candidate is both as good and as cheap. {measure.capitalized}: "
+        f"{judged}, followed by the difference to the baseline with the same seeds.{fresh} "
+        f"Hypervolume: dominated share of the box between the worst and the best "
         f"value of every objective.\n{CONVENTION}"
     )
 
 
 def _trial_data(candidate: Candidate, result: SearchResult) -> dict[str, Any]:
+    measure = result.config.training.measure
     base = {goal.name: value for goal, value in base_figures(result.setup).items()}
     data = {
         "number": candidate.number,
         "name": candidate.name,
         "placement": candidate.placement and candidate.placement.as_dict(),
-        "accuracy": candidate.accuracy,
-        "accuracies": list(candidate.accuracies),
-        "delta": candidate.delta,
+        measure.name: _value(candidate, measure),
+        _EACH.get(measure.name, "values"): list(map(measure.goodness, candidate.scores)),
+        "delta": measure.goodness(candidate.delta),
         "steps": candidate.steps,
         **added_data(_added(candidate)),
         "params_overhead": fraction(candidate.added["params"], base["params"]),

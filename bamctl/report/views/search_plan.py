@@ -43,7 +43,7 @@ def plan_report(setup: SearchSetup) -> Report:
 def heading(setup: SearchSetup) -> str:
     """Return the heading of a report of a search."""
     training = setup.config.training
-    return f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
+    return f"{training.model}   {inputs.text(training.input)}   {training.source}"
 
 
 def counted(costs: Costs) -> str:

@@ -3,15 +3,13 @@
 from statistics import mean
 from typing import Any
 
-from bamctl import units
+from bamctl.data.task_names import samples_of
 from bamctl.nas.sensitivity import ALL, Sensitivity
 from bamctl.networks import inputs
 from bamctl.report._wording import (
     SCHEMA,
     attention_data,
     evidence_data,
-    points,
-    points_interval,
     settings,
 )
 from bamctl.report.chart import Plot
@@ -20,38 +18,44 @@ from bamctl.report.document import Column, Report, Table
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence
+from bamctl.training.measure import Measure
 
 
 def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
     """Show which sites carry the gain."""
-    heading = f"{training.model}   {inputs.text(training.input)}   {training.data.name}"
-    accuracy = {name: units.share(mean(each)) for name, each in found.accuracy.items()}
+    heading = f"{training.model}   {inputs.text(training.input)}   {training.source}"
+    measure = training.measure
+    reached = {name: measure.text(mean(each)) for name, each in found.values.items()}
     text = (
         f"{len(training.seeds)} seeds, {training.recipe.steps} steps of "
-        f"{training.recipe.batch_size} images each. Without attention {accuracy[BASELINE]}, with "
-        f"all sites {accuracy[ALL]}: {_told(found.together)}."
+        f"{training.recipe.batch_size} {samples_of(training.task)} each. "
+        f"Without attention {reached[BASELINE]}, with all sites {reached[ALL]}: "
+        f"{_told(found.together, measure)}."
     )
     footnote = (
-        "Percentage points of accuracy on the held-out images after the last step. Alone: this "
-        "site against none. Added last: all sites against all but this one. A site with a large "
-        "gain alone and a small one added last is redundant with others. Intervals are of the "
-        "paired differences; the verdicts hold together at 95 %.\n"
+        f"Differences of the {measure.heading} on the held-out samples after the last step. "
+        "Alone: this site against none. Added last: all sites against all but this one. A site "
+        "with a large gain alone and a small one added last is redundant with others. Intervals "
+        "are of the paired differences; the verdicts hold together at 95 %.\n"
         f"{'; '.join(dict.fromkeys(settings(each.site.attention) for each in found.sites))}."
     )
-    blocks: list[Table | str] = [text, _table(found), footnote]
-    return Report(heading, blocks, _data(training, found), _rows(found), charts=[_chart(found)])
+    blocks: list[Table | str] = [text, _table(found, measure), footnote]
+    return Report(
+        heading, blocks, _data(training, found), _rows(found), charts=[_chart(found, measure)]
+    )
 
 
-def _told(evidence: Evidence) -> str:
-    return f"{points(evidence.mean)} points{_interval(evidence)}, {evidence.verdict}"
+def _told(evidence: Evidence, measure: Measure) -> str:
+    difference = f"{measure.signed(evidence.mean)} {measure.unit}".rstrip()
+    return f"{difference}{_interval(evidence, measure)}, {evidence.verdict}"
 
 
-def _interval(evidence: Evidence) -> str:
-    interval = points_interval(evidence.interval)
+def _interval(evidence: Evidence, measure: Measure) -> str:
+    interval = measure.interval(evidence.interval)
     return f" ({interval})" if interval else ""
 
 
-def _chart(found: Sensitivity) -> Plot:
+def _chart(found: Sensitivity, measure: Measure) -> Plot:
     sites = {each.site.name: each for each in found.sites}
     alone = {f"{name} alone": each.alone for name, each in sites.items()}
     last = {f"{name} added last": each.added_last for name, each in sites.items()}
@@ -60,10 +64,11 @@ def _chart(found: Sensitivity) -> Plot:
         "Paired differences with the intervals of their verdicts.",
         {**alone, **last},
         {},
+        measure,
     )
 
 
-def _table(found: Sensitivity) -> Table:
+def _table(found: Sensitivity, measure: Measure) -> Table:
     columns = [
         Column("site"),
         Column("alone", "right"),
@@ -74,9 +79,9 @@ def _table(found: Sensitivity) -> Table:
     rows = [
         [
             each.site.name,
-            f"{points(each.alone.mean)}{_interval(each.alone)}",
+            f"{measure.signed(each.alone.mean)}{_interval(each.alone, measure)}",
             each.alone.verdict,
-            f"{points(each.added_last.mean)}{_interval(each.added_last)}",
+            f"{measure.signed(each.added_last.mean)}{_interval(each.added_last, measure)}",
             each.added_last.verdict,
         ]
         for each in found.sites
@@ -91,7 +96,8 @@ def _data(training: TrainingConfig, found: Sensitivity) -> dict[str, Any]:
         "data": training.data.name,
         "seeds": training.seeds,
         "recipe": training.recipe.model_dump(),
-        "accuracy": {name: list(each) for name, each in found.accuracy.items()},
+        "task": training.task,
+        training.measure.name: {name: list(each) for name, each in found.values.items()},
         "together": evidence_data(found.together),
         "sites": [
             {

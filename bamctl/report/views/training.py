@@ -1,27 +1,29 @@
 """A comparison as a report: accuracies, costs and verdicts."""
 
 from statistics import mean, stdev
-from typing import Any
 
 from bamctl import units
+from bamctl.data.task_names import samples_of
 from bamctl.networks import inputs, models
-from bamctl.report._wording import CONVENTION, SCHEMA, evidence_data, fraction, settings
+from bamctl.report._wording import CONVENTION, settings
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
+from bamctl.report.views._training_data import data, every_warning, records
 from bamctl.training.config import TrainingConfig
 from bamctl.training.curves import sparkline
 from bamctl.training.evidence import MOST_SEEDS, Evidence
+from bamctl.training.measure import ACCURACY, Measure
 from bamctl.training.result import ArmResult, Comparison, Result
 from bamctl.training.start import QUESTIONS
-from bamctl.training.warnings import warnings
 
 _OPEN = "inconclusive"
+_LOSS = Measure("loss", "loss", unit="", is_share=False, lower_is_better=True)
 
 
 def training_report(result: Result) -> Report:
     """Show what each arm reached, what it costs, and the verdicts."""
     config = result.config
-    heading = f"{config.model}   {inputs.text(config.input)}   {config.data.name}"
+    heading = f"{config.model}   {inputs.text(config.input)}   {config.source}"
     blocks: list[Table | str] = [
         _what_was_done(result),
         _arm_table(result),
@@ -34,22 +36,31 @@ def training_report(result: Result) -> Report:
     return Report(
         heading,
         blocks,
-        _data(result),
-        _records(result),
+        data(result),
+        records(result),
         charts=training_charts(result),
         attachments=placements(result),
     )
 
 
 def _what_was_done(result: Result) -> str:
-    recipe, config = result.config.recipe, result.config
+    config = result.config
+    recipe, noun = config.recipe, samples_of(config.task)
     seeds = "1 seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
+    question = f"The question: {QUESTIONS[config.start]}?"
+    if config.loop is not None:
+        return (
+            f"{seeds}, {recipe.steps} steps of {config.loop.function}, {_start(config)}. {question}"
+        )
+    is_sgd = recipe.optimizer == "sgd"
+    optimizer = "SGD" if is_sgd else "AdamW"
+    momentum = f"momentum {recipe.momentum:g}, " if is_sgd else ""
     return (
-        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} images each, {_start(config)}: SGD, "
-        f"learning rate {recipe.lr:g}, {recipe.schedule} schedule, {recipe.warmup_steps} steps of "
-        f"warm-up, momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}. "
-        f"{result.num_train:,} images to train on, {result.num_held_out:,} held out to judge by. "
-        f"The question: {QUESTIONS[config.start]}?"
+        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} {noun} each, {_start(config)}: "
+        f"{optimizer}, learning rate {recipe.lr:g}, {recipe.schedule} schedule, "
+        f"{recipe.warmup_steps} steps of warm-up, {momentum}weight decay {recipe.weight_decay:g}. "
+        f"{result.num_train:,} {noun} to train on, {result.num_held_out:,} held out to judge by. "
+        f"{question}"
     )
 
 
@@ -61,10 +72,10 @@ def _start(config: TrainingConfig) -> str:
 
 
 def _arm_table(result: Result) -> Table:
-    tested = any(arm.test_accuracy for arm in result.arms)
+    tested = any(arm.test_values for arm in result.arms)
     columns = [
         Column("arm"),
-        Column("accuracy", "right"),
+        Column(result.config.measure.title, "right"),
         Column("", "right"),
         *([Column("on the test split", "right")] if tested else []),
         Column("parameters", "right"),
@@ -83,28 +94,26 @@ def _arm_row(arm: ArmResult, result: Result, *, tested: bool) -> list[str]:
     is_base = arm is base
     step = f"{arm.seconds_per_step * 1e3:.1f} ms"
     slower = units.percent(arm.seconds_per_step / base.seconds_per_step - 1)
-    row = [arm.arm.name, units.share(mean(arm.accuracy)), _plus_minus(arm.accuracy)]
+    measure = result.config.measure
+    spread = f"± {measure.number(stdev(arm.values))}" if len(arm.values) > 1 else ""
+    row = [arm.arm.name, measure.text(mean(arm.values)), spread]
     if tested:
-        row.append(units.share(mean(arm.test_accuracy)))
+        row.append(measure.text(mean(arm.test_values)))
     row += [
         units.count(result.trace.params) if is_base else f"+{units.count(added.params)}",
         units.count(result.trace.macs[""]) if is_base else f"+{units.count(added.macs)}",
         step,
         "" if is_base else slower,
-        units.size(arm.peak_memory_bytes),
+        units.size(arm.peak_memory_bytes) if arm.peak_memory_bytes else "",
         sparkline(arm.curve.values(), *_range(result)),
     ]
     return row
 
 
 def _range(result: Result) -> tuple[float, float]:
-    """Return the lowest and the highest accuracy of all curves, as a shared scale."""
+    """Return the lowest and the highest value of all curves, as a shared scale."""
     every = [value for arm in result.arms for value in arm.curve.values()]
     return min(every), max(every)
-
-
-def _plus_minus(values: tuple[float, ...]) -> str:
-    return f"± {100 * stdev(values):.2f}" if len(values) > 1 else ""
 
 
 def _comparison_table(result: Result) -> Table:
@@ -120,20 +129,20 @@ def _comparison_table(result: Result) -> Table:
     sure: set[int] = set()
     for each in result.comparisons:
         name = f"{each.arm} - {each.baseline}"
-        measures = [("accuracy, points", each.evidence, 100, ".2f")]
-        measures += [("loss", each.loss, 1, ".3g")] if each.loss else []
-        for measure, found, scale, precision in measures:
+        measures = [(result.config.measure, each.evidence)]
+        measures += [(_LOSS, each.loss)] if each.loss else []
+        for measure, found in measures:
             if found.verdict != _OPEN:
                 sure.add(len(rows))
-            rows.append([name, measure, *_evidence_row(found, scale, precision)])
+            rows.append([name, measure.heading, *_evidence_row(found, measure)])
             name = ""
     return Table(columns, rows, frozenset(sure))
 
 
-def _evidence_row(found: Evidence, scale: int, precision: str) -> list[str]:
-    ends = [f"{scale * end:+{precision}}" for end in found.interval or ()]
+def _evidence_row(found: Evidence, measure: Measure) -> list[str]:
+    ends = [measure.signed(end) for end in found.interval or ()]
     return [
-        f"{scale * found.mean:+{precision}}",
+        measure.signed(found.mean),
         " to ".join(ends),
         f"{100 * found.confidence:.3g} %",
         found.verdict,
@@ -143,18 +152,22 @@ def _evidence_row(found: Evidence, scale: int, precision: str) -> list[str]:
 def _verdict(comparison: Comparison, result: Result) -> str:
     found, seeds = comparison.evidence, len(result.config.seeds)
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
-    within = (
-        f" within {100 * (found.margin or 0):g} points" if found.verdict == "equivalent" else ""
-    )
+    measure = result.config.measure
+    margin = f"{measure.scale * (found.margin or 0):g} {measure.unit}".rstrip()
+    within = f" within {margin}" if found.verdict == "equivalent" else ""
     start = f"{comparison.arm}{against}: {found.verdict}{within}."
     if seeds == 1:
         return f"{start} One seed shows no spread; give --seeds 5."
     if found.excluded is not None:
-        start += f" A difference of {_points(found.excluded)} or more either way is excluded."
+        start += (
+            f" A difference of {measure.difference(found.excluded)} or more either way is excluded."
+        )
     if found.verdict != _OPEN:
         return start
     if found.detectable is not None:
-        start += f" {seeds} seeds find one of {_points(found.detectable)} 4 times out of 5."
+        start += (
+            f" {seeds} seeds find one of {measure.difference(found.detectable)} 4 times out of 5."
+        )
     if found.more_seeds is None:
         return f"{start} Not even {MOST_SEEDS} seeds would settle the difference that is seen."
     flag = models.trust_flag(result.config.model, result.folder)
@@ -165,18 +178,10 @@ def _verdict(comparison: Comparison, result: Result) -> str:
     )
 
 
-def _points(difference: float) -> str:
-    return f"{100 * difference:.2f} points"
-
-
 def _remarks(result: Result) -> list[str]:
-    remarks = [f"Warning: {text}" for text in _warnings(result)]
+    remarks = [f"Warning: {text}" for text in every_warning(result)]
     remarks += [f"There is {text}." for text in result.missing]
     return ["\n".join(remarks)] if remarks else []
-
-
-def _warnings(result: Result) -> tuple[str, ...]:
-    return (*result.site_warnings, *warnings(result.arms, result.config, result.num_held_out))
 
 
 def _footnote(result: Result) -> str:
@@ -195,77 +200,35 @@ def _footnote(result: Result) -> str:
     )
     return (
         f"{'; '.join(kinds)}.\n"
-        "Accuracy: mean and standard deviation over the seeds, on the held-out images, after the "
-        "last step; no checkpoint is chosen. Arms share images, augmentation and the initial "
-        "weights of common layers, seed by seed; the intervals are of the paired differences, and "
-        "hold however often seeds are added and the report is read again. Loss: cross-entropy of "
-        f"the held-out images, a finer measure with verdicts of its own. {correction}Time and "
-        "peak memory are of the training step, with weights, gradients and momentum.\n"
+        f"{_how_it_was_judged(result.config)} {correction}{_how_it_was_timed(result.config)}\n"
         f"{CONVENTION}"
     )
 
 
-def _records(result: Result) -> list[dict[str, Any]]:
-    return [
-        {"arm": arm.arm.name, "seed": seed, "accuracy": accuracy}
-        for arm in result.arms
-        for seed, accuracy in zip(result.config.seeds, arm.accuracy, strict=True)
-    ]
+def _how_it_was_judged(config: TrainingConfig) -> str:
+    intervals = (
+        "the intervals are of the paired differences, and hold however often seeds are added and "
+        "the report is read again."
+    )
+    measure = config.measure
+    if config.loop is not None:
+        direction = "lower" if measure.lower_is_better else "higher"
+        return (
+            f"{measure.capitalized}: mean and standard deviation over the seeds of what the loop "
+            f"returns; {direction} is better. Arms share the seed and the initial weights of "
+            f"common layers; {intervals}"
+        )
+    noun = samples_of(config.task)
+    loss = "cross-entropy" if measure.name == ACCURACY else "the loss"
+    return (
+        f"{measure.capitalized}: mean and standard deviation over the seeds, on the held-out "
+        f"{noun}, after the last step; no checkpoint is chosen. Arms share {noun}, augmentation "
+        f"and the initial weights of common layers, seed by seed; {intervals} Loss: {loss} of the "
+        f"held-out {noun}, a finer measure with verdicts of its own."
+    )
 
 
-def _data(result: Result) -> dict[str, Any]:
-    config = result.config
-    return {
-        "schema": SCHEMA,
-        "model": config.model,
-        "input_shape": list(result.trace.input_shape),
-        "data": config.data.name,
-        "num_train": result.num_train,
-        "num_held_out": result.num_held_out,
-        "seeds": config.seeds,
-        "recipe": config.recipe.model_dump(),
-        "start": config.start,
-        "trunk_steps": config.trunk_steps,
-        "weights": config.weights,
-        "folder": str(result.folder),
-        "params": result.trace.params,
-        "macs": result.trace.macs[""],
-        "arms": [_arm_data(arm, result) for arm in result.arms],
-        "comparisons": [_comparison_data(each) for each in result.comparisons],
-        "settled": result.is_settled,
-        "stopped": result.stopped,
-        "warnings": list(_warnings(result)),
-        "missing": list(result.missing),
-        "convention": CONVENTION,
-    }
-
-
-def _arm_data(arm: ArmResult, result: Result) -> dict[str, Any]:
-    added = arm.arm.added
-    return {
-        "name": arm.arm.name,
-        "kind": arm.arm.kind,
-        "accuracy": list(arm.accuracy),
-        "loss": list(arm.loss),
-        "test_accuracy": list(arm.test_accuracy) or None,
-        "diverged": arm.diverged,
-        "added_params": added.params,
-        "added_macs": added.macs,
-        "params_overhead": fraction(added.params, result.trace.params),
-        "macs_overhead": fraction(added.macs, result.trace.macs[""]),
-        "seconds_per_step": arm.seconds_per_step,
-        "peak_memory_bytes": arm.peak_memory_bytes,
-        "curve": [{"step": step, "accuracy": value} for step, value in arm.curve.items()],
-        "placement": None if arm.arm.placement is None else arm.arm.placement.as_dict(),
-    }
-
-
-def _comparison_data(comparison: Comparison) -> dict[str, Any]:
-    loss = comparison.loss
-    return {
-        "arm": comparison.arm,
-        "baseline": comparison.baseline,
-        "deltas": list(comparison.evidence.deltas),
-        **evidence_data(comparison.evidence),
-        "loss": loss and {"deltas": list(loss.deltas), **evidence_data(loss)},
-    }
+def _how_it_was_timed(config: TrainingConfig) -> str:
+    if config.loop is not None:
+        return "Time is that of the whole loop, for each step."
+    return "Time and peak memory are of the training step, with weights, gradients and momentum."

@@ -1,0 +1,174 @@
+"""Detection, instance segmentation and keypoints: the network's own losses, and COCO's mAP."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from bamctl.data.images import Batch, Images
+from bamctl.data.sets import Data
+from bamctl.data.task_names import TaskName
+from bamctl.errors import InputError
+from bamctl.networks.spec import NetworkSpec
+from bamctl.tracing.trace import Trace
+from bamctl.training.measure import Measure
+from bamctl.training.tasks.task import Scores, Usual
+
+if TYPE_CHECKING:
+    from bamctl.training.config import Recipe, TrainingConfig
+
+_WHITE = 255.0
+
+Objects = list[dict[str, Tensor]]
+
+
+class MeanAveragePrecision(Protocol):
+    """Accumulator of detections, as torchmetrics' is."""
+
+    def update(self, preds: Objects, target: Objects) -> None:
+        """Add the detections and the objects of some images."""
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the mean average precision of all images as `map`; -1 without any object."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Objects of an image, each with a box, and a mask or keypoints.
+
+    Attributes:
+        name: the name of the task.
+        usual: its defaults.
+        measure: a mean average precision.
+        accumulator: returns an empty accumulator.
+        answers: what a detection has besides a box, a class and a score.
+    """
+
+    name: TaskName
+    usual: Usual
+    measure: Measure
+    accumulator: Callable[[], MeanAveragePrecision]
+    answers: str | None = None
+
+    @property
+    def samples(self) -> TaskName:
+        """The task itself."""
+        return self.name
+
+    def num_labels(self, network: NetworkSpec) -> int | None:
+        """Return the number of classes without the background."""
+        return network.num_classes and network.num_classes - 1
+
+    def network_options(self, data: Data) -> dict[str, Any]:
+        """Return the number of classes, with the background, and that of the keypoints."""
+        options: dict[str, Any] = {"num_classes": len(data.classes) + 1}
+        if self.answers == "keypoints":
+            objects = data.train.batch(torch.tensor([0]), None).targets[0]
+            options["args"] = {"num_keypoints": objects["keypoints"].shape[1]}
+        return options
+
+    def check(self, config: "TrainingConfig", trace: Trace) -> None:
+        """Raise unless a network is one of torchvision's detectors."""
+        if not trace.is_detector:
+            raise InputError(
+                f"{config.model} is not a detector with torchvision's interface; choose another "
+                "--task, or --task package.module:factory"
+            )
+
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+        """Return the sum of the network's losses."""
+        return _sum_of_losses(network, batch)
+
+    def evaluate(
+        self, network: nn.Module, batches: Iterable[Batch], data: Data, accelerator: Accelerator
+    ) -> Scores:
+        """Return the mean of the network's losses, and the mean average precision."""
+        found = self.accumulator()
+        sums = torch.zeros(2, device=accelerator.device, dtype=torch.float64)
+        for batch in batches:
+            with accelerator.autocast():
+                objects = network(_images(batch))
+            if objects and self.answers and self.answers not in objects[0]:
+                raise InputError(f"the network returns no {self.answers}; choose another --task")
+            found.update(list(map(_detected, objects)), list(map(_on_cpu, batch.targets)))
+            with accelerator.autocast(), _losses_enabled(network):
+                loss = _sum_of_losses(network, batch)
+            sums += torch.stack([loss.double() * len(batch), sums.new_tensor(len(batch))])
+        total, count = accelerator.reduce(sums, "sum").tolist()
+        return Scores(total / max(count, 1), max(float(found.compute()["map"]), 0.0))
+
+    def guess(self, held_out: Images, data: Data) -> float:
+        """Return 0; the same boxes in every image find next to nothing."""
+        return 0.0
+
+
+def boxes() -> MeanAveragePrecision:
+    """Return torchmetrics' accumulator for boxes."""
+    return _accumulator("bbox")
+
+
+def masks() -> MeanAveragePrecision:
+    """Return torchmetrics' accumulator for masks."""
+    return _accumulator("segm")
+
+
+def _accumulator(kind: Literal["bbox", "segm"]) -> MeanAveragePrecision:
+    from torchmetrics.detection import MeanAveragePrecision as Accumulator
+
+    found: MeanAveragePrecision = Accumulator(iou_type=kind, backend="pycocotools")
+    return found
+
+
+def _images(batch: Batch) -> list[Tensor]:
+    return [image.float() / _WHITE for image in batch.inputs]
+
+
+def _sum_of_losses(network: nn.Module, batch: Batch) -> Tensor:
+    images = _images(batch)
+    if not images:
+        return sum((p.sum() * 0 for p in network.parameters()), torch.zeros(()))
+    losses = network(images, batch.targets)
+    if not isinstance(losses, dict):
+        raise InputError("the network does not return losses in training mode")
+    return sum(losses.values(), torch.zeros((), device=images[0].device))
+
+
+@contextmanager
+def _losses_enabled(network: nn.Module) -> Iterator[None]:
+    """Let a detector return its losses in eval mode: only detectors' own modules train.
+
+    Batch norms keep their statistics and nothing is dropped; the sampling of proposals is seeded.
+    """
+    ours = [each for each in network.modules() if _is_of_a_detector(each)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for module in ours:
+            module.training = True
+        try:
+            yield
+        finally:
+            for module in ours:
+                module.training = False
+
+
+def _is_of_a_detector(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torchvision.models.detection")
+
+
+def _detected(objects: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return detections on the CPU, masks as in the annotations."""
+    found = _on_cpu(objects)
+    if "masks" in found:
+        found["masks"] = (found["masks"] > 0.5).squeeze(1)
+    return found
+
+
+def _on_cpu(objects: dict[str, Tensor]) -> dict[str, Tensor]:
+    found = {name: each.detach().cpu() for name, each in objects.items()}
+    if "masks" in found:
+        found["masks"] = found["masks"].bool() if found["masks"].ndim == 3 else found["masks"]
+    return found
