@@ -121,6 +121,9 @@ def summarize(
 def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResult:
     measure, test = config.measure.name, key_of_test(config.measure.name)
     by_seed = [folder.evaluations(arm.name, seed) for seed in config.seeds]
+    steps = config.evaluated_at()
+    if steps is None:
+        steps = tuple(sorted({line["step"] for lines in by_seed for line in lines}))
     last = [own[-1] for own in by_seed]
     timing = [line for line in folder.timing.lines if line["arm"] == arm.name]
     timing = [line for line in timing if line["seed"] in config.seeds]
@@ -130,7 +133,7 @@ def _arm_result(folder: RunFolder, arm: Arm, config: TrainingConfig) -> ArmResul
         loss=tuple(line.get("loss") for line in last),
         train_loss=tuple(line.get("train_loss") for line in last),
         test_values=tuple(line[test] for line in last if test in line),
-        curve=_mean_curve(by_seed, measure),
+        curve=_mean_curve(by_seed, steps, measure),
         diverged=sum(line["diverged"] for line in last),
         seconds_per_step=median(line["seconds_per_step"] for line in timing),
         peak_memory_bytes=max(line["peak_memory_bytes"] for line in timing),
@@ -143,9 +146,10 @@ def resolution(config: TrainingConfig, data: Data | None) -> float:
     return 1 / len(data.held_out) if data is not None and counts else 0.0
 
 
-def _mean_curve(by_seed: list[list[dict[str, Any]]], measure: str) -> dict[int, float]:
+def _mean_curve(
+    by_seed: list[list[dict[str, Any]]], steps: Iterable[int], measure: str
+) -> dict[int, float]:
     """Return the mean over the seeds by step; a diverged run keeps its last value."""
-    steps = sorted({line["step"] for lines in by_seed for line in lines})
 
     def at(lines: list[dict[str, Any]], step: int) -> float:
         before = [line for line in lines if line["step"] <= step]
