@@ -81,7 +81,6 @@ def read(wanted: Wanted) -> Source:
         InputError: the name is unknown, the set does not serve the task or an input of this form,
             or it cannot be read.
     """
-    _check_form(wanted)
     layout, colon, path = wanted.name.partition(":")
     if colon and layout in LAYOUTS:
         _check_task(wanted, LAYOUTS[layout].tasks)
@@ -94,15 +93,6 @@ def read(wanted: Wanted) -> Source:
     raise InputError(f"unknown data set {wanted.name!r}{near}")
 
 
-def _check_form(wanted: Wanted) -> None:
-    form = ("channels", *(["frames"] if wanted.task == "video" else []), "height", "width")
-    for extents in (wanted.extents, wanted.usual):
-        if extents is not None and len(extents) != len(form):
-            raise InputError(
-                f"the input for {wanted.task} has {series(form)}, not {'x'.join(map(str, extents))}"
-            )
-
-
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
@@ -113,3 +103,13 @@ def _check_task(wanted: Wanted, tasks: tuple[TaskName, ...]) -> None:
             f"{wanted.name} serves {', '.join(tasks)}, not {wanted.task}; for {wanted.task} there "
             f"are {few(names(wanted.task), _MOST_NAMED)}"
         )
+    _check_form(wanted)
+
+
+def _check_form(wanted: Wanted) -> None:
+    form = ("channels", *(["frames"] if wanted.task == "video" else []), "height", "width")
+    for extents in (wanted.extents, wanted.usual):
+        if extents is not None and len(extents) != len(form):
+            raise InputError(
+                f"the input for {wanted.task} has {series(form)}, not {'x'.join(map(str, extents))}"
+            )
