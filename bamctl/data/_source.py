@@ -20,8 +20,8 @@ _SMALL = 32
 class Wanted:
     """A request: a name, a folder, the task, and the input of the network.
 
-    Channels, height and width come from `extents`; where that is None, from the images if they are
-    in memory, else from `usual`. `bad_images` is `refuse` or `skip`.
+    Channels, (of clips frames,) height and width come from `extents`; where that is None, from the
+    data set or the images in memory, else from `usual`. `bad_images` is `refuse` or `skip`.
     """
 
     name: str
@@ -43,13 +43,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Source:
-    """The splits that a data set defines; `test` reads its split when it is called."""
+    """The splits that a data set defines; `test` reads its split when it is called.
+
+    `input_shape` is the input of the network; left out, that of the request or of the images.
+    """
 
     train: Images
     held_out: Images | None
     test: Callable[[], Images] | None
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    input_shape: tuple[int, ...] | None = None
+    keypoints: tuple[str, ...] = ()
 
 
 def from_files(

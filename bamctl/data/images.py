@@ -150,7 +150,7 @@ class FileImages:
             except InputError as error:
                 unreadable.append(f"{self.name(self.indices[index])} ({error})")
                 continue
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 check_machine(error, f"cannot read {self.name(self.indices[index])}")
                 unreadable.append(self.name(self.indices[index]))
                 continue
@@ -244,7 +244,7 @@ def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
 
 
 # Raised by decoders for a file of another format, a truncated one or a decompression bomb.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
 
 
 def cannot_read(files: Sequence[str]) -> str:

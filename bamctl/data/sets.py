@@ -8,22 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bamctl.data import (
-    _debian as debian,
-)
-from bamctl.data import (
-    _folder as folder,
-)
-from bamctl.data import (
-    _torchvision_sets as torchvision_sets,
-)
-from bamctl.data._digits import digits
+from bamctl.data import _registry as registry
 from bamctl.data._source import Source, Wanted
 from bamctl.data.images import ArrayImages, Images
 from bamctl.data.task_names import TaskName
-from bamctl.errors import InputError, did_you_mean
-
-FOLDER = "folder:"
+from bamctl.errors import InputError
 
 # Fraction and maximum of the training images that are held out if there is no validation split.
 _HELD_OUT = 1 / 5
@@ -39,7 +28,11 @@ class Data:
     """Training images, held-out images, and the test split if requested.
 
     `mean` and `std` are per channel, with shape (C,), from 0 to 255. `skipped` names unreadable
-    images.
+    images, and `keypoints` the points of an object, in the order of a `Batch`.
+
+    `classes` begins with the background for segmentation; for detection and its kin it leaves the
+    background out, and class i has the label i + 1. `input_shape` is channels, height and width;
+    of clips, channels, frames, height and width.
     """
 
     name: str
@@ -51,21 +44,25 @@ class Data:
     mean: Tensor
     std: Tensor
     skipped: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """Return checksums of the training and held-out images."""
         return f"{self.train.fingerprint():08x}-{self.held_out.fingerprint():08x}"
 
     def normalized(self, pixels: Tensor) -> Tensor:
-        """Normalize images with shape (N, C, H, W); grey ones get the network's channels."""
-        mean, std = (each.to(pixels.device)[:, None, None] for each in (self.mean, self.std))
-        return ((pixels - mean) / std).expand(-1, self.input_shape[0], -1, -1)
+        """Normalize images with shape (N, C, H, W) or clips with shape (N, C, T, H, W).
+
+        Grey ones get the network's channels.
+        """
+        after = (1,) * (pixels.ndim - 2)
+        mean, std = (each.to(pixels.device).view(-1, *after) for each in (self.mean, self.std))
+        return ((pixels - mean) / std).expand(-1, self.input_shape[0], *(-1 for _ in after))
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of data sets that `load` accepts."""
-    known = map(str.lower, torchvision_sets.SPLITS)
-    return ("digits", "fashion-mnist", *sorted(known), f"{FOLDER}PATH")
+def names(task: TaskName | None = None) -> tuple[str, ...]:
+    """Return the names that `load` accepts, of all data sets or of those that serve a task."""
+    return registry.names(task)
 
 
 def load(
@@ -86,9 +83,10 @@ def load(
     out: a stratified split, the same in every run. The test split is read only if requested.
 
     Args:
-        name: `digits`, `fashion-mnist`, another of torchvision's sets, or `folder:PATH`.
-        usual_shape: channels, height and width of the network's usual input, for images in files.
-        input_shape: channels, height and width to use instead, for any images.
+        name: one of `names(task)`.
+        usual_shape: channels, height and width of the network's usual input, for images in files;
+            for clips, channels, frames, height and width.
+        input_shape: the same form, to use instead, for any images.
         root: the folder of torchvision's sets.
         download: whether to fetch a missing set.
         bad_images: `refuse` or `skip` images that cannot be read.
@@ -101,40 +99,27 @@ def load(
     """
     extents = None if input_shape is None else tuple(input_shape)
     wanted = Wanted(name, root, download, bad_images, extents, tuple(usual_shape), task)
-    source = _source(wanted)
+    source = registry.read(wanted)
     _check_labels(source, num_classes)
     train, held_out = source.train, source.held_out
     if held_out is None:
         train, held_out = _split(source.train)
     if with_test and source.test is None:
         raise InputError(f"{name} has no test split; leave --test out")
-    mean, std = _statistics(train, wanted)
+    shape = source.input_shape or wanted.shape(train)
+    mean, std = _statistics(train, shape[0])
     return Data(
         name=name,
         train=train,
         held_out=held_out,
         test=source.test() if with_test and source.test else None,
         classes=source.classes,
-        input_shape=wanted.shape(train),
+        input_shape=shape,
         mean=mean,
         std=std,
         skipped=source.skipped,
+        keypoints=source.keypoints,
     )
-
-
-def _source(wanted: Wanted) -> Source:
-    if wanted.name.startswith(FOLDER):
-        return folder.read(wanted, Path(wanted.name.removeprefix(FOLDER)))
-    plain = wanted.name.lower().replace("-", "").replace("_", "")
-    if plain == "digits":
-        return digits(wanted)
-    if plain == "fashionmnist" and debian.is_used(wanted):
-        return debian.fashion_mnist(wanted)
-    for known in torchvision_sets.SPLITS:
-        if known.lower() == plain:
-            return torchvision_sets.read(wanted, known)
-    near = did_you_mean(wanted.name, names()) or f"; there are {', '.join(names())}"
-    raise InputError(f"unknown data set {wanted.name!r}{near}")
 
 
 def _check_labels(source: Source, num_classes: int | None) -> None:
@@ -171,14 +156,13 @@ def _strata(images: Images) -> np.ndarray | None:
     return None if images.labels is None else images.labels.numpy()
 
 
-def _statistics(train: Images, wanted: Wanted) -> tuple[Tensor, Tensor]:
+def _statistics(train: Images, channels: int) -> tuple[Tensor, Tensor]:
     """Return channel means and deviations: of images in memory if so, else of ImageNet."""
     if isinstance(train, ArrayImages):
         std, mean = torch.std_mean(
             train.pixels[:: max(len(train.pixels) // 4096, 1)].float(), (0, 2, 3)
         )
         return mean, std.clamp(min=1)
-    channels = wanted.shape(train)[0]
     found = (torch.tensor(each) * 255 for each in IMAGENET)
     mean, std = (each if channels == 3 else each.mean(0, keepdim=True) for each in found)
     return mean, std

@@ -109,7 +109,7 @@ def test_cifar10_as_torchvision_reads_it(tmp_path: Path, monkeypatch: pytest.Mon
     theirs, label = torchvision.datasets.CIFAR10(tmp_path, train=False)[7]
     ours = found.test.batch(torch.tensor([7]), None)
     assert ours.inputs[0].permute(1, 2, 0).numpy().tobytes() == theirs.tobytes()
-    assert ours.labels.item() == label
+    assert ours.targets.item() == label
     assert found.train.flips
 
 
