@@ -64,6 +64,9 @@ class DataConfig(BaseModel):
         validation_alias=AliasChoices("readers", "workers"),
         description="processes that read images",
     )
+    held_out: _Count | None = Field(
+        default=None, description="held-out samples to judge by; all of them if left out"
+    )
     test: bool = Field(default=False, description="whether the test split is reported at the end")
     fingerprint: str | None = Field(default=None, description="of the images, to know them again")
 
@@ -219,9 +222,10 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
 
         if self.loop is None:
             return task_named(self.task).measure
-        name = self.loop.metric or "value"
         is_lower = self.loop.better == "lower"
-        return Measure(name, name, unit="", is_share=False, lower_is_better=is_lower)
+        title = self.loop.metric or "value"
+        # A name of the user's could be that of another key.
+        return Measure("value", title, unit="", is_share=False, lower_is_better=is_lower)
 
     @property
     def start(self) -> Start:

@@ -42,7 +42,7 @@ def load_data(network: NetworkSpec, config: DataConfig, task: str, *, device: st
     found = task_named(task)
     # One process downloads for all.
     with PartialState(cpu=uses_cpu(device)).main_process_first():
-        return datasets.load(
+        data = datasets.load(
             config.name,
             usual_shape=usual.shape,
             input_shape=network.input[0].shape if network.input else None,
@@ -53,6 +53,16 @@ def load_data(network: NetworkSpec, config: DataConfig, task: str, *, device: st
             with_test=config.test,
             task=found.samples,
         )
+    return data if config.held_out is None else _judged_by(config.held_out, data)
+
+
+def _judged_by(count: int, data: Data) -> Data:
+    """Return data with fewer held-out samples, which are spread evenly over all of them."""
+    total = len(data.held_out)
+    if count > total:
+        raise InputError(f"{data.name} has {total} held-out samples, fewer than {count}")
+    held_out = data.held_out.subset([i * total // count for i in range(count)])
+    return replace(data, held_out=held_out)
 
 
 # Runs of fewer seconds in all are not worth the start of processes.

@@ -22,7 +22,6 @@ from bamctl.training.tasks.task import Usual
 from bamctl.training.tasks.tasks import TASKS, task_named, usual_task
 from bamctl.training.watching import NullObserver
 
-_EVALUATIONS = 5
 _WARMUP = 10
 _PROBED_STEPS = 4
 # A loop of one's own decides on its length; this is what it is told if nobody else does.
@@ -143,6 +142,11 @@ def _check_loop(
         raise InputError("--start trunk is for bamctl's own training; drop it, or --train")
 
 
+def _evaluations(config: TrainingConfig) -> int:
+    """Return how often a run is evaluated."""
+    return ceil(config.recipe.steps / config.recipe.eval_every)
+
+
 def usual_recipe(
     given: Mapping[str, Any],
     data: Data,
@@ -184,7 +188,7 @@ def usual_recipe(
         "steps": steps,
         "lr": lr * (_FINE_TUNING if pretrained else 1),
         "warmup_steps": steps // _WARMUP,
-        "eval_every": ceil(steps / _EVALUATIONS),
+        "eval_every": ceil(steps / usual.evaluations),
         "freeze_backbone_steps": frozen,
     }
     return schemas.from_options(Recipe, {**values, **given})
@@ -209,7 +213,7 @@ def fit(
     if data is None:
         raise InputError("--max-minutes needs bamctl's own training; give --steps with --train")
     trunk = 0.0 if trunk_steps else config.trunk_steps / config.recipe.steps
-    evaluations = _EVALUATIONS
+    evaluations = _evaluations(config)
     probe = config.recipe.model_copy(
         update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
     )

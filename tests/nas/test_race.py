@@ -173,8 +173,7 @@ def table_standings(searched: Searched) -> Standings:
     drawn = searched.costs.draw(20, np.random.default_rng(2)).tolist()
     codes = dict.fromkeys([(0,) * len(searched.space.places), *map(tuple, drawn)])
     scores = [
-        [score(Job(searched.space.sites(each), 90, ()), seed) for seed in (0, 1)]
-        for each in codes
+        [score(Job(searched.space.sites(each), 90, ()), seed) for seed in (0, 1)] for each in codes
     ]
     costs = searched.costs.added(np.array(list(codes)))
     return Standings(tuple(codes), np.array(scores), costs, 1e-3)

@@ -19,7 +19,9 @@ from tests.training.conftest import MODEL, small
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    digits: Data = load_data(NetworkSpec(model=MODEL, input="3x32x32"), DataConfig(), "classification")
+    digits: Data = load_data(
+        NetworkSpec(model=MODEL, input="3x32x32"), DataConfig(), "classification"
+    )
     config = small(recipe={"steps": 2, "eval_every": 1})
     return Experiment(config, digits).run(tmp_path_factory.mktemp("run") / "run", NullObserver())
 

@@ -19,10 +19,18 @@ class ImageOptions:
         str | None, option("Folder of torchvision's data sets. [data]", "Data", metavar="FOLDER")
     ] = None
     download: Annotated[bool, flag("--download", "Download a missing data set.", "Data")] = False
+    held_out: Annotated[
+        int | None, option("Held-out samples to judge by. [all]", "Data", min=1)
+    ] = None
 
     def given(self) -> dict[str, Any]:
         """Return the options of the data that were passed, by their names in a configuration."""
-        named = {"name": self.data, "root": self.data_root, "download": self.download}
+        named = {
+            "name": self.data,
+            "root": self.data_root,
+            "download": self.download,
+            "held_out": self.held_out,
+        }
         return {name: value for name, value in named.items() if value}
 
 

@@ -37,6 +37,9 @@ class DataOptions:
     readers: Annotated[
         int | None, option("Processes that read images. [0]", Images, min=0, max=256)
     ] = None
+    held_out: Annotated[
+        int | None, option("Held-out samples to judge by. [all]", Images, min=1)
+    ] = None
     test: Annotated[
         bool, flag("--test", "Also report the test split, once, at the end.", Images)
     ] = False

@@ -25,6 +25,7 @@ def data(result: Result) -> dict[str, Any]:
         "input_shape": list(result.trace.input_shape),
         "task": None if config.loop else config.task,
         "measure": config.measure.name,
+        "metric": config.measure.title,
         "lower_is_better": config.measure.lower_is_better,
         "data": None if config.loop else config.data.name,
         "train": config.loop and config.loop.function,

@@ -1,7 +1,7 @@
 """`Task`: what training and evaluation need to know of a task."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -24,7 +24,8 @@ class Usual:
     """The defaults of a task.
 
     `lr` is that of a batch of `lr_batch` samples; with SGD it is scaled linearly to other batches.
-    `recipe` has further fields of a `Recipe`, and `steps` the length of a run.
+    `recipe` has further fields of a `Recipe`, `steps` is the length of a run, and `evaluations` how
+    often it is evaluated.
     """
 
     data: str
@@ -32,7 +33,8 @@ class Usual:
     batch_size: int
     lr: float
     lr_batch: int
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: int = 2
 
 
 class Scores(NamedTuple):

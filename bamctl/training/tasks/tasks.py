@@ -30,10 +30,10 @@ _END_POINTS = Measure(
 
 TASKS: dict[str, Task] = {
     "classification": Classification(
-        "classification", Usual("digits", 150, 64, 0.1, 256, {}), _CLASSES
+        "classification", Usual("digits", 150, 64, 0.1, 256, evaluations=5), _CLASSES
     ),
     "segmentation": Segmentation(
-        "segmentation", Usual("scenes", 150, 8, 0.02, 8, {}), Measure("mean_iou", "mean IoU")
+        "segmentation", Usual("scenes", 150, 8, 0.02, 8), Measure("mean_iou", "mean IoU")
     ),
     "detection": Detection("detection", _OBJECTS, _BOXES, detection.boxes),
     "instance-segmentation": Detection(
@@ -42,7 +42,7 @@ TASKS: dict[str, Task] = {
     "keypoints": Detection(
         "keypoints", _OBJECTS, _KEYPOINTS, KeypointMeanAveragePrecision, "keypoints"
     ),
-    "video": Classification("video", Usual("moving-digits", 150, 8, 0.01, 8, {}), _CLASSES),
+    "video": Classification("video", Usual("moving-digits", 150, 8, 0.01, 8), _CLASSES),
     "optical-flow": OpticalFlow(
         "optical-flow",
         Usual("shifted", 150, 2, 4e-4, 2, {"optimizer": "adamw", "clip_norm": 1.0}),
