@@ -20,7 +20,7 @@ from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
-from bamctl.training.watching import NullObserver
+from bamctl.training.watching import Evaluation, NullObserver
 from bamctl.weights import checkpoints
 from tests.training.conftest import small, weights
 
@@ -33,6 +33,18 @@ class Listener(NullObserver):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+class Held(NullObserver):
+    """Holds the run after some evaluations, so that it is still running when it is killed."""
+
+    def __init__(self, evaluations: int) -> None:
+        self.left = evaluations
+
+    def evaluated(self, arm: str, seed: int, evaluation: Evaluation) -> None:
+        self.left -= 1
+        while self.left <= 0:
+            time.sleep(1)
 
 
 # Enough to be interrupted and gone on with, where nothing has to be learned.
@@ -123,18 +135,22 @@ def num_lines(folder: Path) -> int:
     return lines.read_bytes().count(b"\n") if lines.exists() else 0
 
 
-def wait_for_a_line_beyond(folder: Path, count: int) -> None:
+def wait_for_a_line_beyond(folder: Path, count: int, child: int) -> None:
     while num_lines(folder) <= count:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it was killed"
         time.sleep(0.002)
 
 
 def test_killed_twenty_times_it_ends_the_same(whole: Result, digits: Data, tmp_path: Path) -> None:
-    """Killed at random moments, most of them while something is being written."""
+    """Killed at random moments, most of them while something is being written.
+
+    Each time, the run is held after two of its 48 evaluations, so that none can end.
+    """
     folder, drawn = tmp_path / "run", random.Random(0)
     for _ in range(20):
-        child = in_a_child(lambda: run_to_the_end(folder, digits, config=small()))
+        child = in_a_child(lambda: run_to_the_end(folder, digits, Held(2), small()))
         # It has begun to train when it writes; the moment is drawn from what comes after.
-        wait_for_a_line_beyond(folder, num_lines(folder))
+        wait_for_a_line_beyond(folder, num_lines(folder), child)
         time.sleep(drawn.uniform(0, 0.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -147,8 +163,8 @@ def test_killed_twenty_times_it_ends_the_same(whole: Result, digits: Data, tmp_p
 
 
 def killed_after(folder: Path, data: Data, count: int) -> None:
-    child = in_a_child(lambda: run_to_the_end(folder, data))
-    wait_for_a_line_beyond(folder, count)
+    child = in_a_child(lambda: run_to_the_end(folder, data, Held(count + 1)))
+    wait_for_a_line_beyond(folder, count, child)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 
