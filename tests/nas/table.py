@@ -117,7 +117,7 @@ class Searched:
 
     def setup(self) -> SearchSetup:
         """Of data there is nothing but the number of held-out images."""
-        data = cast("Data", SimpleNamespace(held_out=SimpleNamespace(labels=range(1000))))
+        data = cast("Data", SimpleNamespace(held_out=range(1000), classes=range(10)))
         return SearchSetup(self.config, data, subject(), self.space, self.costs)
 
     def study(self, url: str, *, alone: bool = True) -> Study:

@@ -30,7 +30,7 @@ def test_a_trial_is_a_run_of_train(experiment: Experiment, tmp_path: Path) -> No
     trained = experiment.run(tmp_path / "run", NullObserver())
     evaluate = Objective(experiment.config, experiment.data)
     for arm, sites in zip(trained.arms, ((), _sites(experiment)), strict=True):
-        assert evaluate(Job(sites, 20, (0, 1))).score == arm.score
+        assert evaluate(Job(sites, 20, (0, 1))).score == arm.values
 
 
 def test_a_trial_from_a_trunk_is_a_run_of_train(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_trial_from_a_trunk_is_a_run_of_train(tmp_path: Path) -> None:
         trunks = SharedTrunks(experiment.config, tmp_path / "trunks", engine, notes.append)
         shared = trunks.of((0, 1))
         for arm, sites in zip(trained.arms, ((), _sites(experiment)), strict=True):
-            assert engine.submit(Job(sites, 12, (0, 1), shared)).result().score == arm.score
+            assert engine.submit(Job(sites, 12, (0, 1), shared)).result().score == arm.values
         for seed in (0, 1):
             ours, theirs = (
                 states.read(folder / "trunks" / f"seed-{seed}.safetensors").tensors

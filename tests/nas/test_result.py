@@ -13,6 +13,7 @@ from bamctl.nas.records import Records
 from bamctl.nas.result import SearchResult, gather, write_front
 from bamctl.placement.placement import Placement
 from bamctl.placement.sites import resolve
+from bamctl.training.tasks.tasks import TASKS
 from tests.nas.table import Scratch, Searched, Table, score, subject
 from tests.nas.test_run import local, run
 
@@ -92,7 +93,14 @@ def test_confirmation_is_paired_on_fresh_seeds_and_is_not_repeated(tmp_path: Pat
 
     def judged(seeds: range, lr: float = 0.1) -> dict[str, object]:
         records = Records(file, space, Scratch(), steps=90, search={"lr": lr}, note=notes.append)
-        return confirm(members, records, engine, seeds=seeds, num_held_out=1000)
+        return confirm(
+            members,
+            records,
+            engine,
+            seeds=seeds,
+            measure=TASKS["classification"].measure,
+            resolution=0.001,
+        )
 
     evidence = judged(range(1, 5))
     assert len(engine.jobs) == 3 * 4
