@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bamctl.data import _clips as clips
+from bamctl.data import _coco as coco
 from bamctl.data import _debian as debian
 from bamctl.data import _folder as folder
 from bamctl.data import _torchvision_sets as torchvision_sets
+from bamctl.data import _voc as voc
 from bamctl.data._digits import digits
 from bamctl.data._moving_digits import moving_digits
 from bamctl.data._scenes import scenes
@@ -63,6 +66,9 @@ SETS: dict[str, DataSet] = {
 }
 LAYOUTS: dict[str, Layout] = {
     "folder": Layout(folder.read, _CLASSIFICATION),
+    "voc": Layout(voc.read, ("segmentation", "detection")),
+    "coco": Layout(coco.read, ("detection", "instance-segmentation", "keypoints")),
+    "clips": Layout(clips.read, ("video",)),
 }
 
 
