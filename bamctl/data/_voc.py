@@ -16,6 +16,7 @@ from bamctl.data._maps import Colour, maps
 from bamctl.data._objects import Box, Marked, box_fault, objects
 from bamctl.data._samples import Samples, check_channels
 from bamctl.data._source import Source, Wanted
+from bamctl.data._torchvision_sets import how_to_get, prepare
 from bamctl.errors import InputError, check_machine, first_line
 from bamctl.files.atomic import check_can_read
 
@@ -44,6 +45,28 @@ def read(wanted: Wanted, folder: Path) -> Source:
             )
     splits = _lists(wanted, folder, needed)
     return (_segmented if wanted.task == "segmentation" else _boxed)(wanted, folder, splits)
+
+
+def read_2012(wanted: Wanted, name: str) -> Source:
+    """Return VOC 2012 from the folder of torchvision's sets, downloaded there if requested.
+
+    Args:
+        wanted: the request.
+        name: `VOCSegmentation` or `VOCDetection`.
+
+    Raises:
+        InputError: it does not exist and was not downloaded, or cannot be read.
+    """
+    import torchvision
+
+    folder = wanted.root / "VOCdevkit" / "VOC2012"
+    if not folder.is_dir():
+        prepare(wanted, name)
+        try:
+            getattr(torchvision.datasets, name)(wanted.root, download=wanted.download)
+        except (RuntimeError, OSError) as error:
+            raise InputError(how_to_get(wanted, name, {}, error)) from error
+    return read(wanted, folder)
 
 
 def _lists(wanted: Wanted, folder: Path, needed: str) -> dict[str, list[str]]:

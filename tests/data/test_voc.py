@@ -263,3 +263,14 @@ def test_another_layout(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(InputError, match=r"voc.*serves segmentation, detection, not keypoints"):
         load(tmp_path, "keypoints")
+
+
+def test_voc_2012_in_the_folder_of_torchvisions_sets(tmp_path: Path) -> None:
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    root.mkdir(parents=True)
+    segmentation(detection(root))
+    options = {"usual_shape": USUAL, "root": tmp_path}
+    assert len(sets.load("VOCDetection", task="detection", **options).train) == 3
+    assert len(sets.load("VOCSegmentation", task="segmentation", **options).train) == 3
+    with pytest.raises(InputError, match=r"VOCDetection is missing .*download=True.*--download"):
+        sets.load("vocdetection", usual_shape=USUAL, root=tmp_path / "other", task="detection")
