@@ -4,6 +4,7 @@ A clip is cut into T parts of the same length, and one frame of each is read: th
 augmentation a random one (Wang et al., ECCV 2016, section 3.1), at the same random crop.
 """
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,14 @@ def _clips(folder: Path) -> list[Path]:
 def _frames(folder: Path) -> list[Path]:
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMG_EXTENSIONS)
+    images = (file for file in folder.iterdir() if file.suffix.lower() in IMG_EXTENSIONS)
+    return sorted(images, key=_in_order)
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers by value: 2.png comes before 10.png."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _is_readable(clip: Path) -> bool:

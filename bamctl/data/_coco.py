@@ -18,7 +18,7 @@ from bamctl.data._objects import Marked, box_fault, objects
 from bamctl.data._samples import Samples, check_channels
 from bamctl.data._source import Source, Wanted
 from bamctl.data.images import Images
-from bamctl.errors import InputError, blame, described, shown
+from bamctl.errors import InputError, blame, first_line, shown
 from bamctl.files.atomic import check_can_read
 
 _NOT_OBJECTS = ("captions", "image_info", "panoptic", "stuff")
@@ -92,7 +92,7 @@ class _Split:
         categories = sorted(content["categories"], key=lambda each: each["id"])
         keypoints: tuple[str, ...] = ()
         if wanted.task == "keypoints":
-            categories = [each for each in categories if each.get("keypoints")]
+            categories = [each for each in categories if isinstance(each.get("keypoints"), list)]
             if len({tuple(each["keypoints"]) for each in categories}) != 1:
                 raise InputError(
                     f"{file}: no category, or categories of several kinds, has keypoints"
@@ -130,59 +130,66 @@ class _Split:
             marks = [
                 each for each in found.pop(image["id"], []) if self._is_used(each, is_training)
             ]
-            path = folder / image["file_name"]
-            fault = self._fault(image, path, marks)
-            yield Marked(path) if fault else self._of(path, marks), fault
+            yield self._image(folder / str(image["file_name"]), image, marks)
         for missing, marks in found.items():
             at = f"annotation {shown(marks[0].get('id'))}"
             yield Marked(folder), f"{self.file}: {at} names the missing image {shown(missing)}"
 
     def _folder(self) -> Path:
         """Return the folder that holds one of the images."""
-        names = [image["file_name"] for image in self.content["images"]]
+        names = [str(image["file_name"]) for image in self.content["images"]]
         holding = (each for each in self.folders if any((each / name).is_file() for name in names))
         return next(holding, self.folders[0])
 
     def _is_used(self, mark: dict[str, Any], is_training: bool) -> bool:
         if is_training and mark.get("iscrowd"):
             return False
-        return self.wanted.task != "keypoints" or any(mark.get("keypoints", ())[2::3])
+        points = mark.get("keypoints")
+        labelled = isinstance(points, list) and any(points[2::3])
+        return self.wanted.task != "keypoints" or labelled
 
-    def _fault(self, image: dict[str, Any], path: Path, marks: list[Any]) -> str | None:
+    def _image(
+        self, path: Path, image: dict[str, Any], marks: list[dict[str, Any]]
+    ) -> tuple[Marked, str | None]:
+        """Return an image with its objects, and what is wrong with it."""
         if not path.is_file():
-            return f"{self.file} names the missing image {path}"
+            return Marked(path), f"{self.file} names the missing image {path}"
+        found = []
         for mark in marks:
             try:
-                fault = self._of_mark(mark, image)
+                found.append(self._object(mark, image))
             except (KeyError, TypeError, ValueError) as error:
-                fault = f"malformed: {described(error)}"
-            if fault is not None:
-                return f"{path}: {fault} (annotation {shown(mark.get('id'))} of {self.file.name})"
-        return None
+                fault = first_line(error)
+                at = f"annotation {shown(mark.get('id'))} of {self.file.name}"
+                return Marked(path), f"{path}: {fault} ({at})"
+        return Marked(path, *zip(*found, strict=True)), None
 
-    def _of_mark(self, mark: dict[str, Any], image: dict[str, Any]) -> str | None:
+    def _object(self, mark: dict[str, Any], image: dict[str, Any]) -> tuple[Any, ...]:
+        """Return box, label, crowd, mask and keypoints of an object.
+
+        Raises:
+            KeyError, TypeError, ValueError: the annotation is faulty.
+        """
         if mark["category_id"] not in self.classes:
-            return f"the category {shown(mark['category_id'])} is not listed"
-        fault = box_fault(_corners(mark["bbox"]), image["width"], image["height"])
-        if fault is None and self.wanted.task == "instance-segmentation":
-            fault = None if _has_area(mark.get("segmentation")) else "a mask is empty"
-        if fault is None and self.wanted.task == "keypoints":
-            count = len(mark["keypoints"])
-            if count != 3 * len(self.keypoints):
-                fault = f"an object has {count} numbers for {len(self.keypoints)} keypoints"
-        return fault
-
-    def _of(self, path: Path, marks: list[dict[str, Any]]) -> Marked:
-        labels = {category: row + 1 for row, category in enumerate(self.classes)}
-        task = self.wanted.task
-        return Marked(
-            path,
-            [_corners(each["bbox"]) for each in marks],
-            [labels[each["category_id"]] for each in marks],
-            [int(each.get("iscrowd", 0)) for each in marks],
-            [each["segmentation"] for each in marks] if task == "instance-segmentation" else (),
-            [each["keypoints"] for each in marks] if task == "keypoints" else (),
-        )
+            raise ValueError(f"the category {shown(mark['category_id'])} is not listed")
+        left, top, width, height = map(float, mark["bbox"])
+        box = left, top, left + width, top + height
+        fault = box_fault(box, image["width"], image["height"])
+        if fault is not None:
+            raise ValueError(fault)
+        outline, points = None, None
+        if self.wanted.task == "instance-segmentation":
+            outline = mark.get("segmentation")
+            if not _has_area(outline):
+                raise ValueError("a mask is empty")
+        if self.wanted.task == "keypoints":
+            points = [float(number) for number in mark["keypoints"]]
+            if len(points) != 3 * len(self.keypoints):
+                raise ValueError(
+                    f"an object has {len(points)} numbers for {len(self.keypoints)} keypoints"
+                )
+        label = list(self.classes).index(mark["category_id"]) + 1
+        return box, label, int(mark.get("iscrowd", 0)), outline, points
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -200,12 +207,9 @@ def _json(file: Path) -> dict[str, Any]:
             lacking = [name for name in names if not isinstance(entry, dict) or name not in entry]
             if lacking:
                 raise InputError(f"{file}: {shown(entry)} of {key} has no {', '.join(lacking)}")
+            if not all(isinstance(entry[name], int) for name in names if name.endswith("id")):
+                raise InputError(f"{file}: {shown(entry)} of {key} has an id that is no integer")
     return content
-
-
-def _corners(box: list[float]) -> tuple[float, float, float, float]:
-    left, top, width, height = box
-    return left, top, left + width, top + height
 
 
 def _has_area(outline: Any) -> bool:

@@ -134,8 +134,9 @@ def _check_task(wanted: Wanted, tasks: tuple[TaskName, ...]) -> None:
 
 def _check_form(wanted: Wanted) -> None:
     form = ("channels", *(["frames"] if wanted.task == "video" else []), "height", "width")
-    for extents in (wanted.extents, wanted.usual):
-        if extents is not None and len(extents) != len(form):
-            raise InputError(
-                f"the input for {wanted.task} has {series(form)}, not {'x'.join(map(str, extents))}"
-            )
+    # Images to classify that are in memory have a size of their own.
+    extents = wanted.extents or (wanted.usual if wanted.task != "classification" else None)
+    if extents is not None and len(extents) != len(form):
+        raise InputError(
+            f"the input for {wanted.task} has {series(form)}, not {'x'.join(map(str, extents))}"
+        )

@@ -210,4 +210,7 @@ def _annotated(folder: Path, name: str) -> _Annotated:
 def _named_box(thing: ElementTree.Element) -> tuple[str, Box]:
     """Return the class and the box of an object; VOC counts pixels from 1, both ends included."""
     left, top, right, bottom = (float(thing.findtext(f"bndbox/{end}") or "nan") for end in _ENDS)
-    return (thing.findtext("name") or "").strip(), (left - 1, top - 1, right, bottom)
+    name = (thing.findtext("name") or "").strip()
+    if not name:
+        raise ValueError("an object has no name")
+    return name, (left - 1, top - 1, right, bottom)

@@ -67,6 +67,16 @@ def test_a_short_clip_repeats_frames_and_grey_is_one_channel(root: Path) -> None
     assert clip[0, :, 4, 6].tolist() == [0, 0, 10, 10]
 
 
+def test_frames_are_in_the_order_of_their_numbers(root: Path) -> None:
+    folder = root / "train" / "jump" / "a"
+    folder.mkdir()
+    for number in range(1, 13):
+        Image.new("RGB", (16, 16), (10 * number,) * 3).save(folder / f"frame{number}.png")
+    clip = load(root).train.batch(torch.tensor([0]), None).inputs[0]
+    # 12 frames in 4 parts: 1 to 3, 4 to 6, 7 to 9, 10 to 12.
+    assert clip[0, :, 8, 8].tolist() == [20, 50, 80, 110]
+
+
 def test_all_frames_are_cropped_alike(root: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     folder = root / "train" / "jump" / "a"

@@ -186,7 +186,7 @@ def odd_class(root: Path, content: Content) -> None:
         (no_area, r"2.png: the box 30, 10, 30, 14 has no area \(annotation 200"),
         (empty_mask, r"2.png: a mask is empty \(annotation 200"),
         (no_mask, r"2.png: a mask is empty \(annotation 200"),
-        (odd_box, r"2.png: malformed: ValueError: not enough values"),
+        (odd_box, r"2.png: not enough values to unpack \(expected 4, got 3\)"),
         (odd_class, r"2.png: the category 5 is not listed"),
     ],
 )
@@ -203,6 +203,24 @@ def test_a_faulty_annotation_is_refused_or_skipped(
     data = load(root, "instance-segmentation", bad_images="skip")
     assert len(data.train) == 1
     assert len(data.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"keypoints": [1, 2, 2]}, "3 numbers for 3 keypoints"),
+        ({"keypoints": ["x", 2, 2] * 3}, "could not convert string to float: 'x'"),
+        ({"bbox": None}, "NoneType"),
+        ({"image_id": [1]}, "has an id that is no integer"),
+    ],
+)
+def test_odd_values_are_one_line(change: dict[str, Any], said: str, root: Path) -> None:
+    content = annotations([PERSON])
+    content["annotations"][0] |= change
+    write(root, "train", content)
+    with pytest.raises(InputError, match=said) as refused:
+        load(root, "keypoints")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_mask_that_turns_out_empty_is_named_when_it_is_read(root: Path) -> None:
