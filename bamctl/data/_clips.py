@@ -31,7 +31,7 @@ def read(wanted: Wanted, folder: Path) -> Source:
             there are videos and PyAV is not installed.
     """
     check_channels(wanted.name, (wanted.extents or wanted.usual)[0])
-    clips = Kind("clips", "clips", "train/jump/1.mp4", _clips, _is_readable, _split)
+    clips = Kind("clips", "clip", "train/jump/1.mp4", _clips, _is_readable, _split)
     return read_classes(wanted, folder, clips)
 
 

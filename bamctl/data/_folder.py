@@ -20,7 +20,7 @@ class Kind:
 
     Args:
         layout: the name before the colon, as in `folder:PATH`.
-        noun: the samples, in messages.
+        noun: one of the samples, in messages.
         example: one of them.
         find: returns those in a class folder, in order.
         is_readable: returns whether the beginning of one can be read.
@@ -37,7 +37,7 @@ class Kind:
 
 def read(wanted: Wanted, folder: Path) -> Source:
     """Return images in class folders, as described by `read_classes`."""
-    images = Kind("folder", "images", "train/cat/1.jpg", _images, has_image, _split)
+    images = Kind("folder", "image", "train/cat/1.jpg", _images, has_image, _split)
     return read_classes(wanted, folder, images)
 
 
@@ -87,7 +87,7 @@ def _class_folders(
     if len(found) < 2:
         raise InputError(
             f"{root} holds {'one class folder' if found else 'no class folders'}; put the "
-            f"{kind.noun} into one folder per class, as in {kind.example}"
+            f"{kind.noun}s into one folder per class, as in {kind.example}"
         )
     if classes is not None and found != classes:
         odd = sorted(set(found) ^ set(classes))
@@ -100,12 +100,12 @@ def _class_folders(
         files = kind.find(root / name)
         bad = [file for file in files if not kind.is_readable(file)]
         if bad and wanted.bad_images == "refuse":
-            raise InputError(cannot_read(list(map(str, bad))))
+            raise InputError(cannot_read(list(map(str, bad)), kind.noun))
         skipped += map(str, bad)
         kept = [file for file in files if file not in set(bad)]
         if not kept:
             raise InputError(
-                f"{root / name} contains no {kind.noun}; remove it, or add {kind.noun}"
+                f"{root / name} contains no {kind.noun}s; remove it, or add {kind.noun}s"
             )
         samples += ((file, label) for file in kept)
     labels = torch.tensor([label for _, label in samples])

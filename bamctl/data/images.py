@@ -257,9 +257,9 @@ def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
 
 
-def cannot_read(files: Sequence[str]) -> str:
+def cannot_read(files: Sequence[str], noun: str = "image") -> str:
     """Return a message that names unreadable images and says what to do."""
-    return f"cannot read the image {few(files, 3)}; fix or remove it, or use --bad-images skip"
+    return f"cannot read the {noun} {few(files, 3)}; fix or remove it, or use --bad-images skip"
 
 
 def left_out(files: Sequence[str]) -> str:
