@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,7 +49,8 @@ class Samples:
 
     def fingerprint(self) -> int:
         """Return a checksum of the source and the samples' names, not of their values."""
-        names = "/".join([self.edition, *map(self.name, self.indices)])
+        files = (Path(self.name(index)).name for index in self.indices)
+        names = "/".join([self.edition, *files])
         return zlib.crc32(names.encode("utf-8", "surrogateescape"))
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:

@@ -72,14 +72,12 @@ def read(wanted: Wanted, name: str) -> Source:
         try:
             return make(wanted.root, **options, **download)
         except (RuntimeError, OSError, ImportError, ValueError) as error:
-            raise InputError(_how_to_get(wanted, name, splits[0], error)) from error
+            raise InputError(how_to_get(wanted, name, splits[0], error)) from error
 
     def split(options: dict[str, Any]) -> Images:
         return _of_dataset(wanted, dataset(options), mirrored=name not in _NOT_MIRRORED)
 
-    if wanted.download:
-        wanted.root.mkdir(parents=True, exist_ok=True)
-        check_can_write(wanted.root / name)
+    prepare(wanted, name)
     first = dataset(splits[0])
     train = _of_dataset(wanted, first, mirrored=name not in _NOT_MIRRORED)
     held_out = split(splits[1]) if splits[1] is not None else None
@@ -92,6 +90,17 @@ def read(wanted: Wanted, name: str) -> Source:
     )
 
 
+def prepare(wanted: Wanted, name: str) -> None:
+    """Create the folder of a set that is to be downloaded.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    if wanted.download:
+        wanted.root.mkdir(parents=True, exist_ok=True)
+        check_can_write(wanted.root / name)
+
+
 def _downloads(make: Any) -> bool:
     # QMNIST passes `download` through to its base class.
     return make.__name__ not in _BY_HAND and (
@@ -99,7 +108,8 @@ def _downloads(make: Any) -> bool:
     )
 
 
-def _how_to_get(wanted: Wanted, name: str, options: dict[str, Any], error: Exception) -> str:
+def how_to_get(wanted: Wanted, name: str, options: dict[str, Any], error: Exception) -> str:
+    """Return a message that says why a set is missing, and how it is downloaded."""
     tried = "could not be downloaded" if wanted.download else "is missing"
     why = f"{name} {tried} in {wanted.root} ({first_line(error)})"
     if name in _BY_HAND:

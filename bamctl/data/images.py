@@ -141,6 +141,8 @@ class FileImages:
 
     def batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
         """Return some images, as described by `Images`."""
+        from torchvision.transforms.v2.functional import pil_to_tensor
+
         pixels, kept, unreadable = [], [], []
         for row, index in enumerate(indices.tolist()):
             try:
@@ -154,7 +156,8 @@ class FileImages:
                 check_machine(error, f"cannot read {self.name(self.indices[index])}")
                 unreadable.append(self.name(self.indices[index]))
                 continue
-            pixels.append(self._sized(image, None if draws is None else int(draws[row])))
+            draw = None if draws is None else int(draws[row])
+            pixels.append(pil_to_tensor(sized(image, self.extents, draw)))
             kept.append(index)
         empty = torch.empty((0, self.num_channels, *self.extents), dtype=torch.uint8)
         stacked = torch.stack(pixels) if pixels else empty
@@ -167,20 +170,27 @@ class FileImages:
             self, indices=tuple(self.indices[row] for row in rows), labels=self.labels[rows]
         )
 
-    def _sized(self, image: "Image", draw: int | None) -> Tensor:
-        from torchvision.transforms import v2
 
-        steps: list[Any]
-        if draw is None:
-            shorter = min(self.extents) * 256 // 224
-            steps = [v2.Resize(shorter, antialias=True), v2.CenterCrop(self.extents)]
-        else:
-            steps = [v2.RandomResizedCrop(self.extents, antialias=True), v2.RandomHorizontalFlip()]
-        # These draw from torch's global generator, whose state must not affect the result.
-        with torch.random.fork_rng([]):
-            torch.manual_seed(draw or 0)
-            sized: Tensor = v2.Compose([*steps, v2.PILToTensor()])(image)
-        return sized
+def sized(image: Any, extents: tuple[int, int], draw: int | None) -> Any:
+    """Resize and crop an image of Pillow, or a tensor of frames with shape (T, C, H, W).
+
+    Args:
+        image: the image, or frames that are cropped alike.
+        extents: height and width.
+        draw: seeds a random resized crop and flip; None for a resized centre crop.
+    """
+    from torchvision.transforms import v2
+
+    steps: list[Any]
+    if draw is None:
+        shorter = min(extents) * 256 // 224
+        steps = [v2.Resize(shorter, antialias=True), v2.CenterCrop(extents)]
+    else:
+        steps = [v2.RandomResizedCrop(extents, antialias=True), v2.RandomHorizontalFlip()]
+    # These draw from torch's global generator, whose state must not affect the result.
+    with torch.random.fork_rng([]):
+        torch.manual_seed(draw or 0)
+        return v2.Compose(steps)(image)
 
 
 def eight_bit(image: "Image") -> "Image":
@@ -247,9 +257,9 @@ def _moved(side: int, draws: Tensor) -> tuple[Tensor, Tensor]:
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, IndexError)
 
 
-def cannot_read(files: Sequence[str]) -> str:
+def cannot_read(files: Sequence[str], noun: str = "image") -> str:
     """Return a message that names unreadable images and says what to do."""
-    return f"cannot read the image {few(files, 3)}; fix or remove it, or use --bad-images skip"
+    return f"cannot read the {noun} {few(files, 3)}; fix or remove it, or use --bad-images skip"
 
 
 def left_out(files: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from bamctl.analysis.attend import open_image
-from bamctl.data._folder import _Named, _Opened
+from bamctl.data._files import Named, Opened
 from bamctl.data.images import ArrayImages, Batch, FileImages, eight_bit
 from bamctl.errors import InputError
 
@@ -122,7 +122,7 @@ def grey_files(folder: Path) -> dict[str, Path]:
 
 
 def one_file(path: Path, num_channels: int, extents: tuple[int, int]) -> Batch:
-    opened, named = _Opened([path]), _Named([path])
+    opened, named = Opened([path]), Named([path])
     images = FileImages(opened, named, (0,), torch.tensor([0]), num_channels, extents)
     return images.batch(torch.tensor([0]), None)
 

@@ -1,11 +1,13 @@
 """Scenes of digits: targets agree with each other and with the pixels, splits share no digit."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bamctl.data import _debian as debian
 from bamctl.data import sets
 from bamctl.data._painting import Glyphs
 from bamctl.data._scenes import of_glyphs
@@ -182,3 +184,13 @@ def test_a_subset_keeps_its_scenes() -> None:
     chosen = train.batch(torch.tensor([7, 3]), None)
     assert torch.equal(part.batch(torch.arange(2), None).inputs, chosen.inputs)
     assert part.fingerprint() != train.fingerprint()
+
+
+@pytest.mark.skipif(not debian.FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+def test_scenes_of_clothes(tmp_path: Path) -> None:
+    data = sets.load("fashion-scenes", usual_shape=USUAL, root=tmp_path, task="segmentation")
+    assert data.classes[:2] == ("background", "T-shirt/top")
+    # 60,000 images of Fashion-MNIST to train on: two thirds, and a sixth.
+    assert [len(each.make.glyphs) for each in (data.train, data.held_out)] == [40_000, 10_000]
+    classes = data.train.batch(FIRST, None).targets
+    assert set(classes.unique().tolist()) == set(range(11))
