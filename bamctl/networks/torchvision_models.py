@@ -172,15 +172,22 @@ def _check_weights(name: str, weights: str, num_classes: int | None) -> None:
         )
 
 
-def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
-    """Return the builder's argument for the image size, where it is built for one size."""
+def parameters_of(name: str) -> frozenset[str]:
+    """Return the names of the parameters of a builder's network; none of another network."""
     import torchvision
 
+    if name not in families():
+        return frozenset()
+    network = inspect.signature(torchvision.models.get_model_builder(name)).return_annotation
+    return frozenset(inspect.signature(network).parameters)
+
+
+def _size_options(name: str, inputs: Inputs | None) -> dict[str, Any]:
+    """Return the builder's argument for the image size, where it is built for one size."""
     if inputs is None:
         return {}
     *_, height, width = inputs[0].shape
-    network = inspect.signature(torchvision.models.get_model_builder(name)).return_annotation
-    parameters = inspect.signature(network).parameters
+    parameters = parameters_of(name)
     if "min_size" in parameters:
         if inputs == default_inputs(name):
             return {}

@@ -23,6 +23,7 @@ from bamctl.training._standing import Origin, Standing, stand
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
 from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.devices import accelerator_for, uses_cpu
+from bamctl.training.loop import quicken_statistics
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
 from bamctl.training.side_by_side import Places, SideBySide
@@ -132,7 +133,8 @@ class Experiment:
         (path,) = broadcast_object_list([path])
         folder = self._opened(path, resume)
         try:
-            for text in (*(() if resume else self.made.warnings), *self.made.missing):
+            new = () if resume else (*self.made.warnings, *self._about_statistics())
+            for text in (*new, *self.made.missing):
                 progress.note(text)
             if self.data is not None and self.data.skipped:
                 progress.note(left_out(self.data.skipped))
@@ -146,6 +148,20 @@ class Experiment:
                 self._engine.close()
                 self._engine = None
             folder.close()
+
+    def _about_statistics(self) -> list[str]:
+        """Return a note if batch norms are given another momentum."""
+        if self.data is None or self.config.weights is not None:
+            return []
+        network, steps = self.config.build(initialize=False), self.config.recipe.steps
+        changed = quicken_statistics(network, steps)
+        if changed is None:
+            return []
+        before, after = changed
+        return [
+            f"batch norms train with momentum {after:.2g} where the network says {before:.2g}, "
+            f"since their statistics would lag behind in {steps} steps"
+        ]
 
     def _train_all(self, folder: RunFolder, seeds: Sequence[int], progress: Progress) -> None:
         """Finish the runs of all arms with some seeds."""

@@ -32,6 +32,9 @@ _LOOK_EVERY = 10
 
 _OPTIMIZER = "optimizer/"
 
+# PyTorch's default for the statistics of batch norms.
+_USUAL_MOMENTUM = 0.1
+
 
 @dataclass
 class _Meter:
@@ -73,6 +76,8 @@ class Run:
         self._accelerator, self._pretrained = accelerator, pretrained
         self._task = task_named(config.task)
         self._reader = Reader(data, config, seed, accelerator)
+        if config.weights is None:
+            quicken_statistics(network, config.recipe.steps)
         if accelerator.num_processes > 1:
             synchronize(network, accelerator.device)
         network.to(accelerator.device)
@@ -184,7 +189,9 @@ class Run:
             self._meter.steps = 0
             if diverged:
                 break
-            watcher.keep(self._step, self.state)
+            # The final weights are written next.
+            if self._step < recipe.steps:
+                watcher.keep(self._step, self.state)
             started = perf_counter()
         return Timing(median(self._meter.seconds), self._meter.peak_bytes)
 
@@ -286,6 +293,28 @@ class Run:
         batches = self._reader.evaluation(images, watcher)
         with torch.no_grad():
             return self._task.evaluate(self.network, batches, self._data, self._accelerator)
+
+
+def quicken_statistics(network: nn.Module, steps: int) -> tuple[float, float] | None:
+    """Let batch norms average their statistics over a tenth of a short run.
+
+    With a momentum of 0.01, as in torchvision's MobileNetV3, a fifth of the statistics are still
+    the initial ones after 150 steps, and the network fails in eval mode only. A momentum of 0.1,
+    PyTorch's default, is never exceeded, and none is lowered.
+
+    Returns:
+        The lowest momentum before and after; None if all stay as they are.
+    """
+    least = min(_USUAL_MOMENTUM, 10 / steps)
+    norms = [
+        each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
+    ]
+    # Without a momentum, the average is that of all batches.
+    slow = [each for each in norms if each.momentum is not None and each.momentum < least]
+    lowest = min((float(each.momentum or 0) for each in slow), default=None)
+    for each in slow:
+        each.momentum = least
+    return None if lowest is None else (lowest, least)
 
 
 def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -99,7 +99,7 @@ def configure(
         "task": name,
         "trunk_steps": trunk,
         "input": (Input(samples.input_shape),),
-        **_with_args(found.network_options(samples), network),
+        **_with_args(found.network_options(network, samples), network),
         "data": data_config,
         "recipe": chosen,
         **fields,

@@ -1,6 +1,7 @@
 """One run: what the optimizer does, step by step, against a loop written out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from bamctl.training._loader import Order
 from bamctl.training.config import Recipe
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
-from bamctl.training.loop import Run
+from bamctl.training.loop import Run, quicken_statistics
 from bamctl.training.watching import Evaluation, NullObserver
 from tests.networks import Tiny
 from tests.training.conftest import small
@@ -175,3 +176,27 @@ def test_images_are_read_ahead_by_other_processes_alike(digits: Data) -> None:
     alone = trained(digits, recipe=EVERY_STEP)
     helped = trained(digits, recipe=EVERY_STEP, workers=2)
     assert alone.found == helped.found
+
+
+def test_statistics_that_would_lag_behind_are_quickened() -> None:
+    """A tenth of the run, PyTorch's default at most; what is quicker, and cumulative, stays."""
+
+    def norms() -> nn.Sequential:
+        momenta = (0.01, 0.1, 0.2, None)
+        return nn.Sequential(*(nn.BatchNorm2d(1, momentum=each) for each in momenta))
+
+    for steps, expected in ((200, 0.05), (50, 0.1)):
+        network = norms()
+        assert quicken_statistics(network, steps) == (0.01, expected)
+        assert [each.momentum for each in network] == [expected, 0.1, 0.2, None]
+    assert quicken_statistics(norms(), 1000) is None
+
+
+def test_after_a_short_run_the_statistics_are_those_of_the_images(digits: Data) -> None:
+    """The mean of a first layer's inputs, of which a momentum of 0.01 would know a twentieth."""
+    network = nn.Sequential(
+        nn.BatchNorm2d(3, momentum=0.01), nn.Flatten(), nn.Linear(3 * 32 * 32, 10)
+    )
+    shifted = replace(digits, mean=digits.mean - 3 * digits.std)
+    trained(shifted, network, recipe={"steps": 40, "eval_every": 40})
+    assert network[0].running_mean.mean() == pytest.approx(3, abs=0.2)

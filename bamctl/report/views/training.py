@@ -56,12 +56,19 @@ def _what_was_done(result: Result) -> str:
     optimizer = "SGD" if is_sgd else "AdamW"
     momentum = f"momentum {recipe.momentum:g}, " if is_sgd else ""
     return (
-        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} {noun} each, {_start(config)}: "
+        f"{seeds}, {recipe.steps} steps of {recipe.batch_size} {noun} each, {_start(config)}"
+        f"{_arguments(config)}: "
         f"{optimizer}, learning rate {recipe.lr:g}, {recipe.schedule} schedule, "
         f"{recipe.warmup_steps} steps of warm-up, {momentum}weight decay {recipe.weight_decay:g}. "
         f"{result.num_train:,} {noun} to train on, {result.num_held_out:,} held out to judge by. "
         f"{question}"
     )
+
+
+def _arguments(config: TrainingConfig) -> str:
+    """Return the arguments of the builder, which a task may have set."""
+    given = ", ".join(f"{name}={value}" for name, value in config.args.items())
+    return f", with {given}" if given else ""
 
 
 def _start(config: TrainingConfig) -> str:

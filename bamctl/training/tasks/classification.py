@@ -39,7 +39,7 @@ class Classification:
         """Return the number of classes."""
         return network.num_classes
 
-    def network_options(self, data: Data) -> dict[str, Any]:
+    def network_options(self, network: NetworkSpec, data: Data) -> dict[str, Any]:
         """Return the number of classes."""
         return {"num_classes": len(data.classes)}
 

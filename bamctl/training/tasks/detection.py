@@ -13,6 +13,7 @@ from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
 from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
+from bamctl.networks import torchvision_models
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
 from bamctl.training.measure import Measure
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from bamctl.training.config import Recipe, TrainingConfig
 
 _WHITE = 255.0
+
+# Scenes of 96x96 pixels hold a few objects, where COCO's images hold dozens: with the regions that
+# are usual for those, a step on a CPU would take minutes.
+_SMALL_SCENES = ("scenes", "fashion-scenes")
+_FEW_REGIONS = {
+    "rpn_post_nms_top_n_train": 200,
+    "rpn_post_nms_top_n_test": 100,
+    "box_batch_size_per_image": 32,
+    "box_detections_per_img": 20,
+}
 
 Objects = list[dict[str, Tensor]]
 
@@ -63,12 +74,15 @@ class Detection:
         """Return the number of classes without the background."""
         return network.num_classes and network.num_classes - 1
 
-    def network_options(self, data: Data) -> dict[str, Any]:
-        """Return the number of classes, with the background, and that of the keypoints."""
-        options: dict[str, Any] = {"num_classes": len(data.classes) + 1}
+    def network_options(self, network: NetworkSpec, data: Data) -> dict[str, Any]:
+        """Return the number of classes, with the background, and of keypoints and regions."""
+        args: dict[str, Any] = {}
+        if data.name in _SMALL_SCENES:
+            taken = torchvision_models.parameters_of(network.name)
+            args |= {name: value for name, value in _FEW_REGIONS.items() if name in taken}
         if self.answers == "keypoints":
-            options["args"] = {"num_keypoints": len(data.keypoints)}
-        return options
+            args["num_keypoints"] = len(data.keypoints)
+        return {"num_classes": len(data.classes) + 1, "args": args}
 
     def check(self, config: "TrainingConfig", trace: Trace) -> None:
         """Raise unless a network is one of torchvision's detectors."""

@@ -44,7 +44,7 @@ class OpticalFlow:
         """Return None; a flow has no classes."""
         return None
 
-    def network_options(self, data: Data) -> dict[str, Any]:
+    def network_options(self, network: NetworkSpec, data: Data) -> dict[str, Any]:
         """Return nothing; a flow has no classes."""
         return {}
 

@@ -46,7 +46,7 @@ class Segmentation:
         """Return the number of classes, with the background."""
         return network.num_classes
 
-    def network_options(self, data: Data) -> dict[str, Any]:
+    def network_options(self, network: NetworkSpec, data: Data) -> dict[str, Any]:
         """Return the number of classes, with the background."""
         return {"num_classes": len(data.classes)}
 

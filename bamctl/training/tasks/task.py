@@ -71,7 +71,7 @@ class Task(Protocol):
         """Return the number of labels that a network can tell apart, if it was specified."""
         ...
 
-    def network_options(self, data: Data) -> dict[str, Any]:
+    def network_options(self, network: NetworkSpec, data: Data) -> dict[str, Any]:
         """Return the fields of a `NetworkSpec` that make a network answer for a data set."""
         ...
 

@@ -1,6 +1,7 @@
 """Losses and measures of every task, against values by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -198,6 +199,18 @@ def test_a_network_has_a_usual_task(model: str, task: str) -> None:
 
     trust.trust(model)
     assert usual_task(NetworkSpec(model=model)) == task
+
+
+def test_regions_are_few_where_objects_are() -> None:
+    """And as they are in other data, and in networks that propose none."""
+    scenes = replace(data(), name="scenes", keypoints=("top", "bottom"))
+    faster, single = (NetworkSpec(model=n) for n in ("keypointrcnn_resnet50_fpn", "ssd300_vgg16"))
+    options = TASKS["keypoints"].network_options(faster, scenes)
+    assert options["num_classes"] == 4
+    assert options["args"]["num_keypoints"] == 2
+    assert options["args"]["box_batch_size_per_image"] == 32
+    assert TASKS["detection"].network_options(single, scenes)["args"] == {}
+    assert TASKS["detection"].network_options(faster, data())["args"] == {}
 
 
 def test_an_unknown_task_is_named() -> None:
