@@ -23,7 +23,8 @@ CONVENTION = (
     "one multiply-add = 1. Elementwise: one operation for each element of every normalisation, "
     "activation, pooling, sum and product. Memory: what training keeps for the backward pass."
 )
-
+# The line in place of it under tables; the chapter `bamctl/help/figures.md` has the whole.
+CONVENTION_LINE = "Figures are per image; MACs are multiply-adds (`bamctl help figures`)."
 
 _MOST_NAMED = 5
 

@@ -24,7 +24,11 @@ def analyze(
     model: ModelName = "",
     *,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why each stage is a bottleneck or is not.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say why each stage is a bottleneck or is not, and what each figure counts.",
+        ),
     ] = False,
     latency: Annotated[
         bool, flag("--latency", "Add what each module would add to the latency of a batch.")

@@ -10,6 +10,7 @@ from bamctl.networks import inputs
 from bamctl.placement.cost import Cost
 from bamctl.report._wording import (
     CONVENTION,
+    CONVENTION_LINE,
     estimate_error,
     fraction,
     layout_remarks,
@@ -45,7 +46,7 @@ def analysis_report(
 
     Args:
         analysis: the result to show.
-        explain: say why each stage is a bottleneck or is not.
+        explain: say why each stage is a bottleneck or is not, and what each figure counts.
         latency: what modules add to the latency of a batch.
         known: published results to show, if any were asked for.
     """
@@ -59,7 +60,7 @@ def analysis_report(
         blocks, charts = [no_cut_point(analysis.model, analysis.trunk)], []
     if known is not None:
         blocks += known_blocks(analysis.model, known)
-    blocks.append(_footnote(analysis))
+    blocks.append(_footnote(analysis, explain))
     if latency is not None:
         blocks.append(_latency_text(latency))
     records = [point_data(analysis, point, latency) for point in analysis.trunk.points]
@@ -214,9 +215,9 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
     yield from layout_remarks(analysis.attention, [p.map.layout for p in analysis.trunk.points])
 
 
-def _footnote(analysis: Analysis) -> str:
-    own = units.count(analysis.trace.elementwise_ops[""])
-    return (
-        f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
-        f"{own}. {left_out(analysis.trace.uncounted)}"
-    )
+def _footnote(analysis: Analysis, explain: bool) -> str:
+    convention = CONVENTION_LINE
+    if explain:
+        own = units.count(analysis.trace.elementwise_ops[""])
+        convention = f"{CONVENTION} The network's own elementwise operations: {own}."
+    return f"{settings(analysis.attention)}.\n{convention} {left_out(analysis.trace.uncounted)}"

@@ -13,6 +13,7 @@ from bamctl.placement.cost import Cost
 from bamctl.placement.sites import Site
 from bamctl.report._wording import (
     CONVENTION,
+    CONVENTION_LINE,
     SCHEMA,
     attention_data,
     cost_data,
@@ -157,7 +158,7 @@ def _returned(proof: Proof) -> str:
 
 def _footnote(insertion: Insertion) -> str:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
-    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(_uncounted(insertion))}"
+    return f"{'; '.join(kinds)}.\n{CONVENTION_LINE} {left_out(_uncounted(insertion))}"
 
 
 def _sentences(insertion: Insertion) -> str:

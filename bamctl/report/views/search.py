@@ -9,7 +9,7 @@ from bamctl.nas.result import Candidate, SearchResult
 from bamctl.placement.metrics import Amount
 from bamctl.placement.warnings import site_warnings
 from bamctl.report._wording import (
-    CONVENTION,
+    CONVENTION_LINE,
     evidence_data,
     fraction,
     points,
@@ -220,7 +220,7 @@ def _footnote(result: SearchResult) -> str:
         f"Front: no other candidate is both as accurate and as cheap. Accuracy: on the held-out "
         "images after the last step, followed by the difference to the baseline with the same "
         f"seeds.{fresh} Hypervolume: dominated share of the box between the worst and the best "
-        f"value of every objective.\n{CONVENTION}"
+        f"value of every objective.\n{CONVENTION_LINE}"
     )
 
 

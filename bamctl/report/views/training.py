@@ -5,7 +5,14 @@ from typing import Any
 
 from bamctl import units
 from bamctl.networks import inputs, models
-from bamctl.report._wording import CONVENTION, SCHEMA, evidence_data, fraction, settings
+from bamctl.report._wording import (
+    CONVENTION,
+    CONVENTION_LINE,
+    SCHEMA,
+    evidence_data,
+    fraction,
+    settings,
+)
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.config import TrainingConfig
@@ -201,7 +208,7 @@ def _footnote(result: Result) -> str:
         "hold however often seeds are added and the report is read again. Loss: cross-entropy of "
         f"the held-out images, a finer measure with verdicts of its own. {correction}Time and "
         "peak memory are of the training step, with weights, gradients and momentum.\n"
-        f"{CONVENTION}"
+        f"{CONVENTION_LINE}"
     )
 
 
