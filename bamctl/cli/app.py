@@ -19,6 +19,7 @@ from bamctl.cli.commands.analyze import analyze
 from bamctl.cli.commands.attend import attend
 from bamctl.cli.commands.calibrate import calibrate
 from bamctl.cli.commands.check import check
+from bamctl.cli.commands.config import config
 from bamctl.cli.commands.help import help as help_command
 from bamctl.cli.commands.insert import insert
 from bamctl.cli.commands.judge import judge
@@ -47,6 +48,7 @@ COMMANDS = (
     report,
     calibrate,
     schema,
+    config,
     help_command,
 )
 # The exit code that shells report for a program killed by SIGPIPE: 128 + 13.

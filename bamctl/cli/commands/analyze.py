@@ -9,6 +9,7 @@ from bamctl.cli.commands.sweep import SweepOptions, sweep
 from bamctl.cli.messages import working
 from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import of_project
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import ModelName, NetworkOptions, given_placement
 from bamctl.cli.options.trust import allow_named
@@ -59,6 +60,9 @@ def analyze(
 
     out.check()
     allow_named(model)
+    if not many.all:
+        model, network, sites = of_project(model, network, sensitivity.where)
+        sensitivity = sensitivity.of_project(sites)
     figures = {"--explain": explain, "--latency": latency, "--known": known}
     many.check(model, {**figures, "--sensitivity": sensitivity.sensitivity})
     for name, value in (("--device", device), ("--batch-size", batch_size)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from bamctl.cli.messages import say
 from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import no_model
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SweepOptions:
                 if value is not None:
                     raise InputError(f"{name} requires --all")
             if not model:
-                raise InputError("no model: give MODEL, as in `bamctl analyze resnet50`, or --all")
+                raise InputError(no_model("analyze", "give --all"))
             return
         if model:
             raise InputError(f"--all analyses every network; leave out {model!r}, or --all")
