@@ -7,6 +7,7 @@ from bamctl import units
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
 from bamctl.placement.cost import Cost, PlacementCost
+from bamctl.report import document
 from bamctl.text.lists import few
 from bamctl.timing.profiles import Profile
 from bamctl.tracing.trace import Trace
@@ -15,8 +16,7 @@ from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
 from bamctl.trunk.layouts import Layout
 
-# The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
-SCHEMA = 2
+SCHEMA = document.SCHEMA
 
 CONVENTION = (
     "Figures are for one image. MACs: multiply-adds of convolution, linear, matmul and attention, "

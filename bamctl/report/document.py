@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from bamctl.report.chart import Chart
 
+# The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
+SCHEMA = 2
+
 
 @dataclass(frozen=True)
 class Column:

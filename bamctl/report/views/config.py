@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bamctl.report._wording import SCHEMA
-from bamctl.report.document import Column, Report, Table
+from bamctl.report.document import SCHEMA, Column, Report, Table
 
 # The option that each key of the table is the default of.
 _OPTIONS = {
