@@ -105,14 +105,17 @@ def diagnose() -> Diagnosis:
 def _libraries(extra: str | None) -> tuple[Library, ...]:
     """Return the libraries that the package requires, or those that an extra adds."""
     every = [Requirement(text) for text in metadata.requires("bamctl") or ()]
-    base = [each for each in every if each.marker is None or each.marker.evaluate({"extra": ""})]
-    added = [
-        each for each in every if each not in base and each.marker.evaluate({"extra": extra or ""})
-    ]
+    base = [each for each in every if _applies(each, "")]
+    added = [each for each in every if each not in base and _applies(each, extra or "")]
     return tuple(
         Library(each.name, str(each.specifier), _version(each.name))
         for each in (base if extra is None else added)
     )
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    marker = requirement.marker
+    return marker is None or marker.evaluate({"extra": extra})
 
 
 def _version(name: str) -> str | None:

@@ -11,5 +11,5 @@ def config(shown: OutputOptions) -> int:
 
     found = project.find()
     defaults = found.defaults.model_dump(exclude_defaults=True) if found else {}
-    shown.show(config_report(found and found.path, defaults))
+    shown.show(config_report(found.path if found else None, defaults))
     return 0

@@ -52,7 +52,7 @@ def defaults_of_project() -> "Defaults | None":
     from bamctl.cli import project
 
     found = project.find()
-    return found and found.defaults
+    return found.defaults if found else None
 
 
 def _filled(network: "NetworkOptions", defaults: "Defaults") -> "NetworkOptions":
