@@ -57,7 +57,8 @@ def _costs(objective: str, result: SearchResult) -> Plot:
 def _cost_axis(objective: str) -> Axis:
     metric = parse_goal(objective).metric
     unit = "" if metric.json_key == metric.name else f" in {metric.json_unit}"
-    return Axis(f"added {objective}{unit}")
+    # From the unmodified network, which adds nothing.
+    return Axis(f"added {objective}{unit}", includes=(0.0,))
 
 
 def _point(candidate: Candidate, objective: str) -> Point:

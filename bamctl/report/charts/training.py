@@ -72,7 +72,7 @@ def _costs(result: Result) -> Plot:
     return Plot(
         title="Accuracy against cost",
         text="The line joins the arms that no other arm dominates.",
-        x=Axis("added parameters"),
+        x=Axis("added parameters", includes=(0.0,)),
         y=_ACCURACY,
         series=[Series("arms", points), Series("Pareto front", front(points), "front")],
     )

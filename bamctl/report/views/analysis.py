@@ -69,7 +69,16 @@ def analysis_report(
         data["known"] = [known_data(each) for each in known]
     if latency is not None:
         add_latency(data, latency)
-    return Report(_heading(analysis), blocks, data, records, charts=charts)
+    answer = [_strategy_table(analysis, latency)] if analysis.trunk.points else blocks[:1]
+    return Report(
+        _heading(analysis),
+        blocks,
+        data,
+        records,
+        charts=charts,
+        answer=answer,
+        drawn=[_sketch(network)],
+    )
 
 
 def _tables(

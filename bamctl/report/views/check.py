@@ -63,6 +63,7 @@ def check_report(
         records,
         findings,
         charts=check_charts(checked, history),
+        answer=[block for block in blocks[: 2 if wrong and checked else 1] if checked or wrong],
     )
 
 

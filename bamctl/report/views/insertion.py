@@ -52,7 +52,7 @@ def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) ->
     if exported:
         data["files"] = list(map(_file_data, exported))
     charts = [network_sketch(insertion.trunk, insertion.placed)]
-    return Report(heading, blocks, data, records, charts=charts)
+    return Report(heading, blocks, data, records, charts=charts, answer=blocks[1:3])
 
 
 def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost, ...]]:

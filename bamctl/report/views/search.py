@@ -42,11 +42,10 @@ def _added(candidate: Candidate) -> dict[Goal, Amount]:
 def search_report(result: SearchResult) -> Report:
     """Show the front, its confirmation on fresh seeds, and the importance of parameters."""
     setup = result.setup
+    answer = [_front_table(result), *_level(result), *_verdicts(result)]
     blocks: list[Table | str] = [
         _what_was_done(result),
-        _front_table(result),
-        *_level(result),
-        *_verdicts(result),
+        *answer,
         *_importance(result),
         *_remarks(result),
         _footnote(result),
@@ -82,6 +81,7 @@ def search_report(result: SearchResult) -> Report:
         records,
         charts=search_charts(result),
         attachments=placements(result),
+        answer=answer,
     )
 
 

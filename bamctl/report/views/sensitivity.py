@@ -39,7 +39,14 @@ def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
         f"{'; '.join(dict.fromkeys(settings(each.site.attention) for each in found.sites))}."
     )
     blocks: list[Table | str] = [text, _table(found), footnote]
-    return Report(heading, blocks, _data(training, found), _rows(found), charts=[_chart(found)])
+    return Report(
+        heading,
+        blocks,
+        _data(training, found),
+        _rows(found),
+        charts=[_chart(found)],
+        answer=blocks[:2],
+    )
 
 
 def _told(evidence: Evidence) -> str:

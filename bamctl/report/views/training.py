@@ -29,11 +29,13 @@ def training_report(result: Result) -> Report:
     """Show what each arm reached, what it costs, and the verdicts."""
     config = result.config
     heading = f"{config.model}   {inputs.text(config.input)}   {config.data.name}"
+    answer = "\n".join(_verdict(each, result) for each in result.comparisons)
+    comparisons = _comparison_table(result)
     blocks: list[Table | str] = [
         _what_was_done(result),
         _arm_table(result),
-        _comparison_table(result),
-        "\n".join(_verdict(each, result) for each in result.comparisons),
+        comparisons,
+        answer,
         *([f"No more seeds: {result.stopped}."] if result.stopped else []),
         *_remarks(result),
         _footnote(result),
@@ -45,6 +47,7 @@ def training_report(result: Result) -> Report:
         _records(result),
         charts=training_charts(result),
         attachments=placements(result),
+        answer=[answer, comparisons],
     )
 
 
