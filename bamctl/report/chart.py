@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,16 @@ class NetworkSketch:
 
 
 @dataclass(frozen=True)
+class Designer:
+    """A network to place modules in, with what each costs; `data` is for the page's script."""
+
+    title: str
+    text: str
+    data: dict[str, Any]
+    type: Literal["designer"] = "designer"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A finished picture: a PNG file, in base64."""
 
@@ -152,7 +162,7 @@ class Picture:
     type: Literal["picture"] = "picture"
 
 
-Chart = Plot | Bars | Costs | Distributions | NetworkSketch | Picture
+Chart = Plot | Bars | Costs | Distributions | NetworkSketch | Designer | Picture
 
 
 def front(points: Sequence[Point]) -> list[Point]:

@@ -322,6 +322,22 @@ def test_a_point_opens_its_placement(browser: Any, pages: dict[str, Path]) -> No
 
 
 @needs_browser
+def test_any_trial_of_a_search_is_opened_to_work_on(
+    browser: Any, pages: dict[str, Path], reports: dict[str, Report]
+) -> None:
+    trial = next(t for t in reports["search"].data["trials"] if t["name"].startswith("trial"))
+    with visit(browser, pages["search"], 1280, "light") as seen:
+        seen.page.locator(".designer select").first.select_option(trial["name"])
+        value = seen.page.get_attribute("td[data-metric=params]", "data-value")
+        assert int(value) == reports["search"].data["params"] + trial["added_params"]
+        mark = seen.page.locator("#plot-0-0 .mark").last
+        mark.click(force=True)
+        value = seen.page.get_attribute("td[data-metric=params]", "data-value")
+        added = int(mark.get_attribute("data-x"))
+        assert int(value) == reports["search"].data["params"] + added
+
+
+@needs_browser
 def test_markup_in_names_is_text(browser: Any, pages: dict[str, Path]) -> None:
     with visit(browser, pages["hostile"], 1280, "light") as seen:
         assert seen.page.text_content("h1") == NASTY

@@ -38,6 +38,15 @@ class SweepOptions:
     ] = None
     jobs: Annotated[int | None, option("With --all: processes at a time. [1]", Panel, min=1)] = None
 
+    def refuse_with(self, option_name: str) -> None:
+        """Raise if many networks are asked for beside an option of one.
+
+        Raises:
+            InputError: they are.
+        """
+        if self.all:
+            raise InputError(f"{option_name} cannot be combined with --all")
+
     def check(self, model: str, others: Mapping[str, bool]) -> None:
         """Raise for incompatible options.
 

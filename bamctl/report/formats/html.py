@@ -16,7 +16,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from bamctl import __version__
 from bamctl.errors import InputError, blame, first_line
 from bamctl.files.atomic import check_can_read
-from bamctl.report.chart import Bars, Chart, Costs, Distributions, NetworkSketch, Picture, Plot
+from bamctl.report.chart import (
+    Bars,
+    Chart,
+    Costs,
+    Designer,
+    Distributions,
+    NetworkSketch,
+    Picture,
+    Plot,
+)
 from bamctl.report.document import Report, Table
 from bamctl.report.formats._plots import draw
 from bamctl.report.formats._rows import bars, boxes, costs, intervals
@@ -151,6 +160,7 @@ DRAWINGS: dict[type, Callable[[Any], Any]] = {
     Costs: lambda chart: list(costs(chart)),
     Distributions: boxes,
     NetworkSketch: sketch,
+    Designer: lambda chart: chart,
     Picture: lambda chart: chart,
 }
 

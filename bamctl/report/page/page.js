@@ -28,10 +28,14 @@
   document.addEventListener("pointerover", tell);
   document.addEventListener("pointerdown", tell);
 
-  // A point or a row opens the placement that it stands for.
+  // A point or a row opens the placement that it stands for: to work on it, or as its file.
   document.addEventListener("click", (event) => {
     const asked = event.target.closest("[data-attachment]");
     if (!asked) return;
+    const named = { detail: asked.dataset.attachment, cancelable: true };
+    const isOpened = all(".designer", asked.closest("article"))
+      .some((each) => !each.dispatchEvent(new CustomEvent("open-trial", named)));
+    if (isOpened) return;
     const found = all("details", asked.closest("article"))
       .find((each) => each.dataset.name === asked.dataset.attachment);
     if (!found) return;

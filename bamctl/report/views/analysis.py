@@ -19,7 +19,7 @@ from bamctl.report._wording import (
     nothing_to_place,
     settings,
 )
-from bamctl.report.chart import Chart, NetworkSketch
+from bamctl.report.chart import Chart, Designer, NetworkSketch
 from bamctl.report.charts.analysis import cost_charts
 from bamctl.report.charts.network import network_sketch, sketch_line
 from bamctl.report.document import Column, Report, Table
@@ -41,6 +41,7 @@ def analysis_report(
     explain: bool,
     latency: AddedLatency | None = None,
     known: Sequence[PublishedResult] | None = None,
+    design: Designer | None = None,
 ) -> Report:
     """Show stages, then strategies, then the conventions of the numbers.
 
@@ -49,13 +50,14 @@ def analysis_report(
         explain: say why each stage is a bottleneck or is not, and what each figure counts.
         latency: what modules add to the latency of a batch.
         known: published results to show, if any were asked for.
+        design: a network to place modules in, for a page.
     """
     network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
     blocks: list[Table | str]
     charts: list[Chart]
     if analysis.trunk.points:
         blocks = [_sketch(network), *_tables(analysis, explain, latency), *_remarks(analysis)]
-        charts = [network, *cost_charts(analysis)]
+        charts = [design or network, *cost_charts(analysis)]
     else:
         blocks, charts = [no_cut_point(analysis.model, analysis.trunk)], []
     if known is not None:
