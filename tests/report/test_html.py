@@ -329,12 +329,12 @@ def test_any_trial_of_a_search_is_opened_to_work_on(
     with visit(browser, pages["search"], 1280, "light") as seen:
         seen.page.locator(".designer select").first.select_option(trial["name"])
         value = seen.page.get_attribute("td[data-metric=params]", "data-value")
-        assert int(value) == reports["search"].data["params"] + trial["added_params"]
+        assert int(value) == reports["search"].data["base"]["params"] + trial["added_params"]
         mark = seen.page.locator("#plot-0-0 .mark").last
         mark.click(force=True)
         value = seen.page.get_attribute("td[data-metric=params]", "data-value")
         added = int(mark.get_attribute("data-x"))
-        assert int(value) == reports["search"].data["params"] + added
+        assert int(value) == reports["search"].data["base"]["params"] + added
 
 
 @needs_browser
