@@ -62,7 +62,7 @@ def test_version(script: object) -> None:
     ("arguments", "words"),
     [
         (["analyse"], ["No such command 'analyse'"]),
-        (["analyze"], ["MODEL"]),
+        (["analyze"], ["no model", "bamctl analyze resnet50", "--all", "[tool.bamctl]"]),
         (["analyze", "resnet5O"], ["unknown model 'resnet5O'", "did you mean 'resnet50'"]),
         (["analyze", "resnet50", "--reduction", "0"], ["--reduction"]),
         (["analyze", "resnet50", "--variant", "papre"], ["--variant", "'paper'"]),

@@ -220,3 +220,31 @@ def test_costs_of_every_choice_are_those_of_the_module(kind: str) -> None:
         settings = attention(module=kind, **chosen)
         site = KINDS[kind].fit(place.point, settings, found.traced.trunk)
         assert cost == site_cost(site, found.traced)
+
+
+def test_analyze_begins_with_a_placement_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text(
+        "model: resnet18\ninput: 3x64x64\nwhere: [layer1, layer3]\n"
+        "insertions: {layer3: {reduction: 12}}\n"
+    )
+    arguments = ["analyze", "--placement", "p.yaml", "--no-cache"]
+    assert run([*arguments, "--format", "html", "--output", "p.html"]) == 0
+    (shown_page,) = html.read_pages(Path("p.html"))
+    (chart,) = [each for each in shown_page.report.charts if each.type == "designer"]
+    assert {k: chart.data["chosen"][n]["reduction"] for k, n in chart.data["start"].items()} == {
+        "layer1": 16,
+        "layer3": 12,
+    }
+    # A reduction that no search would try is a choice all the same.
+    choices = dict(option[:2] for option in chart.data["kinds"]["bam"]["options"])
+    assert 12 in choices["reduction"]
+    assert chart.data["latency"]["device"] == "rtx4090"
+    Path("p.yaml").write_text("model: resnet18\ninput: 3x64x64\nwhere: [layer1, layer1=se]\n")
+    assert run([*arguments, "--format", "html", "--output", "p.html"]) == 2
+    assert "one module for each site, and layer1 has several" in capsys.readouterr().err
+    for other in ("--all", "--sensitivity"):
+        assert run([*arguments, other]) == 2
+        assert "cannot be combined" in capsys.readouterr().err

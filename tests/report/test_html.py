@@ -338,6 +338,18 @@ def test_any_trial_of_a_search_is_opened_to_work_on(
 
 
 @needs_browser
+def test_paper_is_white(browser: Any, pages: dict[str, Path]) -> None:
+    with visit(browser, pages["check"], 800, "dark") as seen:
+        ink = """() => {
+          const style = getComputedStyle(document.querySelector(".answer"));
+          return [style.color, style.backgroundColor];
+        }"""
+        assert seen.page.evaluate(ink) == ["rgb(230, 237, 243)", "rgb(28, 34, 41)"]
+        seen.page.emulate_media(media="print")
+        assert seen.page.evaluate(ink) == ["rgb(0, 0, 0)", "rgb(245, 247, 250)"]
+
+
+@needs_browser
 def test_markup_in_names_is_text(browser: Any, pages: dict[str, Path]) -> None:
     with visit(browser, pages["hostile"], 1280, "light") as seen:
         assert seen.page.text_content("h1") == NASTY
