@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from PIL import Image
 
 from bamctl.cli.app import run
 
@@ -220,3 +221,10 @@ def test_config_without_a_table_shows_how_to_write_one(
     example = dedent(capsys.readouterr().out.partition("\n\n")[2])
     (tmp_path / "pyproject.toml").write_text(example)
     assert data("config")["model"] == "resnet50"
+
+
+def test_images_alone_are_looked_at_through_the_network_of_the_table(project: Path) -> None:
+    Image.new("RGB", (40, 30), "teal").save(project / "photo.png")
+    found = data("attend", "photo.png", "--where", "first")
+    assert found["model"] == "nets_of_project:Net"
+    assert [(site["image"], site["module"]) for site in found["sites"]] == [("photo.png", "first")]
