@@ -67,6 +67,7 @@ def render_pages(pages: Sequence[Page]) -> str:
         .render(
             title=pages[0].report.heading,
             pages=pages,
+            has_designer=any(isinstance(c, Designer) for page in pages for c in page.report.charts),
             documents=_for_script(_pages().dump_python(list(pages), mode="json")),
         )
     )
