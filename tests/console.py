@@ -33,7 +33,7 @@ SCRIPT = Path(sysconfig.get_path("scripts")) / "bamctl"
 LIBRARIES = (
     "torch torch.fx torch._dynamo torch.utils.flop_counter torchvision fvcore.nn numpy scipy.stats "
     "pydantic yaml rich.table optuna sqlalchemy accelerate safetensors.torch jinja2 "
-    "plotly.graph_objects PIL.Image filelock psutil sklearn.datasets"
+    "PIL.Image filelock psutil sklearn.datasets"
 ).split()
 AT_START = ("PYTHONHASHSEED", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONUTF8")
 TIMEOUT = 300.0

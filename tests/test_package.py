@@ -56,3 +56,8 @@ def test_types_and_licence_are_in_the_wheel(installed: Path) -> None:
     names = {path.relative_to(shipped) for path in shipped.rglob("*.yaml")}
     inside = installed / "bamctl" / "placements"
     assert {path.relative_to(inside) for path in inside.rglob("*.yaml")} == names
+
+
+def test_chapters_are_in_the_wheel(installed: Path) -> None:
+    written = {path.name for path in (REPOSITORY / "bamctl" / "help").iterdir()}
+    assert written == {path.name for path in (installed / "bamctl" / "help").iterdir()}

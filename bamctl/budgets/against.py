@@ -20,6 +20,7 @@ from bamctl.budgets.targets import Target
 from bamctl.errors import InputError
 from bamctl.files import yaml_files
 from bamctl.networks import factories, timm_models, trust
+from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import parse_limit
 from bamctl.placement.placement import Placement
 from bamctl.processes.pool import Pool
@@ -69,19 +70,23 @@ class Against:
         ref: a branch, tag or commit, or `auto`; what counts is where the current state left it.
         targets: the placements of today.
         paths: the files and folders that they were read from; empty for a check of options.
-        model: the network of placements that name none.
+        network: the network of placements that name none.
 
     Raises:
         InputError: `auto` where it finds nothing.
     """
 
     def __init__(
-        self, ref: str, targets: Sequence[Target], paths: Sequence[Path], model: str | None
+        self,
+        ref: str,
+        targets: Sequence[Target],
+        paths: Sequence[Path],
+        network: NetworkSpec | None,
     ) -> None:
         self._ref = ref
         self._targets = targets
         self._paths = paths
-        self._model = model
+        self._network = network
         self._open = ExitStack()
         self._revision: Revision | None = None
         self._problems: list[str] = []
@@ -125,8 +130,7 @@ class Against:
                 except InputError as error:
                     self._problems.append(str(error).replace(f"{here}{os.sep}", f"{self._ref}:"))
                     continue
-                own = placement.model or self._model
-                self._old[key] = placement.model_copy(update={"model": own})
+                self._old[key] = placement.or_for(self._network)
         if not self._paths:
             self._old = {target.key: target.placement for target in self._targets}
         elif not self._old and not self._problems:

@@ -17,6 +17,7 @@ from bamctl.budgets.pricing import NotPriced, price_all
 from bamctl.budgets.results import Check, Checked, CheckResult
 from bamctl.budgets.targets import PLACEMENTS, Target, Unchecked, find_targets
 from bamctl.errors import BamctlError, InputError
+from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import DeviceAllowance, parse_limit
 from bamctl.placement.metrics import static
 from bamctl.placement.placement import Placement
@@ -25,7 +26,7 @@ from bamctl.placement.placement import Placement
 def check(
     targets: str | Path | Placement | Sequence[str | Path | Placement] = PLACEMENTS,
     *,
-    model: str | None = None,
+    model: str | NetworkSpec | None = None,
     baseline: str | Path | Baseline | None = None,
     against: str | None = None,
     strict: bool = False,
@@ -50,7 +51,8 @@ def check(
     """
     listed = [targets] if isinstance(targets, str | Path | Placement) else list(targets)
     paths = [Path(each) for each in listed if not isinstance(each, Placement)]
-    found = find_targets(paths, model)
+    network = NetworkSpec(model=model) if isinstance(model, str) else model
+    found = find_targets(paths, network)
     given = [Target(each) for each in listed if isinstance(each, Placement)]
     accepted = load(Path(baseline)) if isinstance(baseline, str | Path) else baseline
     every_target, is_recorded = [*given, *found.targets], record is not None
@@ -58,7 +60,7 @@ def check(
     if against is None:
         results = check_targets(every_target, baseline=accepted, why=why, every=is_recorded)
     else:
-        with Against(against, every_target, paths, model) as other:
+        with Against(against, every_target, paths, network) as other:
             results, comparison = _beside(other, every_target, accepted, why, every=is_recorded)
     every = sorted([*results, *found.unreadable], key=attrgetter("name"))
     history: tuple[Record, ...] = ()

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from bamctl.errors import InputError
 from bamctl.files import yaml_files
+from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 
 # The default folder of placements in a project.
@@ -77,17 +78,18 @@ class Found:
     without_budget: tuple[str, ...]
 
 
-def find_targets(paths: Iterable[Path], model: str | None = None) -> Found:
+def find_targets(paths: Iterable[Path], network: str | NetworkSpec | None = None) -> Found:
     """Read every placement file that is named, or is in a folder that is named.
 
     Args:
         paths: files and folders.
-        model: the network of placements that name none.
+        network: the network of placements that name none.
 
     Raises:
         InputError: a folder holds no placement file, or no file has a budget.
     """
     targets, unreadable, without_budget = [], [], []
+    network = NetworkSpec(model=network) if isinstance(network, str) else network
     files = [file for path in paths for file in _files(path)]
     for path in dict.fromkeys(files):
         try:
@@ -100,8 +102,7 @@ def find_targets(paths: Iterable[Path], model: str | None = None) -> Found:
         if placement.budget is None:
             without_budget.append(path.as_posix())
         else:
-            own = placement.model or model
-            targets.append(Target(placement.model_copy(update={"model": own}), file))
+            targets.append(Target(placement.or_for(network), file))
     if without_budget and not targets and not unreadable:
         raise InputError(
             f"{without_budget[0]}: nothing to check, since no file has a budget; add one, as in "

@@ -15,38 +15,13 @@ import typer
 
 from bamctl import __version__
 from bamctl.cli import command_line
-from bamctl.cli.commands.analyze import analyze
-from bamctl.cli.commands.attend import attend
-from bamctl.cli.commands.calibrate import calibrate
-from bamctl.cli.commands.check import check
-from bamctl.cli.commands.insert import insert
-from bamctl.cli.commands.judge import judge
-from bamctl.cli.commands.latency import latency
-from bamctl.cli.commands.models import models
-from bamctl.cli.commands.report import report
-from bamctl.cli.commands.schema import schema
-from bamctl.cli.commands.search import search
-from bamctl.cli.commands.train import train
 from bamctl.cli.faults import explained, warnings_held
 from bamctl.cli.messages import say
 from bamctl.cli.options.expand import expanded
+from bamctl.cli.overview import COMMANDS, Overview
 from bamctl.errors import InputError
 from bamctl.processes import signals
 
-COMMANDS = (
-    models,
-    analyze,
-    insert,
-    latency,
-    train,
-    judge,
-    search,
-    attend,
-    check,
-    report,
-    calibrate,
-    schema,
-)
 # The exit code that shells report for a program killed by SIGPIPE: 128 + 13.
 CLOSED_PIPE = 141
 # A shell that requests completions sets this, and does not pass the words as arguments.
@@ -60,7 +35,7 @@ def app(arguments: Sequence[str], **settings: Any) -> Any:
     made from the settings of all kinds, which takes longer than the help of the program.
     """
     made = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-    made.callback(invoke_without_command=True)(program)
+    made.callback(cls=Overview, invoke_without_command=True)(program)
     for command in COMMANDS:
         is_meant = command.__name__ in arguments or _COMPLETION in os.environ
         made.command()(expanded(command) if is_meant else _without_options(command))

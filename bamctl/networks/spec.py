@@ -62,7 +62,9 @@ class NetworkSpec(BaseModel):
         """
         if self.model is None:
             raise InputError(
-                "no model: add `model: resnet50` to the placement, or give --model", key="model"
+                "no model: add `model: resnet50` to the placement, give --model, or set it under "
+                "[tool.bamctl] in pyproject.toml",
+                key="model",
             )
         return self.model
 

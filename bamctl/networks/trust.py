@@ -30,11 +30,18 @@ _MARKERS = ("pyproject.toml", ".git")
 
 # Factories that the user named in this process.
 _named: set[str] = set()
+# Factories that only a file named, although they are passed on as arguments.
+_of_files: set[str] = set()
 
 
 def trust(*names: str) -> None:
     """Allow factories that the user named; names of other networks have no effect."""
-    _named.update(names)
+    _named.update(set(names) - _of_files)
+
+
+def leave_to_files(*names: str) -> None:
+    """Keep factories that only a file named from being allowed by a later `trust`."""
+    _of_files.update(set(names) - _named)
 
 
 def named() -> tuple[str, ...]:

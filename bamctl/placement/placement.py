@@ -122,6 +122,12 @@ class Placement(NetworkSpec, schemas.Versioned):
         names = NetworkSpec.model_fields
         return self.model_copy(update={name: getattr(network, name) for name in names})
 
+    def or_for(self, network: NetworkSpec | None) -> "Placement":
+        """Return this placement, for a network if it names none; fields that it sets stay."""
+        if self.model is not None or network is None:
+            return self
+        return self.model_copy(update={**network.given(), **self.given()})
+
     def without_network(self) -> "Placement":
         """Return this placement without network and budget; explicitly set fields stay set."""
         left_out = {*NetworkSpec.model_fields, "budget"}

@@ -7,6 +7,7 @@ from bamctl import units
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
 from bamctl.placement.cost import Cost, PlacementCost
+from bamctl.report import document
 from bamctl.text.lists import few
 from bamctl.timing.profiles import Profile
 from bamctl.tracing.trace import Trace
@@ -15,15 +16,15 @@ from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
 from bamctl.trunk.layouts import Layout
 
-# The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
-SCHEMA = 2
+SCHEMA = document.SCHEMA
 
 CONVENTION = (
     "Figures are for one image. MACs: multiply-adds of convolution, linear, matmul and attention, "
     "one multiply-add = 1. Elementwise: one operation for each element of every normalisation, "
     "activation, pooling, sum and product. Memory: what training keeps for the backward pass."
 )
-
+# The line in place of it under tables; the chapter `bamctl/help/figures.md` has the whole.
+CONVENTION_LINE = "Figures are per image; MACs are multiply-adds (`bamctl help figures`)."
 
 _MOST_NAMED = 5
 

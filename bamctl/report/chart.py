@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a plot; `is_percent` is for fractions."""
+    """An axis; `is_percent` is for fractions, and `includes` are values that it always shows."""
 
     title: str
     is_percent: bool = False
-    is_log: bool = False
+    includes: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ class Plot:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar: a number under a name, with an explanation."""
+    """A bar from 0 to a value under a name, with an explanation; `base` is the part in grey."""
 
     name: str
     value: float
     label: str
     is_bad: bool = False
+    base: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,27 @@ class Bars:
     bars: Sequence[Bar]
     limit: float | None = None
     type: Literal["bars"] = "bars"
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """Sites that cost the same: their names, and a value with its text for each measure."""
+
+    sites: Sequence[str]
+    values: Sequence[float]
+    labels: Sequence[str]
+    is_marked: bool = False
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Bars of several measures for each row, each measure from 0 on a scale of its own."""
+
+    title: str
+    text: str
+    measures: Sequence[str]
+    rows: Sequence[CostRow]
+    type: Literal["costs"] = "costs"
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,16 @@ class NetworkSketch:
 
 
 @dataclass(frozen=True)
+class Designer:
+    """A network to place modules in, with what each costs; `data` is for the page's script."""
+
+    title: str
+    text: str
+    data: dict[str, Any]
+    type: Literal["designer"] = "designer"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A finished picture: a PNG file, in base64."""
 
@@ -130,7 +162,7 @@ class Picture:
     type: Literal["picture"] = "picture"
 
 
-Chart = Plot | Bars | Distributions | NetworkSketch | Picture
+Chart = Plot | Bars | Costs | Distributions | NetworkSketch | Designer | Picture
 
 
 def front(points: Sequence[Point], *, lower_is_better: bool = False) -> list[Point]:

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from bamctl.report.chart import Chart
 
+# The version of every JSON output. 2: times are in milliseconds, under keys with `_ms`.
+SCHEMA = 2
+
 
 @dataclass(frozen=True)
 class Column:
@@ -54,7 +57,9 @@ class Report:
 
     `command` is the command line that made it, without passwords. `data` is the JSON document,
     `records` are the rows of the CSV file, in plain numbers, and `findings` are for the formats of
-    checks. `charts` and `attachments` are for formats that can show them.
+    checks. `charts` and `attachments` are for formats that can show them. `answer` are those of the
+    blocks that answer the question, which a page shows before its pictures, and `drawn` those that
+    stand in for a picture where there is none.
     """
 
     heading: str
@@ -65,3 +70,5 @@ class Report:
     charts: Sequence[Chart] = field(default_factory=tuple)
     attachments: Sequence[Attachment] = field(default_factory=tuple)
     command: str = ""
+    answer: Sequence[Table | str] = field(default_factory=tuple)
+    drawn: Sequence[str] = field(default_factory=tuple)

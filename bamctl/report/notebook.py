@@ -34,4 +34,6 @@ def html(result: object) -> str:
     """Return a result as a frame with its page in it."""
     page = FORMATS["html"].render(VIEWS[type(result).__name__](result), to_file=True)
     style = "width: 100%; height: 40em; border: 0"
-    return f'<iframe srcdoc="{escape(page, quote=True)}" style="{style}"></iframe>'
+    # As high as the page, where the notebook lets a script say so.
+    grow = "this.style.height = `${this.contentDocument.documentElement.scrollHeight}px`"
+    return f'<iframe srcdoc="{escape(page, quote=True)}" style="{style}" onload="{grow}"></iframe>'

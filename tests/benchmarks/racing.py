@@ -4,8 +4,8 @@
 
 On the table of `tests/nas/table.py`, whose true accuracies are known. The noise of a run from
 scratch is three times the spread of the true accuracies, as short trainings have it; from a trunk
-it is a twelfth of that (both measured on Fashion-MNIST, see the README). The hypervolume is that of
-the true accuracies of the front that a search ends with.
+it is a twelfth of that (both measured on Fashion-MNIST, see `bamctl help train`). The hypervolume
+is that of the true accuracies of the front that a search ends with.
 """
 
 import sys

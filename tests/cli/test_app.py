@@ -1,20 +1,34 @@
 """The program as a whole: start-up, exit codes, and the one error boundary."""
 
+import re
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
-from bamctl.cli import app
+from bamctl.cli import app, overview
+from tests import readme
 from tests.conftest import SCRIPT, assert_one_line_error
 
 
-def test_help_names_every_command(script: object) -> None:
+def test_help_has_every_command_in_whole_sentences(script: object) -> None:
     for arguments in ([], ["--help"]):
         result = script(*arguments)
         assert result.returncode == 0
-        for command in ("models", "analyze", "insert", "schema"):
-            assert f"\n  {command} " in result.stdout
+        words = " ".join(result.stdout.split())
+        for command in overview.COMMANDS:
+            assert f"\n  {command.__name__} " in result.stdout
+            assert f" {command.__name__} {overview.summary(command)} " in words
+        assert re.findall(r"(?m)^(\S.*):$", result.stdout) == [*overview.GROUPS, "Try", "Options"]
+        assert "..." not in result.stdout.partition("\n")[2]
+
+
+def test_the_examples_of_the_help_are_run_by_the_readme() -> None:
+    shown = [found["command"] for found in readme.sessions()]
+    tour = readme.code("bash")[0].splitlines()
+    for example in overview.EXAMPLES:
+        assert any(line.startswith(example) for line in [*shown, *tour])
+    assert len(overview.EXAMPLES) == 3
 
 
 @pytest.mark.parametrize(
@@ -23,6 +37,8 @@ def test_help_names_every_command(script: object) -> None:
         ["--help"],
         ["--version"],
         ["insert", "--help"],
+        ["help", "latency"],
+        ["config"],
         ["analyze", "resnet5"],
         ["analyze", "resnet50", "--reduction", "0"],
         ["insert", "resnet50", "--placement", "nothing"],
@@ -46,7 +62,7 @@ def test_version(script: object) -> None:
     ("arguments", "words"),
     [
         (["analyse"], ["No such command 'analyse'"]),
-        (["analyze"], ["MODEL"]),
+        (["analyze"], ["no model", "bamctl analyze resnet50", "--all", "[tool.bamctl]"]),
         (["analyze", "resnet5O"], ["unknown model 'resnet5O'", "did you mean 'resnet50'"]),
         (["analyze", "resnet50", "--reduction", "0"], ["--reduction"]),
         (["analyze", "resnet50", "--variant", "papre"], ["--variant", "'paper'"]),

@@ -101,7 +101,7 @@ def test_bad_input(bamctl: object, photo: Path, arguments: list[str], words: str
 
 
 def test_no_image_and_no_site(bamctl: object, photo: Path) -> None:
-    assert_one_line_error(bamctl("attend", "resnet18"), "IMAGE")
+    assert_one_line_error(bamctl("attend", "resnet18"), "no image", "bamctl attend resnet18")
     photo.with_name("text.png").write_text("words")
     result = bamctl("attend", "resnet18", "text.png", *SMALL)
     assert "cannot read text.png as an image" in result.stderr

@@ -299,7 +299,7 @@ def test_init_writes_a_placement_that_passes(bamctl: object, tmp_path: Path) -> 
         (["resnet18", "resnet50", "--max-params", "+2%"], ["one model at a time"]),
         (["a.yaml", "--max-params", "+2%"], ["--max-params requires a MODEL"]),
         (["a.yaml", "--where", "block"], ["--where requires a MODEL"]),
-        (["--init"], ["name a model"]),
+        (["--init"], ["no model"]),
         (["--init", "resnet18", "--why"], ["--why needs a check"]),
         (["resnet18", "--max-params", "+2%", "--output", "none/x"], ["there is no folder"]),
         (["--model", "nothing:here", "--max-macs", "+1%"], ["No module named 'nothing'"]),

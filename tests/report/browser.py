@@ -52,8 +52,7 @@ def visit(browser: Any, path: Path, width: int, scheme: str) -> Iterator[Visit]:
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
         found.page.on("request", lambda request: found.requests.append(request.url))
         found.page.goto(path.as_uri())
-        if found.page.query_selector(".plot"):
-            found.page.wait_for_selector("html[data-ready=true]", timeout=60_000)
+        found.page.wait_for_selector("html[data-ready=true]", timeout=60_000)
         yield found
     finally:
         context.close()
@@ -62,8 +61,8 @@ def visit(browser: Any, path: Path, width: int, scheme: str) -> Iterator[Visit]:
 # Boxes of all texts within each picture; two that meet cannot both be read.
 OVERLAPS = """() => {
   const found = [];
-  for (const picture of document.querySelectorAll("svg")) {
-    const boxes = [...picture.querySelectorAll("text")]
+  for (const picture of document.querySelectorAll(".network, .plot, .rows")) {
+    const boxes = [...picture.querySelectorAll("text, .ticks span, .y span:not(.width)")]
       .filter((text) => text.textContent.trim() && getComputedStyle(text).opacity > 0)
       .map((text) => [text.textContent, text.getBoundingClientRect()])
       .filter(([, box]) => box.width > 0);
@@ -86,7 +85,7 @@ CUT_OFF = """() => [...document.querySelectorAll("main *")]
 # Texts of a plot that leave it.
 OUTSIDE = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
   const outer = plot.getBoundingClientRect();
-  return [...plot.querySelectorAll("text")].filter((text) => {
+  return [...plot.querySelectorAll("text, .ticks span, .y span")].filter((text) => {
     const box = text.getBoundingClientRect();
     return box.width > 0 && (box.left < outer.left - 2 || box.right > outer.right + 2);
   }).map((text) => text.textContent);

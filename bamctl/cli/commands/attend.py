@@ -33,9 +33,9 @@ def attend(
         str, typer.Argument(metavar="MODEL", help="As for insert.", show_default=False)
     ],
     images: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(metavar="IMAGE...", help="Any format of Pillow.", show_default=False),
-    ],
+    ] = None,
     *,
     weights: Annotated[
         list[str] | None,
@@ -63,6 +63,7 @@ def attend(
 ) -> int:
     """Show what inserted modules look at in images, site by site."""
     shown.check()
+    model, images = _model_and_images(model, images or [])
     allow_named(model, trust)
     if out is not None:
         if out.suffix != ".png" or len(images) * len(weights or [""]) > 1:
@@ -90,6 +91,19 @@ def attend(
             temporary.write_bytes(b64decode(pictures[0]))
     shown.show(report)
     return 0
+
+
+def _model_and_images(first: str, others: list[Path]) -> tuple[str, list[Path]]:
+    """Return the model and the images; a file in place of a model is the first image.
+
+    Raises:
+        InputError: there is no image.
+    """
+    if Path(first).is_file():
+        return "", [Path(first), *others]
+    if not others:
+        raise InputError(f"no image: name one, as in `bamctl attend {first} photo.jpg`")
+    return first, others
 
 
 @dataclass(frozen=True)

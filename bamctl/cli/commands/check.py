@@ -17,6 +17,7 @@ from bamctl.cli.options.check import (
 )
 from bamctl.cli.options.declare import option
 from bamctl.cli.options.output import check_destination, show
+from bamctl.cli.options.project import TABLE, defaults_of_project, no_model, of_project
 from bamctl.cli.options.settings import ModuleOptions
 from bamctl.cli.options.shared import NetworkOptions, Where, given_names, given_placement
 from bamctl.cli.options.trust import Trust, allow_named
@@ -26,6 +27,7 @@ from bamctl.report.formats.formats import FORMATS
 
 if TYPE_CHECKING:
     from bamctl.budgets.results import CheckResult
+    from bamctl.networks.spec import NetworkSpec
     from bamctl.placement.placement import Placement
     from bamctl.report.document import Report
 
@@ -72,12 +74,15 @@ def check(
             check_destination(format_name, file)
     name = _model_name(targets or [], model)
     allow_named(name or model, trust)
+    default = model or defaults_of_project()
+    if name is None and not targets and (init or limits.given()):
+        name, network, where = of_project("", network, where)
     if init:
-        if name is None:
-            raise InputError("name a model, as in `bamctl check --init resnet50`")
+        if not name:
+            raise InputError(no_model("check --init"))
         return _init(given_placement(network, attention, where, model=name), shown.output)
     what: list[str | Path | Placement]
-    if name is not None:
+    if name:
         if not limits.given():
             raise InputError(f"no limit for {name}; give one, as in --max-params '+2 %'")
         what = [given_placement(network, attention, where, model=name, budget=limits.given())]
@@ -85,13 +90,13 @@ def check(
         _refuse_for_files(where, limits, attention, network)
         what = [*_files(targets or [])]
     if against.save_baseline is not None:
-        return _save_baseline(what, model, against.save_baseline, against.tolerance)
+        return _save_baseline(what, default, against.save_baseline, against.tolerance)
     with working("checking placements"):
         from bamctl.budgets.check import check as run
 
         found = run(
             what,
-            model=model,
+            model=default,
             baseline=against.baseline,
             against=revision.against,
             strict=revision.strict,
@@ -171,7 +176,10 @@ def _refuse_for_files(where: list[str] | None, *groups: Any) -> None:
     given = ["where"] if where else given_names(*groups)
     if given:
         option = f"--{given[0].replace('_', '-')}"
-        raise InputError(f"{option} requires a MODEL; for files, write it into the placement file")
+        raise InputError(
+            f"{option} requires a MODEL, or `model` under {TABLE}; for files, write it into the "
+            "placement file"
+        )
 
 
 def _files(targets: Sequence[str]) -> Sequence[str]:
@@ -183,14 +191,14 @@ def _files(targets: Sequence[str]) -> Sequence[str]:
 
 
 def _save_baseline(
-    what: Sequence[Any], model: str | None, path: Path, tolerance: str | None
+    what: Sequence[Any], network: "str | NetworkSpec | None", path: Path, tolerance: str | None
 ) -> int:
     from bamctl.budgets.targets import Target, find_targets
     from bamctl.placement.placement import Placement
 
     check_can_write(path)
     given = [Target(each) for each in what if isinstance(each, Placement)]
-    found = find_targets([Path(each) for each in what if isinstance(each, str)], model)
+    found = find_targets([Path(each) for each in what if isinstance(each, str)], network)
     for broken in found.unreadable:
         raise InputError(broken.reason)
     targets = [*given, *found.targets]

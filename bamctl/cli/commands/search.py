@@ -1,11 +1,12 @@
 """`bamctl search`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bamctl.cli.command_line import signed
 from bamctl.cli.messages import working
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import data_of_project, no_model, of_project
 from bamctl.cli.options.search import EngineOptions, GoalOptions, SpaceOptions, StudyOptions
 from bamctl.cli.options.shared import (
     ModelName,
@@ -38,6 +39,9 @@ def search(
     """Search for the best placements within a budget."""
     shown.check()
     allow_named(model, trust)
+    if study.resume is None:
+        model, network, _ = of_project(model, network)
+        images = replace(images, data=data_of_project(images.data))
     asked = _Asked(model, task, goal, space, run, images, engine, study, network)
     asked.check()
     _check_answers(asked)
@@ -91,7 +95,7 @@ class _Asked:
             raise InputError("--study requires --storage")
         if self.study.resume is None:
             if not self.model:
-                raise InputError("no model: name one, as in `bamctl search resnet18`")
+                raise InputError(no_model("search"))
             return
         others = self._others()
         if others:

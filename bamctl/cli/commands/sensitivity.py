@@ -1,12 +1,13 @@
 """`bamctl analyze --sensitivity`: which sites of a placement carry its gain."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 
 from bamctl.cli.messages import working
 from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import data_of_project
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import NetworkOptions
 from bamctl.cli.options.short_runs import ImageOptions, named_weights
@@ -66,6 +67,12 @@ class SensitivityOptions:
     workers: Annotated[
         int | None, option("Parallel runs. [one per core]", "Sensitivity", min=1)
     ] = None
+
+    def of_project(self, where: list[str] | None) -> "SensitivityOptions":
+        """Return the options with sites and data of the project, if it is asked for."""
+        if not self.sensitivity:
+            return self
+        return replace(self, where=where, data=data_of_project(self.data))
 
     def check(self, others: Mapping[str, object]) -> None:
         """Raise for incompatible options.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from bamctl.cli.messages import say
 from bamctl.cli.options.declare import flag, option
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import no_model
 from bamctl.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ class SweepOptions:
     ] = None
     jobs: Annotated[int | None, option("With --all: processes at a time. [1]", Panel, min=1)] = None
 
+    def refuse_with(self, option_name: str) -> None:
+        """Raise if many networks are asked for beside an option of one.
+
+        Raises:
+            InputError: they are.
+        """
+        if self.all:
+            raise InputError(f"{option_name} cannot be combined with --all")
+
     def check(self, model: str, others: Mapping[str, bool]) -> None:
         """Raise for incompatible options.
 
@@ -48,7 +58,7 @@ class SweepOptions:
                 if value is not None:
                     raise InputError(f"{name} requires --all")
             if not model:
-                raise InputError("no model: give MODEL, as in `bamctl analyze resnet50`, or --all")
+                raise InputError(no_model("analyze", "give --all"))
             return
         if model:
             raise InputError(f"--all analyses every network; leave out {model!r}, or --all")

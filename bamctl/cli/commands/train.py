@@ -1,6 +1,6 @@
 """`bamctl train`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ import typer
 from bamctl.cli.command_line import signed
 from bamctl.cli.messages import say
 from bamctl.cli.options.output import OutputOptions
+from bamctl.cli.options.project import data_of_project, no_model, of_project
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import ModelName, NetworkOptions, Where, given_names
 from bamctl.cli.options.tasks import TaskOptions
@@ -48,6 +49,16 @@ def train(
     """Train without and with attention, seed by seed, and say whether it helps."""
     shown.check()
     allow_named(model, trust)
+    if not (comparison.config or comparison.resume):
+        from bamctl.placement.shipped import find
+
+        if not any(find(each).model for each in placement or ()):
+            model, network, sites = of_project(model, network, where)
+            where = where if placement else sites
+            if not model:
+                raise InputError(no_model("train", "in the placement"))
+        if task.train is None:
+            data = replace(data, data=data_of_project(data.data))
     asked = _Asked(model, where or [], placement or [], task, comparison, data, length, recipe)
     asked.check(attention, network)
     places.check()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bamctl.cli.options.declare import keywords, option
+from bamctl.cli.options.project import no_model, of_project
 from bamctl.errors import InputError
 from bamctl.trunk import strategies
 
@@ -200,9 +201,10 @@ def wanted_placement(
     if own is not None:
         own.check_named_by(file, with_network=not model)
     if not model and (own is None or own.model is None):
-        raise InputError(
-            f"no model: name one, as in `bamctl {command} resnet50`, or in the placement"
-        )
+        model, network, sites = of_project(model, network, where)
+        where = sites if own is None else where
+        if not model:
+            raise InputError(no_model(command, "in the placement"))
     given = {**network.given(), "where": where, "attention": attention.given()}
     return of_network(model or None, own, given)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bamctl import units
 from bamctl.budgets.history import Record
 from bamctl.budgets.results import Check, Checked
 from bamctl.placement.metrics import METRICS, independent
@@ -11,7 +12,7 @@ from bamctl.report.charts.network import network_sketch
 
 
 def check_charts(checked: Sequence[Checked], history: Sequence[Record] = ()) -> list[Chart]:
-    """Return charts of each figure as a part of its limit, of its history, and of each network."""
+    """Return charts of each budget, of figures over time, and of each network."""
     return [*_limits(checked), *_over_time(history), *map(_network, checked)]
 
 
@@ -29,7 +30,7 @@ def _over_time(history: Sequence[Record]) -> list[Chart]:
                 title=f"{METRICS[metric].title.capitalize()} over time",
                 text="With attention, each check as a share of the first that was recorded.",
                 x=Axis("recorded check"),
-                y=Axis("of the first", is_percent=True),
+                y=Axis("of the first", is_percent=True, includes=(1.0,)),
                 series=series,
             )
         )
@@ -71,8 +72,10 @@ def _limits(checked: Sequence[Checked]) -> list[Chart]:
         return []
     return [
         Bars(
-            title="Figures against their limits",
-            text="Each figure as a part of its limit, which is the dashed line.",
+            title="Budgets",
+            text="The dashed line is the limit. Where that is relative to the unmodified network, "
+            "a bar is what attention adds as a part of what it may add; elsewhere it is the figure "
+            "as a part of its limit, with the unmodified network in grey.",
             axis=Axis("of the limit", is_percent=True),
             bars=bars,
             limit=1.0,
@@ -81,12 +84,21 @@ def _limits(checked: Sequence[Checked]) -> list[Chart]:
 
 
 def _bar(result: Checked, check: Check) -> Bar:
+    """Return the part of a limit that is used."""
     assert check.figure is not None
     assert check.limit is not None
-    part = fraction(check.figure.value, float(check.limit))
+    name, metric = f"{result.name} {check.metric}", METRICS[check.metric]
+    value, base, limit = check.figure.value, check.figure.base, float(check.limit)
+    added = fraction(value - base, base)
+    if check.text.startswith("+") and limit > base:
+        part = (value - base) / (limit - base)
+        label = f"{units.percent(added)} of {check.text}"
+        return Bar(name, max(part, 0.0), label, is_bad=not check.passed)
+    label = f"{metric.text(value)} of {check.text}, {units.percent(added)} by attention"
     return Bar(
-        name=f"{result.name} {check.metric}",
-        value=part,
-        label=f"{100 * part:.1f} % of {check.text}",
+        name,
+        fraction(value, limit),
+        label,
         is_bad=not check.passed,
+        base=fraction(min(base, value), limit),
     )

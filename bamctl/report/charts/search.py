@@ -1,11 +1,13 @@
 """Charts of a search: every candidate by cost and score, and the progress of the search."""
 
 from bamctl import units
+from bamctl.analysis.palette import palette
 from bamctl.files import yaml_files
 from bamctl.nas.goals import parse_goal
 from bamctl.nas.result import Candidate, SearchResult
 from bamctl.placement.cost import placement_cost
 from bamctl.report.chart import Axis, Bar, Bars, Chart, NetworkSketch, Plot, Point, Series
+from bamctl.report.charts.designer import designer
 from bamctl.report.charts.evidence import differences
 from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Attachment
@@ -20,7 +22,8 @@ def search_charts(result: SearchResult) -> list[Chart]:
         found.append(_differences(result))
     if result.importance.shown:
         found.append(_importance(result))
-    return [*found, *(_network(each, result) for each in result.front if each.placement)]
+    networks = (_network(each, result) for each in result.front if each.placement)
+    return [*found, *_designer(result), *networks]
 
 
 def placements(result: SearchResult) -> list[Attachment]:
@@ -30,6 +33,18 @@ def placements(result: SearchResult) -> list[Attachment]:
         for each in result.front
         if each.placement is not None
     ]
+
+
+def _designer(result: SearchResult) -> list[Chart]:
+    """Return a network to work on any trial in, with the kinds of the search."""
+    setup = result.setup
+    trials = {each.name: setup.space.sites(each.codes) for each in result.trials}
+    chosen = list(dict.fromkeys(site.attention for sites in trials.values() for site in sites))
+    if not chosen:
+        return []
+    best = next((trials[each.name] for each in result.front if each.placement), ())
+    found = palette(setup.subject, chosen, kinds=())
+    return [designer(found, result.config.training.spec, chosen[0], best, trials=trials)]
 
 
 def _network(member: Candidate, result: SearchResult) -> NetworkSketch:
@@ -49,7 +64,7 @@ def _costs(objective: str, result: SearchResult) -> Plot:
     ]
     return Plot(
         title=f"{measure.capitalized} against {objective}",
-        text="Every candidate that was trained. A click on one of the front opens its placement.",
+        text="Every candidate that was trained. A click on one opens its placement below.",
         x=_cost_axis(objective),
         y=Axis(f"held-out {measure.title}", is_percent=measure.is_share),
         series=[each for each in series if each.points],
@@ -59,7 +74,8 @@ def _costs(objective: str, result: SearchResult) -> Plot:
 def _cost_axis(objective: str) -> Axis:
     metric = parse_goal(objective).metric
     unit = "" if metric.json_key == metric.name else f" in {metric.json_unit}"
-    return Axis(f"added {objective}{unit}")
+    # From the unmodified network, which adds nothing.
+    return Axis(f"added {objective}{unit}", includes=(0.0,))
 
 
 def _point(candidate: Candidate, objective: str, measure: Measure) -> Point:

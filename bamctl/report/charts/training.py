@@ -80,7 +80,7 @@ def _costs(result: Result) -> Plot:
     return Plot(
         title=f"{result.config.measure.capitalized} against cost",
         text="The line joins the arms that no other arm dominates.",
-        x=Axis("added parameters"),
+        x=Axis("added parameters", includes=(0.0,)),
         y=_axis(result),
         series=[Series("arms", points), pareto],
     )

@@ -3,22 +3,33 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from markupsafe import Markup, escape
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bamctl import __version__
 from bamctl.errors import InputError, blame, first_line
 from bamctl.files.atomic import check_can_read
-from bamctl.report.chart import Chart, NetworkSketch, StageSketch
+from bamctl.report.chart import (
+    Bars,
+    Chart,
+    Costs,
+    Designer,
+    Distributions,
+    NetworkSketch,
+    Picture,
+    Plot,
+)
 from bamctl.report.document import Report, Table
-from bamctl.report.formats.plotly_figures import FIGURES
+from bamctl.report.formats._plots import draw
+from bamctl.report.formats._rows import bars, boxes, costs, intervals
+from bamctl.report.formats._sketches import sketch
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "torchvision", "fvcore", "optuna")
 _OPENING = '<script type="application/json" id="bamctl-pages">'
 _CLOSING = "</script>"
+_CODE = re.compile("`([^`\n]+)`")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,11 +67,8 @@ def render_pages(pages: Sequence[Page]) -> str:
         .render(
             title=pages[0].report.heading,
             pages=pages,
+            has_designer=any(isinstance(c, Designer) for page in pages for c in page.report.charts),
             documents=_for_script(_pages().dump_python(list(pages), mode="json")),
-            figures=_for_script([[_figure(c) for c in page.report.charts] for page in pages]),
-            has_figures=any(type(c) in FIGURES for page in pages for c in page.report.charts),
-            plotly=_plotly_script(),
-            sketch=_sketch,
         )
     )
     return found + "\n"
@@ -123,17 +132,12 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.filters |= {"prose": _prose, "drawing": _drawing, "together": _together}
     environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.globals["asset"] = lambda name: (
         resources.files("bamctl.report").joinpath("page", name).read_text(encoding="utf-8")
     )
     return environment
-
-
-def _plotly_script() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
 
 
 def _for_script(value: Any) -> str:
@@ -144,48 +148,36 @@ def _for_script(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _figure(chart: Chart) -> dict[str, Any] | None:
-    make = FIGURES.get(type(chart))
-    return make(chart) if make else None
+def _drawing(chart: Chart) -> Any:
+    """Return where everything of a chart is; a picture is drawn already."""
+    if isinstance(chart, Plot):
+        has_names = any(isinstance(p.y, str) for series in chart.series for p in series.points)
+        return intervals(chart) if has_names else draw(chart)
+    return DRAWINGS[type(chart)](chart)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A block as a rectangle, with its text."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str
-    is_site: bool
+DRAWINGS: dict[type, Callable[[Any], Any]] = {
+    Bars: bars,
+    Costs: lambda chart: list(costs(chart)),
+    Distributions: boxes,
+    NetworkSketch: sketch,
+    Designer: lambda chart: chart,
+    Picture: lambda chart: chart,
+}
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    width: float
-    height: float
-    stages: Sequence[tuple[StageSketch, float, Sequence[_Cell]]]
+def _together(charts: Sequence[Chart]) -> list[list[tuple[int, Chart]]]:
+    """Return charts with their numbers; networks that follow each other stand side by side."""
+    found: list[list[tuple[int, Chart]]] = []
+    for number, chart in enumerate(charts):
+        is_next = found and isinstance(chart, NetworkSketch) and found[-1][0][1].type == "network"
+        if is_next:
+            found[-1].append((number, chart))
+        else:
+            found.append([(number, chart)])
+    return found
 
 
-_GAP, _CELL_GAP, _TALLEST, _TOP = 26, 3, 150, 12
-
-
-def _sketch(network: NetworkSketch) -> _Drawing:
-    """Return positions: as wide as channels and as high as maps, on logarithmic scales."""
-    tallest = max((stage.height for stage in network.stages), default=1)
-    x, stages = 4.0, []
-    for stage in network.stages:
-        height = _TALLEST * log2(stage.height + 1) / log2(tallest + 1)
-        width = 4 + 2.2 * log2(stage.num_channels + 1)
-        y = _TOP + (_TALLEST - height) / 2
-        cells = []
-        for index, name in enumerate(stage.cells):
-            cost = stage.sites.get(name)
-            text = f"{name}: {cost}" if cost else name
-            at = x + index * (width + _CELL_GAP)
-            cells.append(_Cell(at, y, width, height, text, cost is not None))
-        taken = max(len(cells) * (width + _CELL_GAP), 74)
-        stages.append((stage, x, cells))
-        x += taken + _GAP
-    return _Drawing(x, _TALLEST + 2 * _TOP + 64, stages)
+def _prose(text: str) -> Markup:
+    """Return text as markup, with what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))

@@ -10,6 +10,7 @@ from bamctl.networks import inputs
 from bamctl.placement.cost import Cost
 from bamctl.report._wording import (
     CONVENTION,
+    CONVENTION_LINE,
     estimate_error,
     fraction,
     layout_remarks,
@@ -18,7 +19,7 @@ from bamctl.report._wording import (
     nothing_to_place,
     settings,
 )
-from bamctl.report.chart import Chart, NetworkSketch
+from bamctl.report.chart import Chart, Designer, NetworkSketch
 from bamctl.report.charts.analysis import cost_charts
 from bamctl.report.charts.network import network_sketch, sketch_line
 from bamctl.report.document import Column, Report, Table
@@ -40,26 +41,28 @@ def analysis_report(
     explain: bool,
     latency: AddedLatency | None = None,
     known: Sequence[PublishedResult] | None = None,
+    design: Designer | None = None,
 ) -> Report:
     """Show stages, then strategies, then the conventions of the numbers.
 
     Args:
         analysis: the result to show.
-        explain: say why each stage is a bottleneck or is not.
+        explain: say why each stage is a bottleneck or is not, and what each figure counts.
         latency: what modules add to the latency of a batch.
         known: published results to show, if any were asked for.
+        design: a network to place modules in, for a page.
     """
     network = network_sketch(analysis.trunk, analysis.strategies["bottleneck"])
     blocks: list[Table | str]
     charts: list[Chart]
     if analysis.trunk.points:
         blocks = [_sketch(network), *_tables(analysis, explain, latency), *_remarks(analysis)]
-        charts = [network, *cost_charts(analysis)]
+        charts = [design or network, *cost_charts(analysis)]
     else:
         blocks, charts = [no_cut_point(analysis.model, analysis.trunk)], []
     if known is not None:
         blocks += known_blocks(analysis.model, known)
-    blocks.append(_footnote(analysis))
+    blocks.append(_footnote(analysis, explain))
     if latency is not None:
         blocks.append(_latency_text(latency))
     records = [point_data(analysis, point, latency) for point in analysis.trunk.points]
@@ -68,7 +71,16 @@ def analysis_report(
         data["known"] = [known_data(each) for each in known]
     if latency is not None:
         add_latency(data, latency)
-    return Report(_heading(analysis), blocks, data, records, charts=charts)
+    answer = [_strategy_table(analysis, latency)] if analysis.trunk.points else blocks[:1]
+    return Report(
+        _heading(analysis),
+        blocks,
+        data,
+        records,
+        charts=charts,
+        answer=answer,
+        drawn=[_sketch(network)],
+    )
 
 
 def _tables(
@@ -214,9 +226,9 @@ def _remarks(analysis: Analysis) -> Iterable[str]:
     yield from layout_remarks(analysis.attention, [p.map.layout for p in analysis.trunk.points])
 
 
-def _footnote(analysis: Analysis) -> str:
-    own = units.count(analysis.trace.elementwise_ops[""])
-    return (
-        f"{settings(analysis.attention)}.\n{CONVENTION} The network's own elementwise operations: "
-        f"{own}. {left_out(analysis.trace.uncounted)}"
-    )
+def _footnote(analysis: Analysis, explain: bool) -> str:
+    convention = CONVENTION_LINE
+    if explain:
+        own = units.count(analysis.trace.elementwise_ops[""])
+        convention = f"{CONVENTION} The network's own elementwise operations: {own}."
+    return f"{settings(analysis.attention)}.\n{convention} {left_out(analysis.trace.uncounted)}"

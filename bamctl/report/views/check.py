@@ -11,7 +11,7 @@ from bamctl.budgets.history import Record
 from bamctl.budgets.results import Check, Checked
 from bamctl.budgets.targets import Unchecked
 from bamctl.placement.metrics import METRICS, Amount, static
-from bamctl.report._wording import CONVENTION, SCHEMA, fraction, left_out
+from bamctl.report._wording import CONVENTION, CONVENTION_LINE, SCHEMA, fraction, left_out
 from bamctl.report.charts.check import check_charts
 from bamctl.report.document import Column, Finding, Report, Table
 from bamctl.report.views._against import comparison_blocks, comparison_data
@@ -51,7 +51,7 @@ def check_report(
     uncounted: Counter[str] = Counter()
     for result in checked:
         uncounted.update(result.uncounted)
-    blocks.append(f"{CONVENTION} {left_out(uncounted)}")
+    blocks.append(f"{CONVENTION_LINE} {left_out(uncounted)}")
     records = [_record(result, check) for result in checked for check in result.checks]
     data = _data(results, records)
     if comparison is not None:
@@ -63,6 +63,7 @@ def check_report(
         records,
         findings,
         charts=check_charts(checked, history),
+        answer=[block for block in blocks[: 2 if wrong and checked else 1] if checked or wrong],
     )
 
 

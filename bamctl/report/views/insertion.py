@@ -13,6 +13,7 @@ from bamctl.placement.cost import Cost
 from bamctl.placement.sites import Site
 from bamctl.report._wording import (
     CONVENTION,
+    CONVENTION_LINE,
     SCHEMA,
     attention_data,
     cost_data,
@@ -51,7 +52,7 @@ def insertion_report(insertion: Insertion, exported: Sequence[Exported] = ()) ->
     if exported:
         data["files"] = list(map(_file_data, exported))
     charts = [network_sketch(insertion.trunk, insertion.placed)]
-    return Report(heading, blocks, data, records, charts=charts)
+    return Report(heading, blocks, data, records, charts=charts, answer=blocks[1:3])
 
 
 def _sites_and_costs(insertion: Insertion) -> tuple[tuple[Site, ...], tuple[Cost, ...]]:
@@ -157,7 +158,7 @@ def _returned(proof: Proof) -> str:
 
 def _footnote(insertion: Insertion) -> str:
     kinds = dict.fromkeys(settings(site.attention) for site in insertion.placed.sites)
-    return f"{'; '.join(kinds)}.\n{CONVENTION} {left_out(_uncounted(insertion))}"
+    return f"{'; '.join(kinds)}.\n{CONVENTION_LINE} {left_out(_uncounted(insertion))}"
 
 
 def _sentences(insertion: Insertion) -> str:

@@ -18,9 +18,10 @@ def judgment_report(judgment: Judgment) -> Report:
     others = [arm for arm in judgment.arms if arm.evidence]
     verdicts = [_verdict(arm, arm.evidence, judgment) for arm in others if arm.evidence]
     title = f"{judgment.metric} to {judgment.baseline}"
+    answer: list[Table | str] = ["\n".join(verdicts), _table(judgment)]
     return Report(
         f"{judgment.metric}, {judgment.better} is better   baseline {judgment.baseline}",
-        ["\n".join(verdicts), _table(judgment), *_left_out(others), _footnote(judgment)],
+        [*answer, *_left_out(others), _footnote(judgment)],
         {
             "schema": SCHEMA,
             "metric": judgment.metric,
@@ -39,6 +40,7 @@ def judgment_report(judgment: Judgment) -> Report:
                 Measure(judgment.metric, title, unit="", is_share=False),
             )
         ],
+        answer=answer,
     )
 
 

@@ -44,8 +44,8 @@ def latency_report(on: LatencyResult, measured: Sequence[Latency]) -> Report:
         "versions": measured[0].versions,
     }
     heading = _heading(on, f"measured on {measured[0].device_name}")
-    charts = [network_sketch(on.subject.trunk, on.placed), *measured_charts(measured)]
-    return Report(heading, blocks, data, batches, charts=charts)
+    charts = [*measured_charts(measured), network_sketch(on.subject.trunk, on.placed)]
+    return Report(heading, blocks, data, batches, charts=charts, answer=blocks[1:2])
 
 
 def estimate_report(
@@ -82,8 +82,8 @@ def estimate_report(
     data = _data(on, profile.name, batches, is_estimated=True)
     data |= {"profile": profile.model_dump(mode="json", by_alias=True)}
     heading = _heading(on, f"estimated for {profile.name}")
-    charts = [network_sketch(on.subject.trunk, on.placed), *estimated_charts(estimates)]
-    return Report(heading, blocks, data, batches, charts=charts)
+    charts = [*estimated_charts(estimates), network_sketch(on.subject.trunk, on.placed)]
+    return Report(heading, blocks, data, batches, charts=charts, answer=blocks[:1])
 
 
 def _heading(on: LatencyResult, how: str) -> str:

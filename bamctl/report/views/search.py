@@ -10,7 +10,7 @@ from bamctl.nas.result import Candidate, SearchResult
 from bamctl.placement.metrics import Amount
 from bamctl.placement.warnings import site_warnings
 from bamctl.report._wording import (
-    CONVENTION,
+    CONVENTION_LINE,
     evidence_data,
     fraction,
 )
@@ -45,11 +45,10 @@ def _added(candidate: Candidate) -> dict[Goal, Amount]:
 def search_report(result: SearchResult) -> Report:
     """Show the front, its confirmation on fresh seeds, and the importance of parameters."""
     setup, measure = result.setup, result.config.training.measure
+    answer = [_front_table(result), *_level(result), *_verdicts(result)]
     blocks: list[Table | str] = [
         _what_was_done(result),
-        _front_table(result),
-        *_level(result),
-        *_verdicts(result),
+        *answer,
         *_importance(result),
         *_remarks(result),
         _footnote(result),
@@ -86,6 +85,7 @@ def search_report(result: SearchResult) -> Report:
         records,
         charts=search_charts(result),
         attachments=placements(result),
+        answer=answer,
     )
 
 
@@ -241,7 +241,7 @@ def _footnote(result: SearchResult) -> str:
         f"Front: no other candidate is both as good and as cheap. {measure.capitalized}: "
         f"{judged}, followed by the difference to the baseline with the same seeds.{fresh} "
         f"Hypervolume: dominated share of the box between the worst and the best "
-        f"value of every objective.\n{CONVENTION}"
+        f"value of every objective.\n{CONVENTION_LINE}"
     )
 
 

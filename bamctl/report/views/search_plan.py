@@ -12,7 +12,7 @@ from bamctl.nas.setup import SearchSetup
 from bamctl.networks import inputs
 from bamctl.placement.metrics import Amount
 from bamctl.placement.sites import Site
-from bamctl.report._wording import CONVENTION, SCHEMA, fraction
+from bamctl.report._wording import CONVENTION, CONVENTION_LINE, SCHEMA, fraction
 from bamctl.report.document import Column, Report, Table
 
 
@@ -37,7 +37,7 @@ def plan_report(setup: SearchSetup) -> Report:
         f"{counted(costs)} The front by cost alone: as many sites as can be had, and the least "
         f"{' and '.join(setup.config.objectives)}."
     )
-    return Report(heading(setup), [text, table, CONVENTION], _plan_data(setup, front))
+    return Report(heading(setup), [text, table, CONVENTION_LINE], _plan_data(setup, front))
 
 
 def heading(setup: SearchSetup) -> str:

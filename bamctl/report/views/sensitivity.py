@@ -41,7 +41,12 @@ def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
     )
     blocks: list[Table | str] = [text, _table(found, measure), footnote]
     return Report(
-        heading, blocks, _data(training, found), _rows(found), charts=[_chart(found, measure)]
+        heading,
+        blocks,
+        _data(training, found),
+        _rows(found),
+        charts=[_chart(found, measure)],
+        answer=blocks[:2],
     )
 
 

@@ -7,7 +7,14 @@ from bamctl import units
 from bamctl.analysis.sweep import NotSwept, Swept
 from bamctl.attention.settings import Settings
 from bamctl.networks import inputs
-from bamctl.report._wording import CONVENTION, SCHEMA, attention_data, fraction, settings
+from bamctl.report._wording import (
+    CONVENTION,
+    CONVENTION_LINE,
+    SCHEMA,
+    attention_data,
+    fraction,
+    settings,
+)
 from bamctl.report.document import Column, Report, Table
 from bamctl.trunk.strategies import of_paper
 
@@ -23,7 +30,7 @@ def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Re
         blocks=[
             *([_table(found)] if found else []),
             *([reasons] if failed else []),
-            f"{settings(attention)}.\n{CONVENTION}",
+            f"{settings(attention)}.\n{CONVENTION_LINE}",
         ],
         data={
             "schema": SCHEMA,

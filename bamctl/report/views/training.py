@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from bamctl import units
 from bamctl.data.task_names import samples_of
 from bamctl.networks import inputs, models
-from bamctl.report._wording import CONVENTION, settings
+from bamctl.report._wording import CONVENTION_LINE, settings
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.views._training_data import data, every_warning, records
@@ -24,11 +24,13 @@ def training_report(result: Result) -> Report:
     """Show what each arm reached, what it costs, and the verdicts."""
     config = result.config
     heading = f"{config.model}   {inputs.text(config.input)}   {config.source}"
+    answer = "\n".join(_verdict(each, result) for each in result.comparisons)
+    comparisons = _comparison_table(result)
     blocks: list[Table | str] = [
         _what_was_done(result),
         _arm_table(result),
-        _comparison_table(result),
-        "\n".join(_verdict(each, result) for each in result.comparisons),
+        comparisons,
+        answer,
         *([f"No more seeds: {result.stopped}."] if result.stopped else []),
         *_remarks(result),
         _footnote(result),
@@ -40,6 +42,7 @@ def training_report(result: Result) -> Report:
         records(result),
         charts=training_charts(result),
         attachments=placements(result),
+        answer=[answer, comparisons],
     )
 
 
@@ -208,7 +211,7 @@ def _footnote(result: Result) -> str:
     return (
         f"{'; '.join(kinds)}.\n"
         f"{_how_it_was_judged(result.config)} {correction}{_how_it_was_timed(result.config)}\n"
-        f"{CONVENTION}"
+        f"{CONVENTION_LINE}"
     )
 
 
