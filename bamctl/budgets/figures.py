@@ -146,7 +146,7 @@ def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[
 
 
 def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
-    from bamctl.timing.placed import measure_placed
+    from bamctl.timing.measured import measure_placed
     from bamctl.timing.setup import Setup
 
     # A device might be faster with weights that are all zero.

@@ -14,7 +14,7 @@ from bamctl.files.atomic import check_can_write
 
 if TYPE_CHECKING:
     from bamctl.timing.calibration import Calibration
-    from bamctl.timing.profiles import Hardware
+    from bamctl.timing.hardware import Hardware
 
 Sheet = "Data sheet, with --from"
 
@@ -51,7 +51,7 @@ class SheetOptions:
         missing = [f"--{name.replace('_', '-')}" for name in asdict(self) if name not in given]
         if missing:
             raise InputError(f"part of a data sheet is missing: add {', '.join(missing)}")
-        from bamctl.timing.profiles import Hardware
+        from bamctl.timing.hardware import Hardware
 
         return Hardware(**given)
 

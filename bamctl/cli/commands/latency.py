@@ -28,11 +28,11 @@ class MeasuringOptions:
     ] = None
     dtype: Annotated[
         Literal["fp32", "bf16", "fp16"] | None,
-        option("Data type of weights and images. [fp32]", Panel),
+        option("Data type of weights and images. [fp32; amp_fp16 for an estimate]", Panel),
     ] = None
     memory_format: Annotated[
         Literal["contiguous", "channels_last"] | None,
-        option("Memory format of images and weights. [contiguous]", Panel),
+        option("Memory format of images and weights. [contiguous, or the profile's]", Panel),
     ] = None
     fuse: Annotated[bool, flag("--fuse", "Fold batch norms first.", Panel)] = False
     compile: Annotated[bool, flag("--compile", "Run under torch.compile.", Panel)] = False
@@ -60,8 +60,8 @@ def latency(
     device: Annotated[
         str | None,
         option(
-            "cpu, cuda, cuda:1 or mps to measure there; rtx3090, rtx4090, rtx5090, "
-            "rtxpro6000maxq or a profile's FILE for an estimate. [cuda where there is one]",
+            "cpu, cuda, cuda:1 or mps to measure there; a GPU, such as a100, l4 or rtx4090, or a "
+            "profile's FILE for an estimate. [cuda where there is one]",
         ),
     ] = None,
     batch_size: Annotated[

@@ -8,7 +8,7 @@ from bamctl.report._wording import SCHEMA
 from bamctl.report.document import Column, Report, Table
 from bamctl.timing.calibration import Calibration
 from bamctl.timing.fitting import Error
-from bamctl.timing.profiles import Coefficients
+from bamctl.timing.hardware import Coefficients
 
 
 def calibration_report(found: Calibration, *, every_network: bool) -> Report:
