@@ -182,7 +182,7 @@ def _peak_tflops(kind: Kind, device: Device) -> float:
         limit = coefficients.watt_tflops * hardware.power_watts
         peak = (peak**-_LIMITS + limit**-_LIMITS) ** (-1 / _LIMITS)
     if kind in ("spatial", "grouped"):
-        share = coefficients.issue
+        share = min(coefficients.issue, 1.0)
         return float(peak ** (1 - share) * hardware.issue_tflops**share)
     return peak
 

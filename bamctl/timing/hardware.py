@@ -34,7 +34,7 @@ class Hardware(BaseModel):
         default=None, description="multiprocessors times their clock in 10^9/s"
     )
     power_watts: Positive | None = Field(
-        default=None, description="power limit, which bounds products; none if left out"
+        default=None, description="power limit, which bounds products"
     )
 
     @property
@@ -71,16 +71,14 @@ class Coefficients(BaseModel):
     )
     issue: _Share = Field(
         default=0.0,
-        description="share, in the rate of convolutions, of the multiprocessors instead of the "
-        "matrix units, as an exponent",
+        description="how far multiprocessors, not matrix units, bound convolutions (0 to 1)",
     )
     watt_tflops: Positive = Field(default=1e6, description="TFLOPS of products for each watt")
     bandwidth: Positive = Field(description="fraction of the bandwidth that kernels reach")
     cache_speedup: Positive = Field(description="speedup of data that fits in the cache")
     layout: _Share = Field(
         default=0.0,
-        description="copies of the maps of a convolution into channels-last order, as a fraction, "
-        "where they are contiguous",
+        description="copies of the contiguous maps of a convolution, as a fraction of them",
     )
     layout_pointwise: _Share = Field(default=0.0, description="the same, of 1x1 convolutions")
     layout_depthwise: _Share = Field(default=0.0, description="the same, of depthwise ones")

@@ -206,7 +206,9 @@ def _left_out(name: str, times: Mapping[str, Times], told: Progress) -> LeftOut:
     deviations = np.hypot(prior.deviation(slopes), NOISE)
     pairs = list(_pairs(device.samples))
     ratios = [abs(misfits[a] - misfits[b]) for a, b in pairs]
-    apart = prior.deviation(np.array([slopes[a] - slopes[b] for a, b in pairs]))
+    apart = prior.deviation(
+        np.array([slopes[a] - slopes[b] for a, b in pairs]).reshape(-1, slopes.shape[1])
+    )
     return LeftOut(
         name,
         tuple(device.errors(device.samples, prior)),
@@ -269,7 +271,10 @@ def _population(
 
 def _factor(scores: Sequence[float]) -> float:
     """Return the factor of deviations with which 90 % of errors are inside of their intervals."""
-    return round(float(np.quantile(scores, _PART)) / _REACH, 4) if scores else 1.0
+    if not scores:
+        return 1.0
+    # Rounded up, so that the one that decides is inside.
+    return float(np.ceil(1e4 * np.quantile(scores, _PART, method="higher") / _REACH) / 1e4)
 
 
 def _within(scores: Sequence[float], reach: float) -> float:
