@@ -106,12 +106,12 @@ def estimated_added(
 
 
 class Estimator:
-    """Estimator of one traced network on one device, for any sites and batch sizes."""
+    """Estimator of one traced network on the device of a profile, for any sites and batch sizes."""
 
     def __init__(self, network: nn.Module, traced: Trace, profile: Profile) -> None:
         self._network = network
         self._trace = traced
-        self._profile = profile
+        self.profile = profile
         self._device = Device(profile.hardware, profile.coefficients, profile.memory_format)
         lowered = lower(traced, profile.precision)
         # Bytes per element of the output of a module's first call, where known.
@@ -143,7 +143,7 @@ class Estimator:
         kinds = [table.by_kind(added[name]) for name, table in tables.items()]
         count = sum(map(len, added.values()))
         return LatencyEstimate(
-            profile=self._profile,
+            profile=self.profile,
             batch_size=batch_size,
             base_seconds=float(base.sum()),
             sites={name: float(times.sum()) for name, times in added.items()},
@@ -159,7 +159,7 @@ class Estimator:
         )
 
     def _intervals(self, tables: Sequence[KernelTable], batch_size: int) -> Intervals | None:
-        spread = self._profile.spread
+        spread = self.profile.spread
         if spread is None:
             return None
 
@@ -167,7 +167,7 @@ class Estimator:
             device = replace(self._device, coefficients=coefficients)
             return np.log(self._totals(device, tables, batch_size))
 
-        found, derived = slopes(logs, self._profile.coefficients)
+        found, derived = slopes(logs, self.profile.coefficients)
         base, modified = np.exp(found)
         return Intervals(
             spread.time_interval(float(base), derived[0]),
@@ -195,5 +195,5 @@ class Estimator:
         """List the kernels of one attention module on the map of its site."""
         at = site.point.map
         traced = trace(surgery.build_module(self._network, site), at.shape)
-        kernels = lower(traced, self._profile.precision, input_width=width).kernels
+        kernels = lower(traced, self.profile.precision, input_width=width).kernels
         return [kernel.times(at.batch) for kernel in kernels]
