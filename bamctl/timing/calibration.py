@@ -23,7 +23,7 @@ from bamctl.timing.hardware import Hardware, MemoryFormat
 from bamctl.timing.profiles import Profile
 from bamctl.timing.setup import DTYPES, Setup
 from bamctl.timing.sheets import known_sheet
-from bamctl.timing.spread import Spread
+from bamctl.timing.spread import Spread, factor_of
 from bamctl.tracing.trace import trace
 
 Progress = Callable[[str], None]
@@ -211,15 +211,15 @@ def calibration(
         batch_sizes=sorted({sample.batch_size for sample in samples}),
         mean_error=round(float(np.mean([abs(each.error) for each in fitted])), 4),
         held_out=summarize(held_out),
-        spread=Spread.of(belief.covariance, noise=_noise(held_out)),
+        spread=Spread.of(belief.covariance, noise=NOISE, time_factor=_time_factor(held_out)),
     )
     return Calibration(profile, tuple(fitted), tuple(held_out))
 
 
-def _noise(held_out: Sequence[Error]) -> float:
-    """Return the deviation of a network's own error: that of the held-out ones, if it is larger."""
+def _time_factor(held_out: Sequence[Error]) -> float:
+    """Return the factor of deviations with which 90 % of held-out times are in their intervals."""
     logs = np.log([each.estimated_seconds / each.measured_seconds for each in held_out])
-    return round(max(NOISE, float(np.sqrt(np.mean(logs**2)))), 4)
+    return factor_of(np.abs(logs) / NOISE)
 
 
 def sheet_hardware(name: str, precision: Precision) -> Hardware:

@@ -32,9 +32,8 @@ from bamctl.timing.fitting import (
 )
 from bamctl.timing.hardware import Hardware, MemoryFormat
 from bamctl.timing.population import DeviceErrors, Population
-from bamctl.timing.spread import Spread
+from bamctl.timing.spread import REACH, Spread, factor_of
 
-_PART, _REACH = 0.9, 1.645
 _FEWEST = 2
 
 
@@ -105,13 +104,13 @@ class Learning:
     @property
     def time_hits(self) -> dict[str, float]:
         """The part of the times inside their 90 % intervals, by the device left out."""
-        reach = _REACH * self.population.spread.time_factor
+        reach = REACH * self.population.spread.time_factor
         return {each.name: _within(each.time_scores, reach) for each in self.left_out}
 
     @property
     def ratio_hits(self) -> dict[str, float]:
         """The same, of ratios of two networks of a family."""
-        reach = _REACH * self.population.spread.ratio_factor
+        reach = REACH * self.population.spread.ratio_factor
         return {each.name: _within(each.ratio_scores, reach) for each in self.left_out}
 
     @cached_property
@@ -121,8 +120,8 @@ class Learning:
         times = [score for each in self.left_out for score in each.time_scores]
         ratios = [score for each in self.left_out for score in each.ratio_scores]
         return (
-            _within(times, _REACH * spread.time_factor),
-            _within(ratios, _REACH * spread.ratio_factor),
+            _within(times, REACH * spread.time_factor),
+            _within(ratios, REACH * spread.ratio_factor),
         )
 
     def save(self, folder: Path) -> None:
@@ -152,8 +151,8 @@ def learn(path: Path, told: Progress = lambda text: None) -> Learning:
     spread = Spread.of(
         common.covariance,
         noise=NOISE,
-        time_factor=_factor([s for each in left_out for s in each.time_scores]),
-        ratio_factor=_factor([s for each in left_out for s in each.ratio_scores]),
+        time_factor=factor_of([s for each in left_out for s in each.time_scores]),
+        ratio_factor=factor_of([s for each in left_out for s in each.ratio_scores]),
     )
     population = _population(path, times, common, spread, left_out)
     prior = unknown_device()
@@ -267,14 +266,6 @@ def _population(
         spread=spread,
         left_out={each.name: each.summary for each in left_out},
     )
-
-
-def _factor(scores: Sequence[float]) -> float:
-    """Return the factor of deviations with which 90 % of errors are inside of their intervals."""
-    if not scores:
-        return 1.0
-    # Rounded up, so that the one that decides is inside.
-    return float(np.ceil(1e4 * np.quantile(scores, _PART, method="higher") / _REACH) / 1e4)
 
 
 def _within(scores: Sequence[float], reach: float) -> float:

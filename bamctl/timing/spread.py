@@ -1,5 +1,6 @@
 """The uncertainty of estimates, from that of the coefficients and the errors of held-out times."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydantic import BaseModel, Field
 from bamctl.timing.hardware import STRICT, Positive
 
 # 90 % of a normal distribution lie within this many standard deviations.
-_REACH = 1.645
+REACH, _PART = 1.645, 0.9
 
 Interval = tuple[float, float]
 
@@ -68,8 +69,20 @@ class Spread(BaseModel):
         return _interval(ratio, self.ratio_factor * float(np.sqrt(variance)))
 
 
+def factor_of(scores: Sequence[float] | np.ndarray) -> float:
+    """Return the factor of deviations with which 90 % of errors are inside of their intervals.
+
+    Args:
+        scores: the errors, in standard deviations.
+    """
+    if not len(scores):
+        return 1.0
+    # Rounded up, so that the one that decides is inside.
+    return float(np.ceil(1e4 * np.quantile(scores, _PART, method="higher") / REACH) / 1e4)
+
+
 def _interval(value: float, deviation: float) -> Interval:
-    reach = float(np.exp(_REACH * deviation))
+    reach = float(np.exp(REACH * deviation))
     return value / reach, value * reach
 
 
