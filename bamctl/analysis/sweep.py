@@ -47,15 +47,19 @@ class NotSwept:
     reason: str
 
 
-def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Swept | NotSwept]:
+def sweep(
+    names: Sequence[str], wanted: Placement, jobs: int | None = None
+) -> Iterator[Swept | NotSwept]:
     """Analyse torchvision's builders; a failure of one does not stop the others.
 
     Args:
         names: the builders.
         wanted: the attention module, and the options of the network; its model is ignored.
-        jobs: number of processes. The results are in the order of the names.
+        jobs: number of processes; one for each core that this one may use, if left out. The
+            results are in the order of the names.
     """
     one = partial(_analyzed, wanted=wanted)
+    jobs = jobs or max(1, min(_cores(), len(names)))
     if jobs == 1:
         # The tracer records the Python stack of every operator; a fresh thread has the
         # shallowest one.
@@ -67,7 +71,7 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
                 # Modules form reference cycles, and commands disable automatic collection.
                 gc.collect()
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, _cores() // jobs)
     with Pool(min(jobs, len(names)), _prepare, threads) as pool:
         pending = [(name, pool.submit(one, name)) for name in names]
         for name, found in pending:
@@ -76,6 +80,12 @@ def sweep(names: Sequence[str], wanted: Placement, jobs: int = 1) -> Iterator[Sw
             except BrokenProcessPool:
                 # Another network may have ended the process, so retry each alone.
                 yield _alone(name, wanted, threads)
+
+
+def _cores() -> int:
+    # Containers and batch systems restrict processes to some cores; macOS has no such call.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _prepare(threads: int) -> None:

@@ -42,7 +42,8 @@ def check(
         against: a branch, tag or commit of the git repository, to compare with the commit at which
             the current state left it; or `auto`, in a pipeline of a pull or merge request. Code of
             one's own is built as it was there.
-        strict: fail if something cannot be compared with that revision.
+        strict: fail if something cannot be compared with that revision, or if an estimate cannot
+            tell whether a limit is met.
         record: a file to append a line to for each placement, with its figures.
         why: look for what spends the budget, and for the cheapest change that would meet it.
 

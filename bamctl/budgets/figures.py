@@ -3,14 +3,15 @@
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from bamctl import units
 from bamctl.errors import BamctlError, described, let_through
 from bamctl.networks.memory import on_meta
-from bamctl.placement.budget import DeviceAllowance
+from bamctl.placement.budget import DeviceAllowance, parse_limit
 from bamctl.placement.cost import PlacementCost, place, placement_cost
 from bamctl.placement.metrics import METRICS, Amount, Metric, independent, static
 from bamctl.placement.placement import Placement
@@ -19,22 +20,45 @@ from bamctl.surgery.insert import insert_sites
 from bamctl.trunk.traced import TracedNetwork
 from bamctl.weights import checkpoints
 
+if TYPE_CHECKING:
+    from bamctl.timing.placed import Estimator
+
 
 @dataclass(frozen=True)
 class Figure:
-    """The cost of a network by one metric, in its unit, without and with attention modules."""
+    """The cost of a network by one metric, in its unit, without and with attention modules.
+
+    `interval` is the 90 % interval of an estimated value; None of an exact or a measured one.
+    """
 
     base: Amount
     value: Amount
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Timed:
-    """The time of a batch on a device, and how sure that is, in words."""
+    """The time of a batch on a device, and how sure that is, in words and as 90 % intervals.
+
+    `ratio` is that of the time with the modules to the time without.
+    """
 
     base_seconds: float
     added_seconds: float
     note: str = ""
+    modified: tuple[float, float] | None = None
+    ratio: tuple[float, float] | None = None
+
+    def interval(self, *, is_relative: bool) -> tuple[float, float] | None:
+        """Return the interval of the time with the modules, in seconds.
+
+        Args:
+            is_relative: beside the time without them, whatever that is.
+        """
+        if not is_relative or self.ratio is None:
+            return self.modified
+        low, high = self.ratio
+        return low * self.base_seconds, high * self.base_seconds
 
 
 @dataclass(frozen=True)
@@ -142,11 +166,13 @@ def figure_on(metric: str, priced: Priced, allowance: DeviceAllowance) -> tuple[
     from bamctl.timing.profiles import is_measurable
 
     timed = (_measured if is_measurable(allowance.device) else _estimated)(priced, allowance)
-    return _figure(METRICS[metric], replace(priced, times=timed)), timed.note
+    found = _figure(METRICS[metric], replace(priced, times=timed))
+    is_relative = parse_limit(metric, allowance.max).is_relative
+    return replace(found, interval=timed.interval(is_relative=is_relative)), timed.note
 
 
 def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
-    from bamctl.timing.placed import measure_placed
+    from bamctl.timing.measured import measure_placed
     from bamctl.timing.setup import Setup
 
     # A device might be faster with weights that are all zero.
@@ -167,16 +193,25 @@ def _measured(on: Priced, allowance: DeviceAllowance) -> Timed:
     return Timed(base, base * (found.ratio - 1), note)
 
 
-def _estimated(on: Priced, allowance: DeviceAllowance) -> Timed:
+@lru_cache(maxsize=1)
+def _estimator(subject: TracedNetwork, device: str) -> "Estimator":
+    """Return the estimator of a network, which the placements on it share."""
     from bamctl.timing.placed import Estimator
     from bamctl.timing.profiles import find
 
-    profile = find(allowance.device)
-    estimator = Estimator(on.subject.network, on.subject.trace, profile)
-    found = estimator.estimate(on.placed.sites, allowance.batch_size)
+    return Estimator(subject.network, subject.trace, find(device))
+
+
+def _estimated(on: Priced, allowance: DeviceAllowance) -> Timed:
+    estimator = _estimator(on.subject, allowance.device)
+    profile = estimator.profile
+    found = estimator.estimate(on.placed.sites, allowance.batch_size, intervals=True)
+    unseen = "of devices left out" if profile.known_from == "data_sheet" else "of unseen families"
     note = (
         f"estimated for {profile.name} ({profile.precision}), batch {found.batch_size}: "
-        f"{found.ratio:.3f} times the unmodified network's; times of networks of unseen families "
-        f"are off by {units.share(profile.held_out.mean_error)} on average"
+        f"{found.ratio:.3f} times the unmodified network's; times {unseen} are off by "
+        f"{units.share(profile.held_out.mean_error)} on average"
     )
-    return Timed(found.base_seconds, found.added_seconds, note)
+    if (sure := found.intervals) is None:
+        return Timed(found.base_seconds, found.added_seconds, note)
+    return Timed(found.base_seconds, found.added_seconds, note, sure.modified_seconds, sure.ratio)

@@ -35,7 +35,15 @@ class Check:
     @property
     def passed(self) -> bool:
         """Return whether the figure is within the limit; to meet it exactly is to pass."""
-        return self.headroom is not None and self.headroom >= 0
+        return self.headroom is not None and self.headroom >= 0 and not self.is_open
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether an estimate cannot tell: the limit is inside of its interval."""
+        if self.limit is None or self.figure is None or self.figure.interval is None:
+            return False
+        low, high = self.figure.interval
+        return low <= self.limit < high
 
     @property
     def headroom(self) -> Fraction | None:
@@ -49,7 +57,7 @@ class Check:
         """The exit code that this check alone would give."""
         if self.headroom is None:
             return BamctlError.exit_code
-        return 1 if self.level == "error" and not self.passed else 0
+        return 1 if self.level == "error" and not self.passed and not self.is_open else 0
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,20 @@ class Checked:
         """The worst of its checks."""
         return max((check.exit_code for check in self.checks), default=0)
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether an estimate cannot tell of one of its limits."""
+        return any(check.is_open for check in self.checks)
+
 
 @dataclass(frozen=True)
 class CheckResult(Displayed):
     """The results of a check in the order of their names, and the files that have no budget.
 
     `why` is whether the cost of each site and advice were requested. `comparison` is with another
-    revision, if one was named; with `strict`, what could not be compared fails. `history` are the
-    records of the file that the figures were appended to, if any.
+    revision, if one was named; with `strict`, what could not be compared fails, and so does a
+    limit of which an estimate cannot tell. `history` are the records of the file that the figures
+    were appended to, if any.
     """
 
     results: tuple[Checked | Unchecked, ...]
@@ -103,4 +117,11 @@ class CheckResult(Displayed):
         codes = [result.exit_code for result in self.results]
         if self.strict and self.comparison and self.comparison.problems:
             codes.append(BamctlError.exit_code)
+        if self.strict and any(
+            check.is_open
+            for each in self.results
+            if isinstance(each, Checked)
+            for check in each.checks
+        ):
+            codes.append(1)
         return max(codes, default=0)

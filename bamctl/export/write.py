@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,37 @@ class Exported:
     any_batch: bool
 
 
+class Exporter:
+    """Export of one network to several files, for which its graph is made once.
+
+    Args:
+        model: the network of the insertion; it must not change between files.
+        insertion: the insertion that the network results from.
+    """
+
+    def __init__(self, model: nn.Module, insertion: Insertion) -> None:
+        self.model = model
+        self.insertion = insertion
+
+    @cached_property
+    def program(self) -> ExportedProgram:
+        """The network as a graph of `torch.export`."""
+        return export(self.model, self.insertion.trace.given)
+
+    def write(self, path: Path) -> Exported:
+        """Export the network as `.pt2`, `.onnx` or `.py`, and verify the file.
+
+        Args:
+            path: the file; its suffix selects the format.
+
+        Raises:
+            InputError: nothing is inserted, the file cannot be written, or the exporter is not
+                installed.
+            BamctlError: the export fails, or the file gives other outputs; no file is left then.
+        """
+        return _write(path, self)
+
+
 def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
     """Export a network with its attention modules as `.pt2`, `.onnx` or `.py`, and verify the file.
 
@@ -62,6 +94,11 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
             installed.
         BamctlError: the export fails, or the file gives other outputs; no file is left behind then.
     """
+    return Exporter(model, insertion).write(path)
+
+
+def _write(path: Path, exporter: Exporter) -> Exported:
+    model, insertion = exporter.model, exporter.insertion
     if not insertion.placed.sites:
         raise InputError(f"nothing is inserted; {path} would be the unmodified network")
     modes = {module: module.training for module in model.modules()}
@@ -70,7 +107,7 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
         with tempfile.TemporaryDirectory() as name, atomic_path(path) as temporary:
             # The suffix selects how the fresh process runs the file.
             draft = Path(name) / f"network{path.suffix}"
-            any_batch = WRITERS[path.suffix](draft, model, insertion)
+            any_batch = WRITERS[path.suffix](draft, exporter)
             change = _prove(draft, model, insertion, 3 if any_batch else 1)
             temporary.write_bytes(draft.read_bytes())
     finally:
@@ -80,21 +117,21 @@ def write(path: Path, model: nn.Module, insertion: Insertion) -> Exported:
 
 
 def _graph_writer(write_graph: Callable[[ExportedProgram, Path], None]) -> "Writer":
-    def write(path: Path, model: nn.Module, insertion: Insertion) -> bool:
-        program = export(model, insertion.trace.given)
-        write_graph(program, path)
-        return takes_any_batch(program)
+    def write(path: Path, exporter: Exporter) -> bool:
+        write_graph(exporter.program, path)
+        return takes_any_batch(exporter.program)
 
     return write
 
 
-def _write_source(path: Path, model: nn.Module, insertion: Insertion) -> bool:
+def _write_source(path: Path, exporter: Exporter) -> bool:
+    model, insertion = exporter.model, exporter.insertion
     path.write_text(source(model, insertion.placement, insertion.placed.sites), encoding="utf-8")
     return True
 
 
 # Writes a file, and returns whether it accepts batches of any size.
-Writer = Callable[[Path, nn.Module, Insertion], bool]
+Writer = Callable[[Path, Exporter], bool]
 
 WRITERS: dict[str, Writer] = {
     ".pt2": _graph_writer(write_program),

@@ -86,11 +86,32 @@ def left_out(uncounted: Mapping[str, int]) -> str:
 def estimate_error(profile: Profile) -> str:
     """State that times are estimated, not measured, and their error."""
     held_out = profile.held_out
-    return (
+    errors = (
+        f"times were off by {units.share(held_out.mean_error)} on average and "
+        f"{units.share(held_out.max_error)} at most"
+    )
+    shown = (
         f"Estimated, not measured: {profile.name}, {profile.precision}, {profile.memory_format}, "
-        f"eager PyTorch. Fitted on {profile.source}. Of families held out of the fit, times "
-        f"were off by {units.share(held_out.mean_error)} on average and "
-        f"{units.share(held_out.max_error)} at most; that of an added module may be off by more."
+        "eager PyTorch."
+    )
+    if profile.spread is not None and profile.spread.more:
+        shown += (
+            f" No times in {profile.precision} were published, which widens the interval; taken "
+            "are TF32 for convolutions, where there is any, and FP32 for linear layers."
+        )
+    if profile.known_from == "data_sheet":
+        figures = "".join(
+            f", and {each.images_per_second:g} images/s of {each.model} at batch {each.batch_size}"
+            for each in profile.known
+        )
+        return (
+            f"{shown} Known of it: its data sheet ({profile.source}){figures}; coefficients are "
+            f"those of other devices. Of devices left out in this way, {errors}; the ratio of two "
+            "times is closer. Intervals hold 90 % of these."
+        )
+    return (
+        f"{shown} Fitted on {profile.source}. Of families held out of the fit, {errors}; that of "
+        "an added module may be off by more."
     )
 
 

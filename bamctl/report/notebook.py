@@ -8,6 +8,7 @@ from bamctl.report.document import Report
 from bamctl.report.formats.formats import FORMATS
 from bamctl.report.views.analysis import analysis_report
 from bamctl.report.views.check import check_report
+from bamctl.report.views.comparison import comparison_view
 from bamctl.report.views.judgment import judgment_report
 from bamctl.report.views.latency import latency_view
 from bamctl.report.views.search import search_report
@@ -24,6 +25,7 @@ VIEWS: dict[str, Callable[[Any], Report]] = {
         history=result.history,
     ),
     "Judgment": judgment_report,
+    "LatencyComparison": comparison_view,
     "LatencyResult": latency_view,
     "Result": training_report,
     "SearchResult": search_report,

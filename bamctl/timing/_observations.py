@@ -11,7 +11,7 @@ from bamctl.errors import InputError, blame, did_you_mean
 from bamctl.files import schemas
 from bamctl.files.atomic import check_can_read
 from bamctl.timing._kernels import Precision
-from bamctl.timing.profiles import MemoryFormat
+from bamctl.timing.hardware import MemoryFormat
 
 _MAX_BYTES = 10_000_000
 
@@ -41,6 +41,31 @@ def read(path: Path, device: str) -> list[Observation]:
     Raises:
         InputError: the file cannot be read, a row is invalid, or no row is of the device.
     """
+    rows = _rows(path)
+    found = [row for row in rows if row.device == device]
+    if not found:
+        known = sorted({row.device for row in rows})
+        near = did_you_mean(device, known) or f"; it has {', '.join(known) or 'no rows'}"
+        raise InputError(f"{path} has no times of {device!r}{near}")
+    _check_alike(path, found)
+    return found
+
+
+def read_all(path: Path) -> dict[str, list[Observation]]:
+    """Read the rows of every device from a CSV file.
+
+    Raises:
+        InputError: the file cannot be read, or a row is invalid.
+    """
+    found: dict[str, list[Observation]] = {}
+    for row in _rows(path):
+        found.setdefault(row.device, []).append(row)
+    for rows in found.values():
+        _check_alike(path, rows)
+    return found
+
+
+def _rows(path: Path) -> list[Observation]:
     check_can_read(path)
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -50,16 +75,9 @@ def read(path: Path, device: str) -> list[Observation]:
         raise blame(error, f"{path}: cannot be read") from error
     reader = csv.DictReader(lines)
     try:
-        rows = [_row(path, reader.line_num, row) for row in reader]
+        return [_row(path, reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num + 1}: {error}") from error
-    found = [row for row in rows if row.device == device]
-    if not found:
-        known = sorted({row.device for row in rows})
-        near = did_you_mean(device, known) or f"; it has {', '.join(known) or 'no rows'}"
-        raise InputError(f"{path} has no times of {device!r}{near}")
-    _check_alike(path, found)
-    return found
 
 
 def _row(path: Path, line: int, row: Mapping[Any, Any]) -> Observation:

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +13,17 @@ from bamctl.networks import models
 from bamctl.networks.inputs import read
 from bamctl.timing import _observations as observations
 from bamctl.timing import setup as setups
+from bamctl.timing._beliefs import NOISE, Belief
 from bamctl.timing._estimate import KernelTable
 from bamctl.timing._kernels import Precision, lower
+from bamctl.timing._observations import Observation
+from bamctl.timing._peaks import measured_hardware, seconds_of
 from bamctl.timing.fitting import Error, Sample, errors, fit, held_out_errors, summarize
-from bamctl.timing.measure import benchmark
-from bamctl.timing.profiles import Hardware, MemoryFormat, Profile, find, shipped_names
+from bamctl.timing.hardware import Hardware, MemoryFormat
+from bamctl.timing.profiles import Profile
 from bamctl.timing.setup import DTYPES, Setup
+from bamctl.timing.sheets import known_sheet
+from bamctl.timing.spread import Spread, factor_of
 from bamctl.tracing.trace import trace
 
 Progress = Callable[[str], None]
@@ -71,18 +74,9 @@ def from_table(
         BamctlError: the networks are all of one family.
     """
     rows = observations.read(path, name)
-    hardware = hardware or _shipped_hardware(name)
-    samples = []
-    tables: dict[tuple[str, int], KernelTable] = {}
-    for row in rows:
-        told(f"tracing {row.model}")
-        key = (row.model, row.input_size)
-        if key not in tables:
-            tables[key] = _kernels(row.model, row.precision, row.input_size)
-        samples.append(
-            Sample(row.model, _family(row.model), tables[key], row.batch_size, row.batch_seconds)
-        )
-    source = f"the published throughput of {len(rows)} networks ({path.name})"
+    hardware = hardware or sheet_hardware(name, rows[0].precision)
+    samples = samples_of(rows, {}, told)
+    source = published(rows, path)
     return _calibration(
         samples, hardware, name, rows[0].precision, rows[0].memory_format, source, told
     )
@@ -140,6 +134,29 @@ def from_device(
     return _calibration(samples, hardware, name, precision, memory_format, source, told)
 
 
+def samples_of(
+    rows: Sequence[Observation],
+    tables: dict[tuple[str, int, Precision], KernelTable],
+    told: Progress,
+) -> list[Sample]:
+    """Trace the networks of published times; `tables` keeps the kernels of those traced before."""
+    found = []
+    for row in rows:
+        key = (row.model, row.input_size, row.precision)
+        if key not in tables:
+            told(f"tracing {row.model}")
+            tables[key] = kernels(row.model, row.precision, row.input_size)
+        found.append(
+            Sample(row.model, family(row.model), tables[key], row.batch_size, row.batch_seconds)
+        )
+    return found
+
+
+def published(rows: Sequence[Observation], path: Path) -> str:
+    """Name the source of published times."""
+    return f"the published throughput of {len(rows)} networks ({path.name})"
+
+
 def _calibration(
     samples: Sequence[Sample],
     hardware: Hardware,
@@ -150,42 +167,88 @@ def _calibration(
     told: Progress,
 ) -> Calibration:
     told("fitting")
-    found = fit(samples, hardware)
-    fitted = errors(samples, hardware, found)
-    held_out = held_out_errors(samples, hardware, lambda family: told(f"fitting without {family}"))
-    rounded = {k: float(f"{v:.4g}") for k, v in found.coefficients.model_dump().items()}
+    found = fit(samples, hardware, memory_format)
+    held_out = held_out_errors(
+        samples, hardware, memory_format, lambda family: told(f"fitting without {family}")
+    )
+    return calibration(
+        samples,
+        hardware,
+        name,
+        precision,
+        memory_format,
+        source,
+        found.belief,
+        found.assumed,
+        held_out,
+    )
+
+
+def calibration(
+    samples: Sequence[Sample],
+    hardware: Hardware,
+    name: str,
+    precision: Precision,
+    memory_format: MemoryFormat,
+    source: str,
+    belief: Belief,
+    assumed: Sequence[str],
+    held_out: Sequence[Error],
+) -> Calibration:
+    """Make a profile of what is believed of a device after its times were seen."""
+    fitted = errors(samples, hardware, memory_format, belief)
+    found = belief.coefficients
+    rounded = {k: float(f"{v:.4g}") for k, v in found.model_dump().items()}
     profile = Profile(
         name=name,
         precision=precision,
         memory_format=memory_format,
         hardware=hardware,
-        coefficients=found.coefficients.model_copy(update=rounded),
-        assumed=list(found.assumed),
+        coefficients=found.model_copy(update=rounded),
+        assumed=list(assumed),
         source=source,
         num_networks=len({sample.model for sample in samples}),
         batch_sizes=sorted({sample.batch_size for sample in samples}),
         mean_error=round(float(np.mean([abs(each.error) for each in fitted])), 4),
         held_out=summarize(held_out),
+        spread=Spread.of(belief.covariance, noise=NOISE, time_factor=_time_factor(held_out)),
     )
     return Calibration(profile, tuple(fitted), tuple(held_out))
 
 
-def _shipped_hardware(name: str) -> Hardware:
-    if name in shipped_names():
-        return find(name).hardware
+def _time_factor(held_out: Sequence[Error]) -> float:
+    """Return the factor of deviations with which 90 % of held-out times are in their intervals."""
+    logs = np.log([each.estimated_seconds / each.measured_seconds for each in held_out])
+    return factor_of(np.abs(logs) / NOISE)
+
+
+def sheet_hardware(name: str, precision: Precision) -> Hardware:
+    """Return the peaks of the shipped data sheet of a device.
+
+    Raises:
+        InputError: there is none.
+    """
+    sheet = known_sheet(name)
+    if sheet is not None:
+        return sheet.hardware(precision)
     raise InputError(
         f"the hardware of {name!r} is unknown; add --matrix-tflops, --vector-tflops, "
         "--bandwidth-gbps and --cache-mb from its data sheet"
     )
 
 
-def _kernels(model: str, precision: Precision, size: int | None = None) -> KernelTable:
+def kernels(model: str, precision: Precision, size: int | None = None) -> KernelTable:
+    """Trace a network, and return its kernels.
+
+    Raises:
+        InputError: there is no such network, or it cannot run on images of that size.
+    """
     given = read((3, size, size)) if size else models.default_inputs(models.check_name(model))
     network = models.build(model, inputs=given, initialize=False)
     return KernelTable(lower(trace(network, given), precision).kernels)
 
 
-def _family(model: str) -> str:
+def family(model: str) -> str:
     """Return the architecture family of a network: the torchvision module that defines it."""
     import torchvision
 
@@ -205,12 +268,12 @@ def _timed(
     dtype = {"fp16": "fp16", "bf16": "bf16"}.get(precision, "fp32")
     setup = Setup(device=str(device), dtype=dtype, memory_format=memory_format)  # type: ignore[arg-type]
     (network,) = setups.prepared([models.build(model)], given, setup)
-    table = _kernels(model, precision)
+    table = kernels(model, precision)
     for batch_size in batch_sizes:
         told(f"timing {model}, batch {batch_size}")
         once = setups.repeated(network, setups.arguments(network, given, batch_size, setup), setup)
-        found = _seconds(_under_autocast(once, device, precision), seconds)
-        yield Sample(model, _family(model), table, batch_size, found)
+        found = seconds_of(_under_autocast(once, device, precision), seconds)
+        yield Sample(model, family(model), table, batch_size, found)
 
 
 def _under_autocast(
@@ -226,59 +289,9 @@ def _under_autocast(
     return run
 
 
-def _seconds(call: Callable[[], object], at_least: float) -> float:
-    timer = benchmark().Timer("call()", globals={"call": call}, num_threads=torch.get_num_threads())
-    measured = timer.blocked_autorange(min_run_time=at_least)
-    return float(measured.median)
-
-
-def measured_hardware(device: torch.device, precision: Precision, seconds: float) -> Hardware:
-    """Measure the peaks of a device by large matrix products and large copies.
-
-    The size of the last-level cache is queried; 32 MB is assumed if it is not reported.
-    """
-    half = DTYPES.get(precision.removeprefix("amp_"), torch.float32)
-    return Hardware(
-        matrix_tflops=_tflops(device, half, seconds),
-        vector_tflops=_tflops(device, torch.float32, seconds),
-        bandwidth_gbps=_bandwidth_gbps(device, seconds),
-        cache_mb=_cache_bytes(device) / 1e6,
-    )
-
-
-def _tflops(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
-    sides = (512, 1024, 2048) if device.type == "cpu" else (2048, 4096, 8192)
-    rates = []
-    for side in sides:
-        a = torch.randn(side, side, device=device).to(dtype)
-        result = torch.empty_like(a)
-        taken = _seconds(partial(torch.mm, a, a, out=result), seconds)
-        rates.append(2 * side**3 / taken / 1e12)
-    return float(f"{max(rates):.4g}")
-
-
-def _bandwidth_gbps(device: torch.device, seconds: float) -> float:
-    # Larger than any last-level cache.
-    source = torch.ones(2**28 if device.type != "cpu" else 2**26, device=device)
-    target = torch.empty_like(source)
-    taken = _seconds(partial(target.copy_, source), seconds)
-    return float(f"{2 * source.nbytes / taken / 1e9:.4g}")
-
-
-def _cache_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        properties: Any = torch.cuda.get_device_properties(device)
-        return int(getattr(properties, "L2_cache_size", 0) or 32_000_000)
-    path = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
-    try:
-        return int(path.read_text(encoding="ascii").strip().removesuffix("K")) * 1024
-    except (OSError, ValueError):
-        return 32_000_000
-
-
 def _check_families(networks: Sequence[str]) -> None:
     for network in networks:
         if models.check_name(network) not in models.names():
             raise InputError(f"{network!r} is not a torchvision network")
-    if len(set(map(_family, networks))) < 2:
+    if len(set(map(family, networks))) < 2:
         raise InputError("all networks are of one family; holding one out needs at least two")

@@ -4,36 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 
-from bamctl.errors import BamctlError, InputError, first_line
-from bamctl.timing._estimate import KernelTable
-from bamctl.timing.profiles import Coefficients, Hardware, HeldOut
+from bamctl.errors import InputError
+from bamctl.timing._beliefs import NAMES, Belief, Stack, unknown_device, updated
+from bamctl.timing._estimate import Device, KernelTable
+from bamctl.timing.hardware import Coefficients, Hardware, MemoryFormat
+from bamctl.timing.profiles import HeldOut
 
-# Priors of the coefficients: median, and standard deviation of the logarithm. The posterior moves
-# away from them only where the data are informative.
-_PRIORS: dict[str, tuple[float, float]] = {
-    "matmul": (1.1, 0.25),
-    "spatial": (1.0, 0.25),
-    "grouped": (0.9, 0.25),
-    "attention": (0.3, 0.5),
-    "depthwise": (0.2, 0.4),
-    "matmul_width": (32.0, 0.7),
-    "spatial_width": (16.0, 0.7),
-    "grouped_width": (32.0, 0.7),
-    "grouped_alignment": (0.7, 0.7),
-    "bandwidth": (0.85, 0.15),
-    "cache_speedup": (3.0, 0.4),
-    "launch_us": (20.0, 0.5),
-}
-# A device below its peak, as under a power limit, slows down all products: these coefficients
-# share one factor, with this prior, in addition to their own deviations.
-_SHARING = ("matmul", "spatial", "grouped", "attention")
-_SHARED = (0.9, 0.4)
-
-# The expected error of a good estimate, as the standard deviation of the logarithm.
-_NOISE = 0.06
 # A coefficient whose posterior deviation exceeds this part of its prior's is reported as assumed.
 _UNMOVED = 0.8
 
@@ -69,11 +47,16 @@ class Error:
 class Fit:
     """Coefficients of a device; the samples hardly determine those in `assumed`."""
 
-    coefficients: Coefficients
+    belief: Belief
     assumed: tuple[str, ...]
 
+    @property
+    def coefficients(self) -> Coefficients:
+        """The coefficients."""
+        return self.belief.coefficients
 
-def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
+
+def fit(samples: Sequence[Sample], hardware: Hardware, memory_format: MemoryFormat) -> Fit:
     """Fit the coefficients to samples, by relative errors.
 
     Least squares on the logarithms of times, with a normal prior on the logarithm of every
@@ -82,47 +65,57 @@ def fit(samples: Sequence[Sample], hardware: Hardware) -> Fit:
     Raises:
         BamctlError: there is no solution.
     """
-    centers = np.log([center for center, _ in _PRIORS.values()])
-    spreads = np.array([spread for _, spread in _PRIORS.values()])
-    shares = np.array([name in _SHARING for name in _PRIORS], dtype=float)
-    wanted = np.log([sample.seconds for sample in samples])
-
-    def residuals(theta: np.ndarray) -> np.ndarray:
-        logs, shared = theta[:-1], theta[-1]
-        expected = centers + shares * shared
-        found = [_seconds(sample, hardware, _coefficients(logs)) for sample in samples]
-        misfits = (np.log(found) - wanted) / _NOISE
-        doubts = [(logs - expected) / spreads, [(shared - np.log(_SHARED[0])) / _SHARED[1]]]
-        return np.concatenate([misfits, *doubts])
-
-    start = np.append(centers, np.log(_SHARED[0]))
-    try:
-        solution = least_squares(residuals, start)
-    except ValueError as error:
-        raise BamctlError(f"no profile fits these times: {first_line(error)}") from error
-    variances = np.diag(np.linalg.inv(solution.jac.T @ solution.jac))[:-1]
-    unmoved = np.sqrt(variances) > _UNMOVED * spreads
-    names = tuple(name for name, is_so in zip(_PRIORS, unmoved, strict=True) if is_so)
-    return Fit(_coefficients(solution.x[:-1]), names)
+    prior = unknown_device()
+    belief = updated(prior, stacked(samples, hardware, memory_format))
+    return Fit(belief, unmoved(belief, prior))
 
 
-def errors(samples: Sequence[Sample], hardware: Hardware, found: Fit) -> list[Error]:
+def unmoved(belief: Belief, prior: Belief) -> tuple[str, ...]:
+    """Return the coefficients that are hardly better known than before."""
+    now, before = (np.sqrt(np.diag(each.covariance)) for each in (belief, prior))
+    return tuple(name for name, is_so in zip(NAMES, now > _UNMOVED * before, strict=True) if is_so)
+
+
+def stacked(samples: Sequence[Sample], hardware: Hardware, memory_format: MemoryFormat) -> Stack:
+    """Stack the kernels of samples of one device, with their times."""
+    return Stack(
+        [sample.kernels for sample in samples],
+        [sample.batch_size for sample in samples],
+        Device(hardware, unknown_device().coefficients, memory_format),
+        [sample.seconds for sample in samples],
+    )
+
+
+def errors(
+    samples: Sequence[Sample],
+    hardware: Hardware,
+    memory_format: MemoryFormat,
+    belief: Belief,
+) -> list[Error]:
     """Return the error of the estimate of each sample."""
+    found = np.exp(stacked(samples, hardware, memory_format).estimates(belief.mean))
     return [
-        Error(
-            sample.model,
-            sample.family,
-            sample.batch_size,
-            sample.seconds,
-            _seconds(sample, hardware, found.coefficients),
-        )
-        for sample in samples
+        Error(sample.model, sample.family, sample.batch_size, sample.seconds, float(seconds))
+        for sample, seconds in zip(samples, found, strict=True)
     ]
+
+
+def families(samples: Sequence[Sample]) -> list[str]:
+    """Return the families of samples.
+
+    Raises:
+        InputError: all samples are of one family.
+    """
+    found = list(dict.fromkeys(sample.family for sample in samples))
+    if len(found) < 2:
+        raise InputError("all networks are of one family; holding one out needs at least two")
+    return found
 
 
 def held_out_errors(
     samples: Sequence[Sample],
     hardware: Hardware,
+    memory_format: MemoryFormat,
     done: Callable[[str], None] = lambda family: None,
 ) -> list[Error]:
     """Return the errors of leave-one-family-out cross-validation.
@@ -130,19 +123,18 @@ def held_out_errors(
     Args:
         samples: measured times, of two families or more.
         hardware: the data sheet of their device.
+        memory_format: that of their maps.
         done: called with each family after its fold.
 
     Raises:
         InputError: all samples are of one family.
     """
-    families = dict.fromkeys(sample.family for sample in samples)
-    if len(families) < 2:
-        raise InputError("all networks are of one family; holding one out needs at least two")
     found = []
-    for family in families:
+    for family in families(samples):
         rest = [sample for sample in samples if sample.family != family]
         left_out = [sample for sample in samples if sample.family == family]
-        found += errors(left_out, hardware, fit(rest, hardware))
+        belief = fit(rest, hardware, memory_format).belief
+        found += errors(left_out, hardware, memory_format, belief)
         done(family)
     return found
 
@@ -150,26 +142,25 @@ def held_out_errors(
 def summarize(found: Sequence[Error]) -> HeldOut:
     """Summarize the errors of held-out networks."""
     sizes = [abs(each.error) for each in found]
-    families = {
+    of_families = {
         family: float(np.mean([abs(each.error) for each in found if each.family == family]))
         for family in sorted({each.family for each in found})
     }
-    # Per image, since batch sizes differ.
+    return HeldOut(
+        mean_error=round(float(np.mean(sizes)), 4),
+        max_error=round(max(sizes), 4),
+        rank_correlation=round(rank_correlation(found), 4),
+        families={family: round(error, 4) for family, error in of_families.items()},
+    )
+
+
+def rank_correlation(found: Sequence[Error]) -> float:
+    """Return Spearman's correlation of estimated and measured times of an image.
+
+    Per image, since batch sizes differ; 0 where it is undefined.
+    """
     rank = spearmanr(
         [each.estimated_seconds / each.batch_size for each in found],
         [each.measured_seconds / each.batch_size for each in found],
     ).statistic
-    return HeldOut(
-        mean_error=round(float(np.mean(sizes)), 4),
-        max_error=round(max(sizes), 4),
-        rank_correlation=round(float(np.nan_to_num(rank)), 4),
-        families={family: round(error, 4) for family, error in families.items()},
-    )
-
-
-def _coefficients(logs: np.ndarray) -> Coefficients:
-    return Coefficients(**dict(zip(_PRIORS, np.exp(logs).tolist(), strict=True)))
-
-
-def _seconds(sample: Sample, hardware: Hardware, coefficients: Coefficients) -> float:
-    return float(sample.kernels.seconds(hardware, coefficients, sample.batch_size).sum())
+    return float(np.nan_to_num(rank))

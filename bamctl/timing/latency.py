@@ -14,7 +14,8 @@ from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import of_network, trust_named
 from bamctl.results import Displayed
 from bamctl.timing.measure import Latency
-from bamctl.timing.placed import Estimator, LatencyEstimate, measure_placed
+from bamctl.timing.measured import measure_placed
+from bamctl.timing.placed import Estimator, LatencyEstimate
 from bamctl.timing.profiles import Profile, find, is_measurable
 from bamctl.timing.setup import Setup, default_device
 from bamctl.trunk.traced import TracedNetwork
@@ -69,12 +70,13 @@ def latency(
         stem: `small` for images of about 32x32, for a builder.
         args: more keyword arguments for the builder or factory.
         stages: how many bottlenecks, counted from the deepest, or `all`.
-        device: `cpu`, `cuda` or `mps` to measure there; the name or file of a device profile to
-            estimate; CUDA where there is one, else the CPU, if left out.
+        device: `cpu`, `cuda` or `mps` to measure there; the name of a GPU or the file of a device
+            profile to estimate; CUDA where there is one, else the CPU, if left out.
         batch_sizes: images in a batch, one result for each.
         per_site: time each inserted module alone, too.
         min_seconds: how long to measure each batch size; 10 if left out.
-        setup: fields of a `Setup`, such as `dtype` and `threads`, for a measurement.
+        setup: fields of a `Setup`, such as `dtype` and `threads`, for a measurement; of these,
+            `dtype` and `memory_format` also choose the profile of an estimate.
         progress: is given a line about what is measured.
 
     Raises:
@@ -98,8 +100,9 @@ def latency(
     chosen = dict(setup or {})
     _check_setup(chosen)
     if device is not None and not is_measurable(device):
+        profile = find(device, chosen.pop("dtype", None), chosen.pop("memory_format", None))
         measuring = {**chosen, **({} if min_seconds is None else {"min_seconds": min_seconds})}
-        return _estimate(wanted, find(device), sizes, measuring, per_site)
+        return _estimate(wanted, profile, sizes, measuring, per_site)
     return _measure(
         wanted,
         Setup(device=device or default_device(), **chosen),
@@ -131,7 +134,7 @@ def _estimate(
     traced = TracedNetwork.load(wanted)
     placed = place(wanted, traced)
     estimator = Estimator(traced.network, traced.trace, profile)
-    estimates = tuple(estimator.estimate(placed.sites, size) for size in sizes)
+    estimates = tuple(estimator.estimate(placed.sites, size, intervals=True) for size in sizes)
     return LatencyResult(traced, wanted, placed, estimates, per_site)
 
 

@@ -3,7 +3,7 @@
 import importlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from time import perf_counter
@@ -15,13 +15,10 @@ import torch
 from scipy import stats
 from torch import nn
 
-from bamctl import units
 from bamctl.errors import NO_MEMORY, BamctlError, first_line, let_through, machine_fault
-from bamctl.networks import example
 from bamctl.networks.inputs import Inputs, InputsLike, read
-from bamctl.networks.memory import PeakMemory, available_bytes, on_meta
-from bamctl.networks.structures import tensors
 from bamctl.timing import setup as setups
+from bamctl.timing._peak_memory import peak_bytes, too_large
 from bamctl.timing.setup import Setup
 
 # A block of calls is timed as one; the overhead of the clock is negligible in one of this length.
@@ -161,39 +158,65 @@ def measure(
         BamctlError: the device is unavailable, the batch does not fit in its memory, or a network
             fails to run.
     """
+    (found,) = measure_all(
+        base, [modified], given, setup=setup, batch_size=batch_size, min_seconds=min_seconds
+    )
+    return found
+
+
+def measure_all(
+    base: nn.Module,
+    modified: Sequence[nn.Module],
+    given: InputsLike,
+    *,
+    setup: Setup | None = None,
+    batch_size: int = 1,
+    min_seconds: float = 10.0,
+) -> tuple[Latency, ...]:
+    """Time several networks beside one, all in turn in each round.
+
+    `measure` describes the arguments and errors; `min_seconds` is for each pair of networks, as
+    if these were measured alone.
+
+    Returns:
+        For each modified network its times beside those of the base, of the same rounds.
+    """
     setup = setup or Setup()
     device, inputs = setup.check(), read(given)
     threads = setup.threads or torch.get_num_threads()
     try:
         with setups.at_work_on(device):
-            networks = setups.prepared((base, modified), inputs, setup)
-            peaks = [_peak_bytes(network, inputs, batch_size, setup) for network in networks]
+            networks = setups.prepared((base, *modified), inputs, setup)
+            peaks = [peak_bytes(network, inputs, batch_size, setup) for network in networks]
             calls = [_call(network, inputs, batch_size, setup) for network in networks]
             start = perf_counter()
-            rounds = in_turn(calls, min_seconds, threads)
+            rounds = in_turn(calls, min_seconds * len(calls) / 2, threads)
             seconds = perf_counter() - start
     except BamctlError:
         raise
     except Exception as error:  # whatever a network or a compiler raises
         let_through(error)
         if machine_fault(error) == NO_MEMORY:
-            raise _too_large(batch_size, setup) from error
+            raise too_large(batch_size, setup) from error
         raise BamctlError(
             f"the network failed to run ({setup.dtype}, {setup.device}): {first_line(error)}"
         ) from error
-    times = np.array(rounds)
-    return Latency(
-        setup=setup,
-        device_name=setups.device_name(device),
-        clock_mhz=setups.clock_mhz(device),
-        versions=setups.versions(device),
-        batch_size=batch_size,
-        threads=threads,
-        seconds=seconds,
-        base_seconds=tuple(times[:, 0].tolist()),
-        modified_seconds=tuple(times[:, 1].tolist()),
-        base_peak_bytes=peaks[0],
-        modified_peak_bytes=peaks[1],
+    times = np.array(rounds).T.tolist()
+    return tuple(
+        Latency(
+            setup=setup,
+            device_name=setups.device_name(device),
+            clock_mhz=setups.clock_mhz(device),
+            versions=setups.versions(device),
+            batch_size=batch_size,
+            threads=threads,
+            seconds=seconds,
+            base_seconds=tuple(times[0]),
+            modified_seconds=tuple(own),
+            base_peak_bytes=peaks[0],
+            modified_peak_bytes=peak,
+        )
+        for own, peak in zip(times[1:], peaks[1:], strict=True)
     )
 
 
@@ -245,50 +268,3 @@ def _spread(times: tuple[float, ...]) -> Spread:
 
 def _call(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> Callable[[], None]:
     return setups.repeated(network, setups.arguments(network, given, batch_size, setup), setup)
-
-
-def _peak_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int | None:
-    """Return the peak memory of one pass, in bytes, or None if it is unknown.
-
-    Raises:
-        BamctlError: the peak exceeds the available memory of the CPU.
-    """
-    device = torch.device(setup.device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        _call(network, given, batch_size, replace(setup, compile=False, cuda_graph=False))()
-        return int(torch.cuda.max_memory_allocated(device))
-    if device.type != "cpu":
-        return None
-    try:
-        peak = _counted_bytes(network, given, batch_size, setup)
-    except (RuntimeError, NotImplementedError):
-        # The network reads values of its tensors, which the meta device does not have.
-        return None
-    if peak > available_bytes():
-        raise _too_large(
-            batch_size,
-            setup,
-            f": it takes {units.size(peak)}, and {units.size(available_bytes())} are free",
-        )
-    return peak
-
-
-def _counted_bytes(network: nn.Module, given: Inputs, batch_size: int, setup: Setup) -> int:
-    shapes = on_meta(network)
-    with torch.set_grad_enabled(setup.train):
-        make = example.training_arguments if setup.train else example.arguments
-        arguments = make(shapes, given, batch_size)
-        held = [*shapes.parameters(), *shapes.buffers(), *(t for _, t in tensors(arguments))]
-        with PeakMemory(held) as counted:
-            result = shapes(*arguments)
-            if setup.train:
-                torch.autograd.backward(setups.loss(result))
-    return int(counted.peak_bytes)
-
-
-def _too_large(batch_size: int, setup: Setup, why: str = "") -> BamctlError:
-    return BamctlError(
-        f"a batch of {batch_size} does not fit in the memory of {setup.device}{why}; "
-        "try a smaller one"
-    )

@@ -1,128 +1,32 @@
-"""Latency of a network without and with attention modules: measured, or estimated."""
+"""Estimated latency of a network without and with attention modules."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bamctl.networks.inputs import InputsLike, read
-from bamctl.networks.inserted import HOLDER
-from bamctl.networks.memory import sharing_weights
 from bamctl.placement.sites import Site
 from bamctl.surgery import insert as surgery
-from bamctl.timing import setup as setups
-from bamctl.timing._estimate import KernelTable
+from bamctl.timing._beliefs import slopes
+from bamctl.timing._estimate import Device, KernelTable
 from bamctl.timing._kernels import Kernel, lower
-from bamctl.timing.measure import Latency, in_turn, measure
+from bamctl.timing.hardware import Coefficients
 from bamctl.timing.profiles import Profile
-from bamctl.timing.setup import Setup
+from bamctl.timing.spread import Interval
 from bamctl.tracing.trace import Trace, trace
 
 
-def with_sites(network: nn.Module, sites: Sequence[Site]) -> nn.Module:
-    """Copy a network and insert attention modules; the copy shares the original's weights."""
-    modified = sharing_weights(network)
-    if sites:
-        surgery.insert_sites(modified, sites)
-    return modified
+@dataclass(frozen=True)
+class Intervals:
+    """The 90 % intervals of an estimate, of the times in seconds and of their ratio.
 
-
-def measure_placed(
-    network: nn.Module,
-    sites: Sequence[Site],
-    given: InputsLike,
-    *,
-    setup: Setup | None = None,
-    batch_size: int = 1,
-    min_seconds: float = 10.0,
-    per_site: bool = False,
-) -> Latency:
-    """Time a network without and with attention modules, and each of them alone if requested.
-
-    `measure` describes the arguments and errors.
+    Wide for times, since whatever a device is off by is in all of them; narrow for the ratio.
     """
-    modified = with_sites(network, sites)
-    found = measure(
-        network,
-        modified,
-        given,
-        setup=setup,
-        batch_size=batch_size,
-        min_seconds=min_seconds,
-    )
-    if not per_site:
-        return found
-    alone = measure_sites(modified, sites, given, setup=setup, batch_size=batch_size)
-    return replace(found, sites=alone)
 
-
-def measure_sites(
-    modified: nn.Module,
-    sites: Sequence[Site],
-    given: InputsLike,
-    *,
-    setup: Setup | None = None,
-    batch_size: int = 1,
-    min_seconds: float = 2.0,
-) -> dict[str, float]:
-    """Time each inserted module alone, on a map of the shape of its input.
-
-    In turn, as networks are measured.
-
-    Args:
-        modified: the network with the modules.
-        sites: their sites.
-        given: the shapes of the network's inputs, without the batch.
-        setup: the set-up.
-        batch_size: images in a batch.
-        min_seconds: minimum duration of the measurement, for all of them together.
-
-    Returns:
-        The median over the rounds, in seconds, by the module of the site.
-
-    Raises:
-        BamctlError: the device is unavailable.
-    """
-    if not sites:
-        return {}
-    setup = setup or Setup()
-    with setups.at_work_on(setup.check()):
-        (network,) = setups.prepared([modified], read(given), setup)
-        modules = list(network.get_submodule(HOLDER).children())
-        maps = _maps_given(network, modules, given, batch_size, setup)
-        calls = [
-            setups.repeated(module, (at,), setup) for module, at in zip(modules, maps, strict=True)
-        ]
-        threads = setup.threads or torch.get_num_threads()
-        rounds = in_turn(calls, min_seconds, threads)
-    medians = np.median(np.array(rounds), axis=0)
-    return {site.name: float(m) for site, m in zip(sites, medians, strict=True)}
-
-
-def _maps_given(
-    network: nn.Module, modules: list[nn.Module], given: InputsLike, batch_size: int, setup: Setup
-) -> list[Tensor]:
-    """Return a random map for each inserted module, shaped like its input in a pass.
-
-    Not the input itself: in a deep network with random weights it may vanish, and a CPU is slow
-    with subnormal numbers.
-    """
-    found: dict[nn.Module, Tensor] = {}
-
-    def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        found[module] = torch.randn_like(arguments[0]).requires_grad_(setup.train)
-
-    handles = [module.register_forward_pre_hook(keep) for module in modules]
-    try:
-        with torch.no_grad():
-            network(*setups.arguments(network, read(given), batch_size, setup))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [found[module] for module in modules]
+    base_seconds: Interval
+    modified_seconds: Interval
+    ratio: Interval
 
 
 @dataclass(frozen=True)
@@ -130,7 +34,9 @@ class LatencyEstimate:
     """An estimated latency on the device of a profile, without and with the modules.
 
     `sites` has the seconds that each module adds. `base_kinds` splits `base_seconds` by kind of
-    kernel, `added_kinds` the added seconds.
+    kernel, `added_kinds` the added seconds; `launch_seconds` of the added ones are those in which
+    the device waits for launches. `intervals` is None unless requested, or if the profile is of an
+    earlier version, which has no spread.
     """
 
     profile: Profile
@@ -141,6 +47,8 @@ class LatencyEstimate:
     added_kinds: dict[str, float]
     num_base_kernels: int
     num_added_kernels: int
+    launch_seconds: float
+    intervals: Intervals | None = None
 
     @property
     def added_seconds(self) -> float:
@@ -161,15 +69,15 @@ class LatencyEstimate:
     def launch_fraction(self) -> float:
         """The fraction of the added time that is due to kernel launches."""
         added = self.added_seconds
-        launches = self.num_added_kernels * self.profile.coefficients.launch_us / 1e6
-        return min(1.0, launches / added) if added else 0.0
+        return min(1.0, self.launch_seconds / added) if added else 0.0
 
 
 @dataclass(frozen=True)
 class AddedLatency:
     """The latency of each of several attention modules for one batch.
 
-    `profile` is that of an estimate; None if the modules were timed, each alone.
+    `profile` is that of an estimate; None if the modules were timed, each alone. `intervals` are
+    those of the network without and with all of the modules.
     """
 
     device: str
@@ -178,39 +86,33 @@ class AddedLatency:
     base_seconds: float
     sites: dict[str, float]
     profile: Profile | None = None
+    intervals: Intervals | None = None
 
 
 def estimated_added(
     network: nn.Module, traced: Trace, sites: Sequence[Site], profile: Profile, batch_size: int
 ) -> AddedLatency:
     """Estimate the latency that modules at the sites add on the device of a profile."""
-    found = Estimator(network, traced, profile).estimate(sites, batch_size)
+    found = Estimator(network, traced, profile).estimate(sites, batch_size, intervals=True)
     return AddedLatency(
-        profile.name, profile.name, batch_size, found.base_seconds, found.sites, profile
+        profile.name,
+        profile.name,
+        batch_size,
+        found.base_seconds,
+        found.sites,
+        profile,
+        found.intervals,
     )
 
 
-def measured_added(
-    network: nn.Module, given: InputsLike, sites: Sequence[Site], setup: Setup, batch_size: int
-) -> AddedLatency:
-    """Time modules at the sites, each alone, and the network without them.
-
-    Raises:
-        BamctlError: the device is unavailable, or the batch does not fit in its memory.
-    """
-    base = measure(network, network, given, setup=setup, batch_size=batch_size, min_seconds=1.0)
-    modified = with_sites(network, sites)
-    alone = measure_sites(modified, sites, given, setup=setup, batch_size=batch_size)
-    return AddedLatency(setup.device, base.device_name, batch_size, base.base.median_seconds, alone)
-
-
 class Estimator:
-    """Estimator of one traced network on one device, for any sites and batch sizes."""
+    """Estimator of one traced network on the device of a profile, for any sites and batch sizes."""
 
     def __init__(self, network: nn.Module, traced: Trace, profile: Profile) -> None:
         self._network = network
         self._trace = traced
-        self._profile = profile
+        self.profile = profile
+        self._device = Device(profile.hardware, profile.coefficients, profile.memory_format)
         lowered = lower(traced, profile.precision)
         # Bytes per element of the output of a module's first call, where known.
         outputs = {call.module: call.output for call in reversed(traced.calls)}
@@ -223,14 +125,25 @@ class Estimator:
         # Equal modules on equal maps are traced once.
         self._tables: dict[Hashable, KernelTable] = {}
 
-    def estimate(self, sites: Sequence[Site], batch_size: int = 1) -> LatencyEstimate:
-        """Estimate the latency of a batch without and with attention modules at the sites."""
-        base = self._seconds(self._base, batch_size)
+    def estimate(
+        self, sites: Sequence[Site], batch_size: int = 1, *, intervals: bool = False
+    ) -> LatencyEstimate:
+        """Estimate the latency of a batch without and with attention modules at the sites.
+
+        Args:
+            sites: the sites.
+            batch_size: images in a batch.
+            intervals: whether to also compute the intervals, in thirty times the time.
+        """
+        device = self._device
+        balance = self._base.balance(device, batch_size)
+        base = self._base.seconds(device, batch_size, balance)
         tables = {site.name: self._table(site) for site in sites}
-        added = {name: self._seconds(each, batch_size) for name, each in tables.items()}
+        added = {name: table.seconds(device, batch_size, balance) for name, table in tables.items()}
         kinds = [table.by_kind(added[name]) for name, table in tables.items()]
+        count = sum(map(len, added.values()))
         return LatencyEstimate(
-            profile=self._profile,
+            profile=self.profile,
             batch_size=batch_size,
             base_seconds=float(base.sum()),
             sites={name: float(times.sum()) for name, times in added.items()},
@@ -240,12 +153,36 @@ class Estimator:
                 for kind in dict.fromkeys(kind for each in kinds for kind in each)
             },
             num_base_kernels=len(base),
-            num_added_kernels=sum(map(len, added.values())),
+            num_added_kernels=count,
+            launch_seconds=count * balance.launches * self._base.launch_seconds(device),
+            intervals=self._intervals(list(tables.values()), batch_size) if intervals else None,
         )
 
-    def _seconds(self, table: KernelTable, batch_size: int) -> np.ndarray:
-        profile = self._profile
-        return table.seconds(profile.hardware, profile.coefficients, batch_size)
+    def _intervals(self, tables: Sequence[KernelTable], batch_size: int) -> Intervals | None:
+        spread = self.profile.spread
+        if spread is None:
+            return None
+
+        def logs(coefficients: Coefficients) -> np.ndarray:
+            device = replace(self._device, coefficients=coefficients)
+            return np.log(self._totals(device, tables, batch_size))
+
+        found, derived = slopes(logs, self.profile.coefficients)
+        base, modified = np.exp(found)
+        return Intervals(
+            spread.time_interval(float(base), derived[0]),
+            spread.time_interval(float(modified), derived[1]),
+            spread.ratio_interval(float(modified / base), derived[1] - derived[0]),
+        )
+
+    def _totals(
+        self, device: Device, tables: Sequence[KernelTable], batch_size: int
+    ) -> tuple[float, float]:
+        """Return the seconds of a batch without and with kernels that modules add."""
+        balance = self._base.balance(device, batch_size)
+        base = float(self._base.seconds(device, batch_size, balance).sum())
+        added = sum(float(t.seconds(device, batch_size, balance).sum()) for t in tables)
+        return base, base + added
 
     def _table(self, site: Site) -> KernelTable:
         width = self._widths.get(site.point.module)
@@ -258,5 +195,5 @@ class Estimator:
         """List the kernels of one attention module on the map of its site."""
         at = site.point.map
         traced = trace(surgery.build_module(self._network, site), at.shape)
-        kernels = lower(traced, self._profile.precision, input_width=width).kernels
+        kernels = lower(traced, self.profile.precision, input_width=width).kernels
         return [kernel.times(at.batch) for kernel in kernels]

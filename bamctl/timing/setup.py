@@ -17,7 +17,8 @@ from bamctl.networks import example
 from bamctl.networks.inputs import Inputs
 from bamctl.networks.structures import tensors
 from bamctl.surgery.fusion import fuse
-from bamctl.timing.profiles import MemoryFormat, is_measurable
+from bamctl.timing.hardware import MemoryFormat
+from bamctl.timing.profiles import is_measurable
 
 Dtype = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype] = {

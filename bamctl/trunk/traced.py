@@ -13,7 +13,7 @@ from bamctl.trunk._find import find_trunk
 from bamctl.trunk.cut_points import Trunk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TracedNetwork:
     """A network, traced once for all the placements on it.
 

@@ -18,8 +18,8 @@ def measure(runs: int) -> Iterator[Ratio]:
     peaks: dict[int, list[float]] = {0: [], 1: []}
     sides = [lambda: peaks[0].append(_peak(OURS)), lambda: peaks[1].append(_peak(THEIRS))]
     # Processes of their own, which keep nothing warm from one to the next.
-    yield in_turn("bamctl analyze --all / plain loop", *sides, runs, 0.25, warm_ups=0)
-    yield Ratio("bamctl analyze --all peak memory / plain loop", "MB", *peaks.values(), 0.30)
+    yield in_turn("bamctl analyze --all / plain loop", *sides, runs, 0.20, warm_ups=0)
+    yield Ratio("bamctl analyze --all peak memory / plain loop", "MB", *peaks.values(), 0.25)
 
 
 def _peak(command: list[str]) -> float:

@@ -5,11 +5,12 @@ from fractions import Fraction
 import pytest
 
 from bamctl import Placement
-from bamctl.budgets.check import check_targets
+from bamctl.budgets.check import check, check_targets
 from bamctl.budgets.figures import Figure
 from bamctl.budgets.results import Check, Checked
 from bamctl.budgets.targets import Target, Unchecked
 from bamctl.errors import BamctlError
+from bamctl.report.views.check import check_report
 
 RESNET18 = {"model": "resnet18", "input": (3, 64, 64), "where": "bottleneck"}
 
@@ -53,6 +54,49 @@ def test_a_time_is_measured_on_the_device_of_the_budget(monkeypatch: pytest.Monk
     codes = [check_targets([target(latency=own)])[0].exit_code for own in budgets]
     assert codes == [0, 1, 3]
     assert asked == [("cpu", 8), ("cpu", 1), ("cuda:7", 1)]
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit", "code", "strict", "verdict"),
+    [
+        # Of an unmodified 2 ms: the limit is inside of the interval, or beside it.
+        ((0.0020, 0.0024), "2.1 ms", 0, 1, "cannot tell"),
+        ((0.0020, 0.0024), "2.3 ms", 0, 1, "cannot tell"),
+        ((0.0020, 0.0024), "2.4 ms", 0, 0, "passed"),
+        ((0.0020, 0.0024), "1.9 ms", 1, 1, "failed"),
+        (None, "2.1 ms", 1, 1, "failed"),
+        (None, "2.3 ms", 0, 0, "passed"),
+    ],
+)
+def test_an_estimate_may_not_tell(
+    monkeypatch: pytest.MonkeyPatch,
+    interval: tuple[float, float] | None,
+    limit: str,
+    code: int,
+    strict: int,
+    verdict: str,
+) -> None:
+    def figure_on(metric: str, on: object, allowance: object) -> tuple[Figure, str]:
+        return Figure(0.002, 0.0022, interval), "estimated"
+
+    monkeypatch.setattr("bamctl.budgets.check.figure_on", figure_on)
+    placement = target(latency=limit).placement
+    lax, sharp = (check(placement, strict=is_strict) for is_strict in (False, True))
+    assert (lax.exit_code, sharp.exit_code) == (code, strict)
+    (found,) = check_report(lax.results, (), why=False).data["checks"]
+    assert (found["verdict"], found["passed"]) == (verdict, verdict == "passed")
+    assert found["interval_90"] == (interval and [1e3 * each for each in interval])
+
+
+def test_the_interval_of_a_ratio_is_narrower_than_that_of_a_time() -> None:
+    devices = {"device": "a100", "batch_size": 64}
+    relative, absolute = (
+        check_targets([target(latency={"max": limit, **devices})])[0].checks[0].figure
+        for limit in ("+5 %", "5 ms")
+    )
+    assert relative.value == absolute.value
+    spans = [high / low for low, high in (relative.interval, absolute.interval)]
+    assert spans[0] ** 2 < spans[1]
 
 
 def test_a_real_measurement_is_of_both_networks() -> None:

@@ -379,6 +379,5 @@ def test_figures_over_time(repository: Repository) -> None:
         (["--format", "csv=x", "--format", "json=x"], "two formats are for "),
         (["--format", "csv="], "name the file"),
         (["--format", "csv=x", "--output", "y"], "every format has a file; drop --output"),
-        (["--strict"], "--strict requires --against"),
     ):
         assert_one_line_error(repository.check(*wrong), words)

@@ -48,6 +48,50 @@ def test_on_this_machine(bamctl: object, tmp_path: Path) -> None:
     assert (tmp_path / "here.yaml").read_text().startswith("schema: 1\nname: cpu\n")
 
 
+def test_from_a_data_sheet_to_an_estimate(bamctl: object, tmp_path: Path) -> None:
+    made = bamctl(
+        "calibrate", "--datasheet", "a100", "--known", "resnet18@256=9000",
+        "--memory-format", "channels_last", "--out", "mine.yaml",
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.startswith("a100   amp_fp16   channels_last   from its data sheet\n")
+    assert "9000 images/s of resnet18 at batch 256" in " ".join(made.stdout.split())
+    used = bamctl("latency", "resnet18", "--device", "mine.yaml", "--format", "json")
+    profile = json.loads(used.stdout)["profile"]
+    assert profile["hardware"]["matrix_tflops"] == 312
+    assert profile["known"] == [{"model": "resnet18", "batch_size": 256, "images_per_second": 9000}]
+
+
+def test_a_card_of_tomorrow(bamctl: object) -> None:
+    made = bamctl(
+        "calibrate", "--tflops", "500", "--bandwidth", "2500", "--cache", "64", "--watts", "350",
+        "--name", "tomorrow", "--precision", "bf16", "--format", "json",
+    )  # fmt: skip
+    assert (made.returncode, made.stderr) == (0, "")
+    profile = json.loads(made.stdout)["profile"]
+    assert (profile["name"], profile["precision"]) == ("tomorrow", "bf16")
+    # Not in the data sheet: a fourth of the matrix units' peak, and said to be assumed.
+    assert profile["hardware"]["vector_tflops"] == 125
+    assert profile["assumed"] == ["vector_tflops"]
+
+
+def test_the_errors_of_devices_left_out(bamctl: object, tmp_path: Path) -> None:
+    rows = TABLE.splitlines()[1:]
+    other = [row.replace("mine", device) for row in rows for device in ("rtx4090", "l40s")]
+    (tmp_path / "times.csv").write_text("\n".join([TABLE.splitlines()[0], *other]) + "\n")
+    made = bamctl("calibrate", "--learn", "times.csv", "--out", "learnt", "--format", "json")
+    assert (made.returncode, made.stderr) == (0, "")
+    found = json.loads(made.stdout)
+    assert [each["device"] for each in found["devices"]] == ["rtx4090", "l40s"]
+    assert found["devices"][0]["num_networks"] == 3
+    assert found["times_inside"] >= 0.9
+    assert {path.name for path in (tmp_path / "learnt").iterdir()} == {
+        "population.yaml",
+        "rtx4090.yaml",
+        "l40s.yaml",
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -64,6 +108,19 @@ def test_on_this_machine(bamctl: object, tmp_path: Path) -> None:
         (["--device", "cpu", "--model", "resnt18"], "did you mean 'resnet18'"),
         (["--device", "cpu", "--model", "resnet18"], "one family"),
         (["--device", "cpu", "--out", "profile.txt"], "end its name in .yaml"),
+        (["--datasheet", "a1000"], "no data sheet of 'a1000' (did you mean 'a100"),
+        (["--datasheet", "v100", "--precision", "bf16"], "v100 has no matrix units for bf16"),
+        (["--datasheet", "a100", "--tflops", "3"], "--datasheet has the peaks"),
+        (["--datasheet", "a100", "--device", "cpu"], "--device cannot be combined with a data"),
+        (["--datasheet", "a100", "--known", "resnet18=3"], "is not MODEL@BATCH=IMAGES_PER_SECOND"),
+        (["--known", "resnet18@1=3"], "--known needs a data sheet"),
+        (["--tflops", "312"], "add --bandwidth-gbps, --cache-mb"),
+        (["--learn", "times.csv", "--name", "mine"], "--name cannot be combined with --learn"),
+        (["--learn", "times.csv"], "leaving one out needs at least two"),
+        (
+            ["--tflops", "1248", "--bandwidth", "1555", "--cache", "40"],
+            "implausible data sheet: 1248 TFLOPS",
+        ),
     ],
 )
 def test_bad_input(bamctl: object, table: str, arguments: list[str], words: str) -> None:

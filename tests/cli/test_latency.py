@@ -90,6 +90,31 @@ def test_csv_holds_parts_as_json(bamctl: object) -> None:
     assert [site["module"] for site in json.loads(row["sites"])] == ["layer1", "layer2", "layer3"]
 
 
+def test_devices_beside_each_other(bamctl: object) -> None:
+    result = bamctl(
+        "latency", "resnet18", "--compare", "bam", "--compare", "se", "--device", "a100",
+        "--device", "l4", "--format", "json",
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = json.loads(result.stdout)["rows"]
+    assert [(row["device"], row["placement"]) for row in rows] == [
+        ("a100", "bam"), ("a100", "se"), ("l4", "bam"), ("l4", "se"),
+    ]  # fmt: skip
+
+
+def test_a_precision_picks_the_profile(bamctl: object) -> None:
+    result = bamctl(
+        "latency", "resnet18", "--device", "a100", "--dtype", "fp32", "--memory-format",
+        "channels_last", "--format", "json",
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    profile = found["profile"]
+    assert (profile["precision"], profile["memory_format"]) == ("fp32", "channels_last")
+    low, high = found["batches"][0]["base_ms_90"]
+    assert low < found["base_ms"] < high
+
+
 def test_nothing_to_insert_is_said(bamctl: object) -> None:
     text = bamctl("latency", "vit_b_16", "--device", "rtx4090").stdout
     assert "Nothing inserted. vit_b_16 has no bottleneck" in text
@@ -108,6 +133,8 @@ def test_nothing_to_insert_is_said(bamctl: object) -> None:
         (["--cuda-graph", "--device", "cpu"], "a CUDA graph requires a CUDA device"),
         (["--fuse", "--train", "--device", "cpu"], "drop fuse or train"),
         (["--batch-size", "0"], "--batch-size"),
+        (["--device", "t4", "--dtype", "bf16"], "t4 has no matrix units for bf16"),
+        (["--compare", "se", "--per-site"], "--per-site cannot be combined with --compare"),
         (["--dtype", "int8"], "--dtype"),
         (["--where", "layer9", "--device", "cpu"], "layer9"),
     ],
@@ -142,6 +169,8 @@ def test_analyze_has_a_column(bamctl: object) -> None:
     placed = found["placements"]["bottleneck"]
     assert placed["added_latency_ms"] == pytest.approx(sum(alone.values()))
     assert found["latency"]["estimated"] is True
+    low, high = found["latency"]["base_ms_90"]
+    assert low < found["latency"]["base_ms"] < high
 
 
 def test_analyze_measures(bamctl: object) -> None:

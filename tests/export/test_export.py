@@ -17,7 +17,7 @@ from bamctl.errors import BamctlError, InputError
 from bamctl.export import write as export
 from bamctl.export._program import OLDEST_TORCH, is_too_old
 from bamctl.export._source import source
-from bamctl.export.write import Exported
+from bamctl.export.write import Exported, Exporter
 from bamctl.networks import models
 from bamctl.surgery.insertion import Insertion, insert_and_prove
 from tests import console
@@ -92,6 +92,24 @@ def inserted_once(case: Case) -> tuple[nn.Module, Insertion]:
 
 # Both formats of a graph are made of the same one.
 exported_once = lru_cache(maxsize=1)(export.export)
+
+
+def test_several_files_are_made_of_one_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(model: nn.Module, inputs: object) -> object:
+        made.append(real(model, inputs))
+        return made[-1]
+
+    real = export.export
+    monkeypatch.setattr(export, "export", counted)
+    exporter = Exporter(*inserted("squeezenet1_1", where="features.4", num_classes=3))
+    for name in ("one.pt2", "two.pt2"):
+        assert export.WRITERS[".pt2"](tmp_path / name, exporter)
+        assert torch.export.load(tmp_path / name).graph_signature == made[0].graph_signature
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(("case", "ending"), FILES)

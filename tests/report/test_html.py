@@ -41,7 +41,8 @@ from bamctl.report.views.latency import estimate_report, latency_report
 from bamctl.report.views.search import search_report
 from bamctl.report.views.training import training_report
 from bamctl.surgery.insertion import build_and_insert
-from bamctl.timing.placed import Estimator, measure_placed
+from bamctl.timing.measured import measure_placed
+from bamctl.timing.placed import Estimator
 from bamctl.timing.profiles import find
 from bamctl.training.config import DataConfig
 from bamctl.training.experiment import Experiment, load_data

@@ -9,8 +9,9 @@ from bamctl.errors import BamctlError, InputError
 from bamctl.networks import models
 from bamctl.networks.inputs import read
 from bamctl.timing.calibration import from_device, from_table
+from bamctl.timing.hardware import Hardware
 from bamctl.timing.placed import Estimator
-from bamctl.timing.profiles import Hardware, find
+from bamctl.timing.profiles import find
 from bamctl.tracing.trace import trace
 
 SIDE, BATCH = 64, 256

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bamctl.errors import BamctlError
-from bamctl.timing._estimate import KernelTable
+from bamctl.timing._estimate import Device, KernelTable
 from bamctl.timing._kernels import Kernel
 from bamctl.timing.fitting import Error, Sample, errors, fit, held_out_errors, summarize
-from bamctl.timing.profiles import Coefficients, Hardware
+from bamctl.timing.hardware import Coefficients, Hardware
 
 HARDWARE = Hardware(matrix_tflops=80, vector_tflops=40, bandwidth_gbps=900, cache_mb=6)
 HIDDEN = Coefficients(
@@ -22,8 +22,10 @@ HIDDEN = Coefficients(
     grouped_alignment=0.7,
     bandwidth=0.75,
     cache_speedup=3,
+    floor_us=4,
     launch_us=12,
 )
+DEVICE = Device(HARDWARE, HIDDEN, "channels_last")
 BATCH = 64
 
 
@@ -54,7 +56,7 @@ def samples(noise: float = 0.0, families: int = 5, **options: object) -> list[Sa
     rng, found = np.random.default_rng(0), []
     for number in range(30):
         kernels = network(rng, **options)
-        seconds = kernels.seconds(HARDWARE, HIDDEN, BATCH).sum() * np.exp(rng.normal(0, noise))
+        seconds = kernels.seconds(DEVICE, BATCH).sum() * np.exp(rng.normal(0, noise))
         family = f"family{number % families}"
         found.append(Sample(f"network{number}", family, kernels, BATCH, float(seconds)))
     return found
@@ -62,30 +64,31 @@ def samples(noise: float = 0.0, families: int = 5, **options: object) -> list[Sa
 
 def test_it_explains_what_it_was_given() -> None:
     given = samples()
-    found = errors(given, HARDWARE, fit(given, HARDWARE))
+    belief = fit(given, HARDWARE, "channels_last").belief
+    found = errors(given, HARDWARE, "channels_last", belief)
     assert max(abs(each.error) for each in found) < 0.02
     assert [each.model for each in found] == [each.model for each in given]
 
 
 def test_it_explains_what_it_has_not_seen() -> None:
     told: list[str] = []
-    found = held_out_errors(samples(noise=0.03), HARDWARE, told.append)
+    found = held_out_errors(samples(noise=0.03), HARDWARE, "channels_last", told.append)
     assert np.mean([abs(each.error) for each in found]) < 0.05
     assert told == [f"family{number}" for number in range(5)]
     assert len(found) == 30
 
 
 def test_what_nothing_was_seen_of_is_an_assumption() -> None:
-    found = fit(samples(), HARDWARE)
+    found = fit(samples(), HARDWARE, "channels_last")
     assert {"grouped", "grouped_width", "attention", "grouped_alignment"} <= set(found.assumed)
     assert "bandwidth" not in found.assumed
-    only_memory = fit(samples(kinds=("memory",)), HARDWARE)
+    only_memory = fit(samples(kinds=("memory",)), HARDWARE, "channels_last")
     assert {"matmul", "spatial", "depthwise"} <= set(only_memory.assumed)
 
 
 def test_one_family_cannot_be_held_out() -> None:
     with pytest.raises(BamctlError, match="all networks are of one family"):
-        held_out_errors(samples(families=1), HARDWARE)
+        held_out_errors(samples(families=1), HARDWARE, "channels_last")
 
 
 def test_a_summary_by_hand() -> None:

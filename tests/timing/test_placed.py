@@ -6,14 +6,8 @@ import torch
 from bamctl import Placement
 from bamctl.networks.inputs import read
 from bamctl.placement.sites import Site, resolve
-from bamctl.timing.placed import (
-    Estimator,
-    estimated_added,
-    measure_placed,
-    measure_sites,
-    measured_added,
-    with_sites,
-)
+from bamctl.timing.measured import measure_placed, measure_sites, measured_added, with_sites
+from bamctl.timing.placed import Estimator, estimated_added
 from bamctl.timing.profiles import find
 from bamctl.timing.setup import Setup
 from bamctl.tracing.trace import trace
@@ -65,7 +59,8 @@ def test_an_estimate_is_that_of_the_modified_network(network: torch.nn.Module) -
     modified = with_sites(network, sites)
     whole = Estimator(modified, trace(modified, GIVEN), profile).estimate((), 16)
     assert whole.num_base_kernels == parts.num_base_kernels + parts.num_added_kernels
-    assert whole.base_seconds == pytest.approx(parts.modified_seconds, rel=1e-9)
+    # Added kernels are weighed as those of the network, which they hardly change.
+    assert whole.base_seconds == pytest.approx(parts.modified_seconds, rel=1e-4)
 
 
 def test_what_is_added_is_estimated_or_measured() -> None:

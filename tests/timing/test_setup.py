@@ -9,7 +9,7 @@ from bamctl.errors import InputError
 from bamctl.networks.inputs import read
 from bamctl.placement.sites import resolve
 from bamctl.timing import setup as setups
-from bamctl.timing.placed import with_sites
+from bamctl.timing.measured import with_sites
 from bamctl.timing.setup import Setup, prepared, repeated
 from bamctl.tracing.trace import trace
 from bamctl.trunk._find import find_trunk

@@ -198,7 +198,8 @@ def _added(
     found: "Analysis", traced: "TracedNetwork", device: str | None, batch_size: int
 ) -> "AddedLatency":
     from bamctl.analysis.analyze import shown_sites
-    from bamctl.timing.placed import estimated_added, measured_added
+    from bamctl.timing.measured import measured_added
+    from bamctl.timing.placed import estimated_added
     from bamctl.timing.profiles import find, is_measurable
     from bamctl.timing.setup import Setup, default_device
 

@@ -66,8 +66,6 @@ def check(
 ) -> int:
     """Hold placements to their budgets; exit 1 where one is exceeded."""
     _refuse_together(init, why, limits, against)
-    if revision.strict and revision.against is None:
-        raise InputError("--strict requires --against")
     destinations = shown.destinations()
     if not init:
         for format_name, file in destinations:

@@ -24,7 +24,7 @@ from bamctl.files.atomic import check_can_write
 if TYPE_CHECKING:
     from torch import nn
 
-    from bamctl.export.write import Exported
+    from bamctl.export.write import Exported, Exporter
     from bamctl.placement.placement import Placement
     from bamctl.surgery.insertion import Insertion
     from bamctl.weights.checkpoints import Checkpoint
@@ -100,21 +100,22 @@ def _insert(
     files: list[Path],
     layout: str,
 ) -> "tuple[Insertion, list[Exported]]":
+    from bamctl.export.write import Exporter
     from bamctl.surgery.insertion import build_and_insert
 
     state = checkpoint.state if checkpoint else None
     network, inserted = build_and_insert(wanted, None if checkpoint else weights, state)
+    exporter = Exporter(network, inserted)
     exported = []
     for count, file in enumerate(files):
         with appended(f"kept: {', '.join(map(str, files[:count]))}" if count else ""):
-            exported.append(_write(file, network, inserted, layout))
+            exported.append(_write(file, network, inserted, layout, exporter))
     return inserted, [each for each in exported if each is not None]
 
 
 def _write(
-    file: Path, network: "nn.Module", inserted: "Insertion", layout: str
+    file: Path, network: "nn.Module", inserted: "Insertion", layout: str, exporter: "Exporter"
 ) -> "Exported | None":
-    from bamctl.export import write as export
     from bamctl.weights import checkpoints, official
 
     if file.suffix in YAML:
@@ -126,5 +127,5 @@ def _write(
     elif file.suffix in STATE:
         checkpoints.write_state(file, network)
     else:
-        return export.write(file, network, inserted)
+        return exporter.write(file)
     return None

@@ -1,7 +1,7 @@
 """`bamctl latency`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bamctl.cli.messages import say, working
 from bamctl.cli.options.declare import flag, option
@@ -15,6 +15,10 @@ from bamctl.cli.options.shared import (
     wanted_placement,
 )
 from bamctl.cli.options.trust import Trust, allow_named
+from bamctl.errors import InputError
+
+if TYPE_CHECKING:
+    from bamctl.placement.placement import Placement
 
 Panel = "Measuring"
 
@@ -28,11 +32,11 @@ class MeasuringOptions:
     ] = None
     dtype: Annotated[
         Literal["fp32", "bf16", "fp16"] | None,
-        option("Data type of weights and images. [fp32]", Panel),
+        option("Data type of weights and images. [fp32; amp_fp16 for an estimate]", Panel),
     ] = None
     memory_format: Annotated[
         Literal["contiguous", "channels_last"] | None,
-        option("Memory format of images and weights. [contiguous]", Panel),
+        option("Memory format of images and weights. [contiguous, or the profile's]", Panel),
     ] = None
     fuse: Annotated[bool, flag("--fuse", "Fold batch norms first.", Panel)] = False
     compile: Annotated[bool, flag("--compile", "Run under torch.compile.", Panel)] = False
@@ -58,10 +62,19 @@ def latency(
     placement: PlacementName = None,
     trust: Trust = None,
     device: Annotated[
-        str | None,
+        list[str] | None,
         option(
-            "cpu, cuda, cuda:1 or mps to measure there; rtx3090, rtx4090, rtx5090, "
-            "rtxpro6000maxq or a profile's FILE for an estimate. [cuda where there is one]",
+            "cpu, cuda, cuda:1 or mps to measure there; a GPU, such as a100, l4 or rtx4090, or a "
+            "profile's FILE for an estimate; repeat for several estimates. [cuda where there is "
+            "one]",
+        ),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        option(
+            "Compare placements: a file, a shipped one, or an attention module at the sites of "
+            "--where; repeat for several.",
+            metavar="FILE|NAME|MODULE",
         ),
     ] = None,
     batch_size: Annotated[
@@ -79,13 +92,18 @@ def latency(
     shown.check()
     allow_named(model, trust)
     wanted = wanted_placement("latency", model, placement, where, attention, network)
+    devices = device or []
+    if compare or len(devices) > 1:
+        if per_site:
+            raise InputError("--per-site cannot be combined with --compare or several devices")
+        return _compare(wanted, compare or [], devices, batch_size or [1], measuring, shown)
     from bamctl.report.views.latency import latency_view
     from bamctl.timing.latency import latency as measure
 
     with working(f"tracing {wanted.model}") as told:
         found = measure(
             placement=wanted,
-            device=device,
+            device=devices[0] if devices else None,
             batch_sizes=batch_size or [1],
             per_site=per_site,
             min_seconds=measuring.min_seconds,
@@ -97,3 +115,28 @@ def latency(
         return 0
     say(f"error: {found.failure}")
     return found.failure.exit_code
+
+
+def _compare(
+    wanted: "Placement",
+    names: list[str],
+    devices: list[str],
+    batch_sizes: list[int],
+    measuring: MeasuringOptions,
+    shown: OutputOptions,
+) -> int:
+    from bamctl.report.views.comparison import comparison_view
+    from bamctl.timing.comparison import compare, variants_of
+
+    variants = variants_of(names, wanted) if names else {wanted.attention.module: wanted}
+    with working(f"tracing {wanted.model}") as told:
+        found = compare(
+            variants,
+            devices=devices,
+            batch_sizes=batch_sizes,
+            min_seconds=measuring.min_seconds,
+            setup=measuring.given(),
+            progress=told,
+        )
+    shown.show(comparison_view(found))
+    return 0

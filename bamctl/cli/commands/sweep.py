@@ -36,7 +36,9 @@ class SweepOptions:
         | None,
         option("With --all: which builders. [classification]", Panel),
     ] = None
-    jobs: Annotated[int | None, option("With --all: processes at a time. [1]", Panel, min=1)] = None
+    jobs: Annotated[
+        int | None, option("With --all: processes at a time. [one for each core]", Panel, min=1)
+    ] = None
 
     def refuse_with(self, option_name: str) -> None:
         """Raise if many networks are asked for beside an option of one.
@@ -88,7 +90,7 @@ def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
         from bamctl.report.views.sweep import record, sweep_report
 
         give_back_at_once()
-        for result in swept(names, wanted, many.jobs or 1):
+        for result in swept(names, wanted, many.jobs):
             results.append(result)
             if streams:
                 row = csv.rows([record(result)], header=len(results) == 1)

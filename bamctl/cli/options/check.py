@@ -64,7 +64,11 @@ class RevisionOptions:
         ),
     ] = None
     strict: Annotated[
-        bool, flag("--strict", "With --against: fail if something cannot be compared.")
+        bool,
+        flag(
+            "--strict",
+            "Fail if an estimate cannot tell, or with --against something cannot be compared.",
+        ),
     ] = False
     record: Annotated[
         Path | None,

@@ -82,12 +82,14 @@ def add_latency(data: dict[str, Any], latency: AddedLatency) -> None:
     for placed in data["placements"].values():
         known = [latency.sites.get(name, 0.0) for name in placed["modules"]]
         placed["added_latency_ms"] = 1e3 * sum(known)
+    sure = latency.intervals
     data["latency"] = {
         "device": latency.device,
         "device_name": latency.device_name,
         "estimated": latency.profile is not None,
         "batch_size": latency.batch_size,
         "base_ms": 1e3 * latency.base_seconds,
+        "base_ms_90": sure and [1e3 * seconds for seconds in sure.base_seconds],
     }
 
 

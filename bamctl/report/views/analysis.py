@@ -160,9 +160,11 @@ def _latency_cells(latency: AddedLatency | None, modules: Sequence[str]) -> list
 
 
 def _latency_text(latency: AddedLatency) -> str:
+    sure = latency.intervals
+    span = "" if sure is None else " - ".join(map(units.duration, sure.base_seconds))
     what = (
         f"Latency: time added to a batch of {latency.batch_size}; the network itself takes "
-        f"{units.duration(latency.base_seconds)}."
+        f"{units.duration(latency.base_seconds)}{f' (90 %: {span})' if span else ''}."
     )
     if latency.profile is not None:
         return f"{what} {estimate_error(latency.profile)}"

@@ -1,19 +1,25 @@
-"""A calibration as a report: the fit, and its error for networks left out of it."""
+"""A calibration as a report: the fit or the data sheet, and the errors to be expected."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from bamctl import units
-from bamctl.report._wording import SCHEMA
+from bamctl.report._wording import SCHEMA, estimate_error
 from bamctl.report.document import Column, Report, Table
 from bamctl.timing.calibration import Calibration
 from bamctl.timing.fitting import Error
-from bamctl.timing.profiles import Coefficients
+from bamctl.timing.hardware import Coefficients, Hardware
+from bamctl.timing.learning import Learning, LeftOut
+from bamctl.timing.profiles import Profile
 
 
 def calibration_report(found: Calibration, *, every_network: bool) -> Report:
     """Show the coefficients, and the errors by family and, if requested, by network."""
-    blocks: list[Table | str] = [_coefficients(found), _summary(found), _families(found)]
+    blocks: list[Table | str] = [
+        _coefficients(found.profile, "the times"),
+        _summary(found),
+        _families(found),
+    ]
     if every_network:
         blocks.append(_networks(found))
     blocks.append(
@@ -31,15 +37,117 @@ def calibration_report(found: Calibration, *, every_network: bool) -> Report:
     return Report(heading, blocks, data, records)
 
 
-def _coefficients(found: Calibration) -> Table:
+def sheet_report(profile: Profile) -> Report:
+    """Show the data sheet of a device, and the coefficients that other devices tell."""
+    source = "known figures and other devices" if profile.known else "other devices"
+    blocks: list[Table | str] = [
+        _peaks(profile),
+        _coefficients(profile, source),
+        estimate_error(profile),
+    ]
+    heading = (
+        f"{profile.name}   {profile.precision}   {profile.memory_format}   from its data sheet"
+    )
+    data = {
+        "schema": SCHEMA,
+        "profile": profile.model_dump(mode="json", by_alias=True),
+        "networks": [],
+    }
+    return Report(heading, blocks, data)
+
+
+def _peaks(profile: Profile) -> Table:
+    columns = [Column("data sheet"), Column("value", "right"), Column("is")]
+    rows = [
+        [
+            name,
+            f"{value:g}",
+            f"{Hardware.model_fields[name].description}"
+            + (" (assumed)" if name in profile.assumed else ""),
+        ]
+        for name, value in profile.hardware.model_dump(exclude_none=True).items()
+    ]
+    return Table(columns, rows)
+
+
+def learning_report(found: Learning) -> Report:
+    """Show how well each device is estimated from its data sheet and the other devices."""
+    held_out = {each.profile.name: each.profile.held_out for each in found.calibrations}
+    records = [
+        {
+            **_left_out_record(each, found),
+            "family_left_out_error": held_out[each.name].mean_error,
+        }
+        for each in found.left_out
+    ]
+    times, ratios = found.all_hits
+    words = (
+        f"Inside of their 90 % intervals, over all devices: {units.share(times)} of times, "
+        f"{units.share(ratios)} of the ratios of two networks of a family. One known: the mean "
+        "error of the other networks where the time of one is known, over all choices of it. "
+        "Family left out: of the profiles fitted to the device, for families of which no device's "
+        "times were seen."
+    )
+    data = {
+        "schema": SCHEMA,
+        "devices": records,
+        "times_inside": times,
+        "ratios_inside": ratios,
+        "population": found.population.model_dump(mode="json", by_alias=True),
+    }
+    heading = f"{len(records)} devices, each left out of the fit of the others"
+    blocks: list[Table | str] = [_left_out_table(records), words]
+    return Report(heading, blocks, data, records)
+
+
+def _left_out_record(left_out: LeftOut, found: Learning) -> dict[str, Any]:
+    summary = left_out.summary
+    return {
+        "device": left_out.name,
+        "num_networks": len(left_out.errors),
+        "rank_correlation": summary.rank_correlation,
+        "mean_error": summary.mean_error,
+        "max_error": summary.max_error,
+        "one_known_mean_error": left_out.mean_known_error,
+        "one_known_max_error": max(left_out.known_errors),
+        "times_inside": found.time_hits[left_out.name],
+        "ratios_inside": found.ratio_hits[left_out.name],
+    }
+
+
+def _left_out_table(records: Sequence[dict[str, Any]]) -> Table:
+    columns = [
+        Column("device left out"),
+        Column("networks", "right"),
+        Column("rank correlation", "right"),
+        Column("data sheet alone", "right"),
+        Column("one known", "right"),
+        Column("times in 90 %", "right"),
+        Column("ratios", "right"),
+        Column("family left out", "right"),
+    ]
+    shares = ("mean_error", "one_known_mean_error", "times_inside", "ratios_inside")
+    rows = [
+        [
+            each["device"],
+            str(each["num_networks"]),
+            f"{each['rank_correlation']:.4f}",
+            *(units.share(each[name]) for name in shares),
+            units.share(each["family_left_out_error"]),
+        ]
+        for each in records
+    ]
+    return Table(columns, rows)
+
+
+def _coefficients(profile: Profile, source: str) -> Table:
     columns = [Column("coefficient"), Column("value", "right"), Column("is"), Column("known from")]
-    profile = found.profile
     rows = [
         [
             name,
             f"{value:.4g}",
             str(Coefficients.model_fields[name].description),
-            "an assumption" if name in profile.assumed else "the times",
+            "an assumption" if name in profile.assumed else source,
         ]
         for name, value in profile.coefficients.model_dump().items()
     ]

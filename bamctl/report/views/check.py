@@ -18,6 +18,8 @@ from bamctl.report.views._against import comparison_blocks, comparison_data
 
 Results = Sequence[Checked | Unchecked]
 
+_WORDS = {"passed": "ok", "failed": "over", "warning": "over (warning)", "error": "not measured"}
+
 
 def check_report(
     results: Results,
@@ -108,9 +110,7 @@ def _row(result: Checked, check: Check) -> list[str]:
         "" if limit is None else metric.text(_rounded(limit, check)),
         "" if check.figure is None else metric.text(check.figure.value),
         "" if headroom is None else _signed(headroom, check),
-        {"passed": "ok", "failed": "over", "warning": "over (warning)", "error": "not measured"}[
-            _verdict(check)
-        ],
+        "cannot tell" if check.is_open else _WORDS[_verdict(check)],
     ]
 
 
@@ -131,6 +131,8 @@ def _verdict(check: Check) -> Any:
         return "passed"
     if check.headroom is None:
         return "error"
+    if check.is_open:
+        return "warning"
     return "failed" if check.level == "error" else "warning"
 
 
@@ -154,6 +156,12 @@ def _message(result: Checked, check: Check) -> str:
         return f"{place}: {check.metric}: {check.note}"
     value = f"{check.metric} {_exactly(check.metric, check.figure.value)}"
     note = f"; {check.note}" if check.note else ""
+    if check.is_open and check.figure.interval is not None:
+        low, high = map(METRICS[check.metric].text, check.figure.interval)
+        return (
+            f"{place}: {value}: cannot tell whether it is within {check.text}, since the 90 % "
+            f"interval is {low} to {high}{note}"
+        )
     if headroom >= 0:
         return f"{place}: {value} is within {check.text}{note}"
     cure = "; edit the limit there, or the placement" if check.line else ""
@@ -239,7 +247,15 @@ def _record(result: Checked, check: Check) -> dict[str, Any]:
         "base": None if figure is None else metric.to_json(figure.base),
         "value": None if figure is None else metric.to_json(figure.value),
         "headroom": None if check.headroom is None else metric.to_json(check.headroom),
+        "interval_90": _interval(check),
         "level": check.level,
         "passed": check.passed,
+        "verdict": "cannot tell" if check.is_open else _verdict(check),
         "note": check.note,
     }
+
+
+def _interval(check: Check) -> list[Amount] | None:
+    if check.figure is None or check.figure.interval is None:
+        return None
+    return [METRICS[check.metric].to_json(value) for value in check.figure.interval]

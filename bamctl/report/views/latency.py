@@ -1,4 +1,4 @@
-"""Latency as a report: measured times with their intervals, or estimates with their error."""
+"""Latency as a report: measured or estimated times, with their intervals."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from bamctl.report.charts.network import network_sketch
 from bamctl.report.document import Column, Report, Table
 from bamctl.timing.latency import LatencyResult
 from bamctl.timing.measure import WIDE, Latency, Spread
-from bamctl.timing.placed import LatencyEstimate
+from bamctl.timing.placed import Intervals, LatencyEstimate
 
 
 def latency_view(result: LatencyResult) -> Report:
@@ -56,18 +56,24 @@ def estimate_report(
     columns = [
         Column("batch", "right"),
         Column("without", "right"),
+        Column("90 %", "right"),
         Column("with", "right"),
+        Column("90 %", "right"),
         Column("added", "right"),
-        Column("", "right"),
+        Column("ratio", "right"),
+        Column("90 %", "right"),
         Column("of which launches", "right"),
     ]
     rows = [
         [
             str(each.batch_size),
             units.duration(each.base_seconds),
+            _times_text(each, "base_seconds"),
             units.duration(each.modified_seconds),
+            _times_text(each, "modified_seconds"),
             f"+{units.duration(each.added_seconds)}",
-            units.percent(each.ratio - 1),
+            f"{each.ratio:.3f}",
+            ratio_text(each),
             units.share(each.launch_fraction),
         ]
         for each in estimates
@@ -84,6 +90,17 @@ def estimate_report(
     heading = _heading(on, f"estimated for {profile.name}")
     charts = [*estimated_charts(estimates), network_sketch(on.subject.trunk, on.placed)]
     return Report(heading, blocks, data, batches, charts=charts, answer=blocks[:1])
+
+
+def _times_text(found: LatencyEstimate, name: str) -> str:
+    if found.intervals is None:
+        return ""
+    return " - ".join(map(units.duration, getattr(found.intervals, name)))
+
+
+def ratio_text(found: LatencyEstimate) -> str:
+    """Format the interval of an estimated ratio; an empty string without one."""
+    return "" if found.intervals is None else "{:.3f} - {:.3f}".format(*found.intervals.ratio)
 
 
 def _heading(on: LatencyResult, how: str) -> str:
@@ -243,14 +260,25 @@ def _estimated_data(found: LatencyEstimate) -> dict[str, Any]:
         "base_ms": 1e3 * found.base_seconds,
         "modified_ms": 1e3 * found.modified_seconds,
         "ratio": found.ratio,
-        # The error of an estimate is in its profile; a ratio of estimates has no interval.
+        # An estimate has no sampling error; its uncertainty is in the keys that end in `_90`.
         "ratio_ci95": None,
+        **_interval_data(found.intervals),
         "launch_fraction": found.launch_fraction,
         "base_ms_by_kind": _in_ms(found.base_kinds),
         "added_ms_by_kind": _in_ms(found.added_kinds),
         "num_base_kernels": found.num_base_kernels,
         "num_added_kernels": found.num_added_kernels,
         "sites": _sites_data(found.sites),
+    }
+
+
+def _interval_data(found: Intervals | None) -> dict[str, list[float] | None]:
+    if found is None:
+        return dict.fromkeys(("base_ms_90", "modified_ms_90", "ratio_90"))
+    return {
+        "base_ms_90": [1e3 * seconds for seconds in found.base_seconds],
+        "modified_ms_90": [1e3 * seconds for seconds in found.modified_seconds],
+        "ratio_90": list(found.ratio),
     }
 
 
