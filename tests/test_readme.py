@@ -11,6 +11,7 @@ from bamctl import Placement
 from bamctl.report.formats.html import read_pages
 from tests import console, readme
 
+EXAMPLES = ["insert", "analyze", "register", "loop", "lightning", "ultralytics"]
 _LINK = re.compile(r"\]\(([^):#]+)\)")
 
 
@@ -19,7 +20,7 @@ def test_console_sessions_show_real_output(session: object, tmp_path: Path) -> N
     assert readme.run(session["command"], tmp_path) == session["output"]
 
 
-@pytest.mark.parametrize("example", readme.code("python"), ids=["insert", "analyze", "register"])
+@pytest.mark.parametrize("example", readme.code("python"), ids=EXAMPLES)
 def test_the_python_examples_run(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(example, {})  # the page's own code
     promised = [line.split("  # ")[1] for line in example.splitlines() if line.startswith("print(")]

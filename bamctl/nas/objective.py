@@ -18,10 +18,11 @@ from bamctl.placement.sites import Site
 from bamctl.surgery.insert import insert_sites
 from bamctl.training import trunks
 from bamctl.training.arms import Arm, Networks
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
 from bamctl.training.devices import accelerator_for
 from bamctl.training.loop import Run
 from bamctl.training.own_loop import train_own
+from bamctl.training.recipe import Recipe
 from bamctl.training.trunks import TrunkJob
 from bamctl.training.watching import Evaluation, NullObserver
 

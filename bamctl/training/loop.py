@@ -22,7 +22,8 @@ from bamctl.training._reading import Reader
 from bamctl.training._state import MODEL, State, flattened, unflattened, with_prefix
 from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 from bamctl.training.tasks.task import Scores
 from bamctl.training.tasks.tasks import task_named
 from bamctl.training.watching import Evaluation, Timing, Watcher

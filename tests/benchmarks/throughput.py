@@ -16,9 +16,10 @@ from bamctl.networks.inputs import read
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training._loader import Order
-from bamctl.training.config import DataConfig, Recipe, TrainingConfig
+from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.experiment import Experiment, load_data
 from bamctl.training.loop import Run
+from bamctl.training.recipe import Recipe
 from bamctl.training.watching import Evaluation, NullObserver
 
 BATCH = 64

@@ -28,7 +28,8 @@ from bamctl.networks.inputs import read
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.budget import parse_limit
 from bamctl.placement.sites import Site
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 from bamctl.trunk.traced import TracedNetwork
 
 MODEL, INPUT = "tests.networks:Unseen", "3x32x32"

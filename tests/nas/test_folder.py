@@ -9,7 +9,8 @@ from bamctl.errors import InputError
 from bamctl.nas import folder
 from bamctl.nas.config import SearchConfig
 from bamctl.networks.inputs import read
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 
 URL = "postgresql+psycopg://me:hunter2@host/db?sslpassword=hunter3"
 

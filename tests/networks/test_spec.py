@@ -12,7 +12,8 @@ from bamctl.errors import InputError
 from bamctl.networks.inputs import read
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import json_schema
-from bamctl.training.config import Recipe, TrainingConfig
+from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 from tests.training.conftest import small
 
 FIELDS = ["model", "args", "input", "num_classes", "stem"]

@@ -10,8 +10,9 @@ from bamctl.networks import trust
 from bamctl.networks.inputs import read
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
-from bamctl.training.config import DataConfig, Recipe, TrainingConfig
+from bamctl.training.config import DataConfig, TrainingConfig
 from bamctl.training.experiment import load_data
+from bamctl.training.recipe import Recipe
 
 MODEL = "tests.networks:Tiny"
 # Programs of the tests run in folders of their own, outside of the project that holds it.

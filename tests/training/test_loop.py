@@ -12,10 +12,10 @@ from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.training._loader import Order
-from bamctl.training.config import Recipe
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run, quicken_statistics
+from bamctl.training.recipe import Recipe
 from bamctl.training.watching import Evaluation, NullObserver
 from tests.networks import Tiny
 from tests.training.conftest import small

@@ -16,8 +16,9 @@ from bamctl.errors import InputError
 from bamctl.networks import trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.training._loader import Order
-from bamctl.training.config import DataConfig, Recipe
+from bamctl.training.config import DataConfig
 from bamctl.training.experiment import load_data
+from bamctl.training.recipe import Recipe
 from bamctl.training.train import train
 from tests.networks import Tiny
 from tests.training.conftest import MODEL, weights

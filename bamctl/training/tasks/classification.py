@@ -19,7 +19,8 @@ from bamctl.training.measure import Measure
 from bamctl.training.tasks.task import Scores, Usual
 
 if TYPE_CHECKING:
-    from bamctl.training.config import Recipe, TrainingConfig
+    from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

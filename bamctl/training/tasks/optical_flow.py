@@ -18,7 +18,8 @@ from bamctl.training.measure import Measure
 from bamctl.training.tasks.task import Scores, Usual, every_batch
 
 if TYPE_CHECKING:
-    from bamctl.training.config import Recipe, TrainingConfig
+    from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 
 # Teed and Deng, "RAFT", ECCV 2020: the weight of each update to that of the next (equation 7).
 _GAMMA = 0.8

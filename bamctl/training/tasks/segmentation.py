@@ -21,7 +21,8 @@ from bamctl.training.tasks.task import Scores, Usual, every_batch
 if TYPE_CHECKING:
     from torchmetrics.classification import MulticlassJaccardIndex
 
-    from bamctl.training.config import Recipe, TrainingConfig
+    from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 
 # Pixels that are not judged, as in Pascal VOC.
 VOID = 255

@@ -16,7 +16,8 @@ from bamctl.tracing.trace import Trace
 from bamctl.training.measure import Measure
 
 if TYPE_CHECKING:
-    from bamctl.training.config import Recipe, TrainingConfig
+    from bamctl.training.config import TrainingConfig
+from bamctl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from bamctl.training.tasks.optical_flow import OpticalFlow
 from bamctl.training.tasks.segmentation import Segmentation
 from bamctl.training.tasks.task import Task, Usual
 
-# Learning rates, momentum and optimizers are those of torchvision's reference trainings, and the
-# authors' of BAM for classification; steps are what a short run on a CPU can take.
+# The recipe for classification is that of the authors of BAM, and the one for flow torchvision's
+# reference training. The others are for a few hundred steps from scratch, which torchvision's, that
+# start from a trained backbone or take days, are not. Steps are what a short run on a CPU can take.
+_ADAMW = {"optimizer": "adamw", "clip_norm": 10.0}
 _CLASSES = Measure(ACCURACY, "accuracy")
-_OBJECTS = Usual("scenes", 150, 4, 0.02, 16, {"clip_norm": 10.0})
+_OBJECTS = Usual("scenes", 150, 4, 1e-3, 4, _ADAMW)
 _BOXES = Measure("box_map", "box mAP")
 _MASKS = Measure("mask_map", "mask mAP")
 _KEYPOINTS = Measure("keypoint_map", "keypoint mAP")
@@ -33,7 +35,7 @@ TASKS: dict[str, Task] = {
         "classification", Usual("digits", 150, 64, 0.1, 256, evaluations=5), _CLASSES
     ),
     "segmentation": Segmentation(
-        "segmentation", Usual("scenes", 150, 8, 0.02, 8), Measure("mean_iou", "mean IoU")
+        "segmentation", Usual("scenes", 300, 8, 2e-3, 8, _ADAMW), Measure("mean_iou", "mean IoU")
     ),
     "detection": Detection("detection", _OBJECTS, _BOXES, detection.boxes),
     "instance-segmentation": Detection(
@@ -42,7 +44,7 @@ TASKS: dict[str, Task] = {
     "keypoints": Detection(
         "keypoints", _OBJECTS, _KEYPOINTS, KeypointMeanAveragePrecision, "keypoints"
     ),
-    "video": Classification("video", Usual("moving-digits", 150, 8, 0.01, 8), _CLASSES),
+    "video": Classification("video", Usual("moving-digits", 100, 8, 5e-4, 8, _ADAMW), _CLASSES),
     "optical-flow": OpticalFlow(
         "optical-flow",
         Usual("shifted", 150, 2, 4e-4, 2, {"optimizer": "adamw", "clip_norm": 1.0}),

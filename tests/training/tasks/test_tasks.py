@@ -13,7 +13,7 @@ from bamctl.data.images import ArrayImages, Batch
 from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.networks.spec import NetworkSpec
-from bamctl.training.config import Recipe
+from bamctl.training.recipe import Recipe
 from bamctl.training.tasks.keypoint_map import sigmas
 from bamctl.training.tasks.tasks import TASKS, task_named, usual_task
 
