@@ -9,8 +9,8 @@ from bamctl.nas.costs import Costs
 from bamctl.nas.goals import parse_goal
 from bamctl.placement.budget import parse_limit
 from bamctl.training.arms import check_answers
-from bamctl.training.experiment import check_data, load_data
 from bamctl.training.result import resolution
+from bamctl.training.samples import check_data, load_data
 from bamctl.trunk.traced import TracedNetwork
 
 # The figures of every report, whatever the objectives.

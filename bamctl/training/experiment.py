@@ -6,65 +6,28 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from bamctl.data import sets as datasets
 from bamctl.data.images import left_out
 from bamctl.data.sets import Data
 from bamctl.engines.engine import Engine
 from bamctl.errors import InputError
-from bamctl.networks import models
-from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training import run_folder
 from bamctl.training._runs import Parts, train_arm
 from bamctl.training._standing import Origin, Standing, stand
+from bamctl.training._statistics import quicken_statistics
 from bamctl.training.arms import Arm, Arms, Networks, make_arms
-from bamctl.training.config import DataConfig, TrainingConfig
-from bamctl.training.devices import accelerator_for, uses_cpu
-from bamctl.training.loop import quicken_statistics
+from bamctl.training.config import TrainingConfig
+from bamctl.training.devices import accelerator_for
 from bamctl.training.result import Result, summarize
 from bamctl.training.run_folder import RunFolder
+from bamctl.training.samples import check_data, load_data
 from bamctl.training.side_by_side import Places, SideBySide
-from bamctl.training.tasks.tasks import task_named
 from bamctl.training.trunks import Trunks
 from bamctl.training.until import Budget
 from bamctl.training.watching import Progress
-
-
-def load_data(network: NetworkSpec, config: DataConfig, task: str, *, device: str = "auto") -> Data:
-    """Read the samples of a configuration, at the input size of a network.
-
-    Raises:
-        InputError: they do not exist, cannot be read, or do not fit the network or the task.
-    """
-    usual = models.default_inputs(network.name)[0]
-    found = task_named(task)
-    # One process downloads for all.
-    with PartialState(cpu=uses_cpu(device)).main_process_first():
-        data = datasets.load(
-            config.name,
-            usual_shape=usual.shape,
-            input_shape=network.input[0].shape if network.input else None,
-            root=Path(config.root),
-            download=config.download,
-            bad_images=config.bad_images,
-            num_classes=found.num_labels(network),
-            with_test=config.test,
-            task=found.samples,
-        )
-    return data if config.held_out is None else _judged_by(config.held_out, data)
-
-
-def _judged_by(count: int, data: Data) -> Data:
-    """Return data with fewer held-out samples, which are spread evenly over all of them."""
-    total = len(data.held_out)
-    if count > total:
-        raise InputError(f"{data.name} has {total} held-out samples, fewer than {count}")
-    held_out = data.held_out.subset([i * total // count for i in range(count)])
-    return replace(data, held_out=held_out)
-
 
 # Runs of fewer seconds in all are not worth the start of processes.
 _WORTH_PROCESSES = 20.0
@@ -287,26 +250,3 @@ class Experiment:
     def _placement(self, arm: Arm) -> Placement | None:
         """Return an arm's placement with its network, for `bamctl insert`."""
         return arm.placement and arm.placement.with_network(self.config)
-
-
-def check_data(config: TrainingConfig, data: Data) -> TrainingConfig:
-    """Check the images of a configuration, and return it with their fingerprint.
-
-    Raises:
-        InputError: their fingerprint differs from that of the configuration, or they are fewer than
-            a batch.
-    """
-    num_images = len(data.train)
-    if config.recipe.batch_size > num_images:
-        raise InputError(
-            f"the training split has {num_images} images, fewer than a batch of "
-            f"{config.recipe.batch_size}; try --batch-size {num_images}"
-        )
-    known, found = config.data.fingerprint, data.fingerprint()
-    if known not in (None, found):
-        raise InputError(
-            f"the images of {config.data.name} have changed since the comparison was "
-            "started; start a new one"
-        )
-    data_config = config.data.model_copy(update={"fingerprint": found})
-    return config.model_copy(update={"data": data_config})

@@ -18,12 +18,13 @@ from bamctl.errors import BamctlError, InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.networks.memory import PeakMemory
 from bamctl.training._errors import actionable
+from bamctl.training._optimizer import optimizer_for
 from bamctl.training._reading import Reader
 from bamctl.training._state import MODEL, State, flattened, unflattened, with_prefix
+from bamctl.training._statistics import quicken_statistics
 from bamctl.training._synchronized import synchronize
 from bamctl.training.arms import seed_for
 from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 from bamctl.training.tasks.task import Scores
 from bamctl.training.tasks.tasks import task_named
 from bamctl.training.watching import Evaluation, Timing, Watcher
@@ -32,9 +33,6 @@ from bamctl.training.watching import Evaluation, Timing, Watcher
 _LOOK_EVERY = 10
 
 _OPTIMIZER = "optimizer/"
-
-# PyTorch's default for the statistics of batch norms.
-_USUAL_MOMENTUM = 0.1
 
 
 @dataclass
@@ -294,36 +292,6 @@ class Run:
         batches = self._reader.evaluation(images, watcher)
         with torch.no_grad():
             return self._task.evaluate(self.network, batches, self._data, self._accelerator)
-
-
-def quicken_statistics(network: nn.Module, steps: int) -> tuple[float, float] | None:
-    """Let batch norms average their statistics over a tenth of a short run.
-
-    With a momentum of 0.01, as in torchvision's MobileNetV3, a fifth of the statistics are still
-    the initial ones after 150 steps, and the network fails in eval mode only. A momentum of 0.1,
-    PyTorch's default, is never exceeded, and none is lowered.
-
-    Returns:
-        The lowest momentum before and after; None if all stay as they are.
-    """
-    least = min(_USUAL_MOMENTUM, 10 / steps)
-    norms = [
-        each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
-    ]
-    # Without a momentum, the average is that of all batches.
-    slow = [each for each in norms if each.momentum is not None and each.momentum < least]
-    lowest = min((float(each.momentum or 0) for each in slow), default=None)
-    for each in slow:
-        each.momentum = least
-    return None if lowest is None else (lowest, least)
-
-
-def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer of a recipe for all parameters of a network."""
-    weights, lr, decay = network.parameters(), recipe.lr, recipe.weight_decay
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=lr, weight_decay=decay)
-    return torch.optim.SGD(weights, lr=lr, momentum=recipe.momentum, weight_decay=decay)
 
 
 def finite(value: float | None) -> float | None:

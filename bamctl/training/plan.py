@@ -15,9 +15,10 @@ from bamctl.networks.spec import NetworkSpec
 from bamctl.training._runs import threads_of
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import DataConfig, OwnLoop, TrainingConfig
-from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
 from bamctl.training.recipe import Recipe
+from bamctl.training.samples import load_data
 from bamctl.training.start import Start, check_start, trunk_length
 from bamctl.training.tasks.task import Usual
 from bamctl.training.tasks.tasks import TASKS, task_named, usual_task

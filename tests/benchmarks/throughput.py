@@ -17,9 +17,10 @@ from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training._loader import Order
 from bamctl.training.config import DataConfig, TrainingConfig
-from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
 from bamctl.training.recipe import Recipe
+from bamctl.training.samples import load_data
 from bamctl.training.watching import Evaluation, NullObserver
 
 BATCH = 64

@@ -45,7 +45,8 @@ from bamctl.timing.measured import measure_placed
 from bamctl.timing.placed import Estimator
 from bamctl.timing.profiles import find
 from bamctl.training.config import DataConfig
-from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.experiment import Experiment
+from bamctl.training.samples import load_data
 from bamctl.training.watching import NullObserver
 from bamctl.trunk.traced import TracedNetwork
 from tests.nas.test_result import search_of_a_table

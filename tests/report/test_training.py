@@ -11,8 +11,9 @@ from bamctl.report.formats.formats import FORMATS
 from bamctl.report.views.training import training_report
 from bamctl.training.config import DataConfig
 from bamctl.training.evidence import compare
-from bamctl.training.experiment import Experiment, load_data
+from bamctl.training.experiment import Experiment
 from bamctl.training.result import Result
+from bamctl.training.samples import load_data
 from bamctl.training.watching import NullObserver
 from tests.training.conftest import MODEL, small
 

@@ -11,8 +11,8 @@ from bamctl.networks.inputs import read
 from bamctl.networks.spec import NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training.config import DataConfig, TrainingConfig
-from bamctl.training.experiment import load_data
 from bamctl.training.recipe import Recipe
+from bamctl.training.samples import load_data
 
 MODEL = "tests.networks:Tiny"
 # Programs of the tests run in folders of their own, outside of the project that holds it.

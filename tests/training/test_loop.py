@@ -12,9 +12,10 @@ from bamctl.data.sets import Data
 from bamctl.errors import InputError
 from bamctl.networks.inserted import HOLDER
 from bamctl.training._loader import Order
+from bamctl.training._statistics import quicken_statistics
 from bamctl.training.devices import accelerator_for
 from bamctl.training.experiment import Experiment
-from bamctl.training.loop import Run, quicken_statistics
+from bamctl.training.loop import Run
 from bamctl.training.recipe import Recipe
 from bamctl.training.watching import Evaluation, NullObserver
 from tests.networks import Tiny
@@ -137,7 +138,7 @@ def test_mixed_precision_learns(forked: object) -> None:
         "from tests.training.conftest import MODEL, small\n"
         "from tests.training.test_loop import trained\n"
         "from bamctl.training.config import DataConfig\n"
-        "from bamctl.training.experiment import load_data\n"
+        "from bamctl.training.samples import load_data\n"
         "from bamctl.networks.spec import NetworkSpec\n"
         "network = NetworkSpec(model=MODEL, input='3x32x32')\n"
         "data = load_data(network, DataConfig(), 'classification')\n"

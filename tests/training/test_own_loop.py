@@ -17,8 +17,8 @@ from bamctl.networks import trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.training._loader import Order
 from bamctl.training.config import DataConfig
-from bamctl.training.experiment import load_data
 from bamctl.training.recipe import Recipe
+from bamctl.training.samples import load_data
 from bamctl.training.train import train
 from tests.networks import Tiny
 from tests.training.conftest import MODEL, weights
