@@ -20,7 +20,6 @@ from rich.progress import (
 )
 
 from bamctl.cli.messages import say, working
-from bamctl.networks.models import trust_flag
 from bamctl.text import escapes, masking
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class Bars:
     def prepared(self, config: "TrainingConfig", num_arms: int, folder: Path) -> None:
         """Show the bars: the comparison is ready, and its runs begin."""
         self._shown.close()
-        self._resume = f"bamctl train --resume {folder}{trust_flag(config.model, folder)}"
+        self._resume = f"bamctl train --resume {folder}{config.trust_flags(folder)}"
         self._board = folder / "tensorboard" if self._with_board else None
         self._batch_size = config.recipe.batch_size
         self._measure = config.measure
@@ -188,7 +187,7 @@ class TrialBar:
         from bamctl.report.formats.formats import FORMATS
         from bamctl.report.views.search_plan import plan_report
 
-        flag = trust_flag(setup.config.training.model, folder.path)
+        flag = setup.config.training.trust_flags(folder.path)
         self._resume = f"bamctl search --resume {folder.path}{flag}"
         if secret := folder.password_file:
             say(f"the password of --storage is kept in {secret} (mode 0600), which --resume needs")

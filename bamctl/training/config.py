@@ -16,7 +16,7 @@ from pydantic import (
 
 from bamctl.errors import InputError
 from bamctl.files import schemas, yaml_files
-from bamctl.networks import factories
+from bamctl.networks import factories, models
 from bamctl.networks.spec import InputsField, NetworkSpec
 from bamctl.placement.placement import Placement
 from bamctl.training.measure import Measure
@@ -188,6 +188,10 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         """Return the factories of a task or loop, which run only where `networks.trust` allows."""
         own = [self.loop.function] if self.loop else []
         return [name for name in (self.task, *own) if factories.is_factory(name)]
+
+    def trust_flags(self, folder: Path) -> str:
+        """Return the options `--trust NAME` that a later command needs for a folder of runs."""
+        return "".join(models.trust_flag(name, folder) for name in (self.model, *self.code()))
 
     def evaluated_at(self) -> tuple[int, ...] | None:
         """Return the steps after which an arm is evaluated; none is within the trunk.

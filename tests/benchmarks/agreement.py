@@ -75,7 +75,7 @@ def without(setup: SearchSetup, seed: int) -> Codes:
     evaluate = Objective(setup.config.training, setup.data)
     chosen = candidates(setup)
     accuracies = [
-        evaluate(Job(setup.space.sites(codes), STEPS, (seed,))).accuracy[0] for codes in chosen
+        evaluate(Job(setup.space.sites(codes), STEPS, (seed,))).score[0] for codes in chosen
     ]
     return chosen[int(np.argmax(accuracies))]
 
@@ -91,7 +91,7 @@ def raced(setup: SearchSetup, seed: int) -> Codes:
             Path(folder) / "race.jsonl", setup.space, trunks, steps=STEPS, search={}, note=print
         )
         first = (seed, seed + 1)
-        found = records.accuracies(((codes, s) for s in first for codes in chosen), engine)
+        found = records.scores(((codes, s) for s in first for codes in chosen), engine)
         start = Standings(
             tuple(chosen),
             np.array([[found[codes, s] for s in first] for codes in chosen]),

@@ -87,7 +87,7 @@ def standings(searched: Searched, found: dict[Codes, list[float]]) -> Standings:
 
 def front(last: Standings) -> list[Codes]:
     """Return the candidates that no other dominates."""
-    values = np.column_stack([-last.accuracy.mean(axis=1), last.costs])
+    values = np.column_stack([-last.score.mean(axis=1), last.costs])
     return [codes for codes, kept in zip(last.codes, is_front(values), strict=True) if kept]
 
 

@@ -221,6 +221,27 @@ def test_a_training_is_the_same_with_a_node_lost(
     assert metrics[0] == metrics[1]
 
 
+LOOP = """
+import sys, bamctl
+from bamctl.networks.trust import trust
+trust("tests.training.test_own_loop:without_dropout")
+address, out = sys.argv[1:]
+where = {"engine": "ray", "address": address} if address else {}
+common = {"where": ["bottleneck"], "steps": 4, "seeds": 2, "input_shape": "3x32x32", "out": out}
+common |= {"loop": "tests.training.test_own_loop:by_hand", "device": "cpu"}
+if __name__ == "__main__":
+    bamctl.train("tests.training.test_own_loop:without_dropout", **common, **where)
+"""
+
+
+def test_a_loop_of_ones_own_is_the_same(cluster: Cluster, tmp_path: Path) -> None:
+    assert driver(LOOP, tmp_path, cluster.address, str(tmp_path / "ray")).wait(180) == 0
+    assert driver(LOOP, tmp_path, "", str(tmp_path / "local")).wait(180) == 0
+    assert weights(tmp_path / "ray") == weights(tmp_path / "local")
+    metrics = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("ray", "local")]
+    assert metrics[0] == metrics[1]
+
+
 SEARCH = """
 import json, sys, bamctl
 from bamctl.networks.trust import trust
@@ -234,7 +255,7 @@ common |= {"confirm_seeds": 2, "out": out}
 if __name__ == "__main__":
     found = bamctl.search("tests.networks:Tiny", **common, **where)
     kept = {
-        "trials": sorted((each.codes, each.accuracies) for each in found.trials),
+        "trials": sorted((each.codes, each.scores) for each in found.trials),
         "front": [each.codes for each in found.front],
         "level": [each.codes for each in found.level],
         "evidence": sorted(each.deltas for each in found.evidence.values()),

@@ -4,7 +4,7 @@ from statistics import mean, stdev
 
 from bamctl import units
 from bamctl.data.task_names import samples_of
-from bamctl.networks import inputs, models
+from bamctl.networks import inputs
 from bamctl.report._wording import CONVENTION_LINE, settings
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
@@ -180,7 +180,7 @@ def _verdict(comparison: Comparison, result: Result) -> str:
         )
     if found.more_seeds is None:
         return f"{start} Not even {MOST_SEEDS} seeds would settle the difference that is seen."
-    flag = models.trust_flag(result.config.model, result.folder)
+    flag = result.config.trust_flags(result.folder)
     options = f"--seeds {seeds + found.more_seeds}{flag}"
     return (
         f"{start} If the difference is what it seems, {found.more_seeds} more would settle it: "
