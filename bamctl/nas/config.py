@@ -10,7 +10,7 @@ from bamctl.files import schemas, yaml_files
 from bamctl.nas._sampler import Sampler
 from bamctl.nas.choices import Choices
 from bamctl.text import masking
-from bamctl.training.config import JUDGING, TrainingConfig
+from bamctl.training.config import JUDGING, TrainingConfig, as_older_versions_wrote
 
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -82,10 +82,9 @@ class SearchConfig(schemas.Versioned):
 
     def identity(self) -> dict[str, Any]:
         """Return everything that a trial depends on; searches of one study agree on it."""
-        # Older versions, which knew no trunks, did not write their steps.
-        unset = set() if self.training.trunk_steps else {"trunk_steps"}
-        left_out = {*JUDGING, "placements", "device", *unset}
+        left_out = {*JUDGING, "placements", "device"}
         training = self.training.model_dump(mode="json", exclude=left_out)
+        training = as_older_versions_wrote(training)
         data = training["data"]
         training["data"] = {name: data[name] for name in ("name", "fingerprint")}
         own = self.model_dump(

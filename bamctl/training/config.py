@@ -1,6 +1,7 @@
 """The configuration of a comparison: network, arms, data and recipe, as a YAML file holds it."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,9 +31,9 @@ Device = Literal["auto", "cpu"]
 _UNCHANGED = Placement.from_options({"attention": {"init": "identity"}})
 
 
-# Fields of newer versions, which older ones did not write.
-_NEWER = ("trunk_steps", "threads", "loop")
-_NEWER_OF_RECIPE = ("optimizer", "clip_norm")
+# Fields of newer versions with their defaults, which older ones did not write.
+_NEWER = {"trunk_steps": 0, "loop": None, "task": "classification"}
+_NEWER_OF_RECIPE = {"optimizer": "sgd", "clip_norm": None}
 
 # Fields that change what is judged, and when, and no run.
 JUDGING = frozenset({"first_look", "until", "margin"})
@@ -224,15 +225,10 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
     def identity(self) -> dict[str, Any]:
         """Return everything that determines a run except its arm, its seed and the machine."""
         left_out = {*JUDGING, "seeds", "placements", "control", "snapshots", "device", "data"}
-        # What older versions did not know is written only where it is used.
-        left_out |= {name for name in _NEWER if not getattr(self, name)}
-        if self.task == "classification":
-            left_out.add("task")
+        if self.threads is None:
+            left_out.add("threads")
         data = {"name", "fingerprint", "bad_images", "test"}
-        own = self.model_dump(mode="json", exclude=left_out)
-        for name in _NEWER_OF_RECIPE:
-            if own["recipe"][name] == Recipe.model_fields[name].default:
-                del own["recipe"][name]
+        own = as_older_versions_wrote(self.model_dump(mode="json", exclude=left_out))
         return {**own, "data": self.data.model_dump(mode="json", include=data)}
 
     @classmethod
@@ -264,6 +260,15 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         data["placements"] = {name: _arm(each) for name, each in self.placements.items()}
         return {key: value for key, value in data.items() if value != {}}
+
+
+def as_older_versions_wrote(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out newer fields at their defaults, so that runs of older versions are resumed."""
+
+    def known(values: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in values.items() if k not in newer or v != newer[k]}
+
+    return {**known(config, _NEWER), "recipe": known(config["recipe"], _NEWER_OF_RECIPE)}
 
 
 def _arm(placement: Placement) -> dict[str, Any]:

@@ -62,3 +62,16 @@ def test_the_readers_of_an_older_version_were_called_workers(tmp_path: Path) -> 
     small().save(file)
     file.write_text(file.read_text().replace("readers: 0", "workers: 3"))
     assert TrainingConfig.load(file).data.readers == 3
+
+
+def test_what_older_versions_did_not_know_does_not_tell_runs_apart() -> None:
+    """The keys that a run of version 0.1 was made from; a field is one as soon as it is used."""
+    recipe = {"steps", "batch_size", "lr", "momentum", "weight_decay", "schedule", "warmup_steps"}
+    recipe |= {"label_smoothing", "accumulate", "precision", "eval_every", "freeze_backbone_steps"}
+    made_from = small().identity()
+    assert set(made_from["recipe"]) == recipe
+    keys = {"schema_version", "model", "args", "input", "num_classes", "stem", "recipe", "weights"}
+    assert set(made_from) == keys | {"data"}
+    assert set(made_from["data"]) == {"name", "fingerprint", "bad_images", "test"}
+    assert small(task="video").identity()["task"] == "video"
+    assert small(recipe={"clip_norm": 1.0}).identity()["recipe"]["clip_norm"] == 1.0
