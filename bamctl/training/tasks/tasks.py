@@ -22,7 +22,7 @@ from bamctl.training.tasks.task import Task, Usual
 # start from a trained backbone or take days, are not. Steps are what a short run on a CPU can take.
 _ADAMW = {"optimizer": "adamw", "clip_norm": 10.0}
 _CLASSES = Measure(ACCURACY, "accuracy")
-_OBJECTS = Usual("scenes", 150, 4, 1e-3, 4, _ADAMW)
+_OBJECTS = Usual("scenes", 120, 4, 1e-3, 4, _ADAMW)
 _BOXES = Measure("box_map", "box mAP")
 _MASKS = Measure("mask_map", "mask mAP")
 _KEYPOINTS = Measure("keypoint_map", "keypoint mAP")
@@ -44,7 +44,7 @@ TASKS: dict[str, Task] = {
     "keypoints": Detection(
         "keypoints", _OBJECTS, _KEYPOINTS, KeypointMeanAveragePrecision, "keypoints"
     ),
-    "video": Classification("video", Usual("moving-digits", 100, 8, 5e-4, 8, _ADAMW), _CLASSES),
+    "video": Classification("video", Usual("moving-digits", 80, 8, 5e-4, 8, _ADAMW), _CLASSES),
     "optical-flow": OpticalFlow(
         "optical-flow",
         Usual("shifted", 150, 2, 4e-4, 2, {"optimizer": "adamw", "clip_norm": 1.0}),
