@@ -20,7 +20,6 @@ from bamctl.placement.placement import Placement
 from bamctl.processes.pool import Pool
 from bamctl.trunk.traced import TracedNetwork
 
-
 # A process takes about as long to start as this many networks to analyse.
 _WORTH_A_PROCESS = 8
 
