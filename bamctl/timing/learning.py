@@ -90,6 +90,7 @@ class LeftOut:
             mean_error=round(self.mean_error, 4),
             max_error=round(max(abs(each.error) for each in self.errors), 4),
             rank_correlation=round(rank_correlation(self.errors), 4),
+            one_known_error=round(self.mean_known_error, 4),
         )
 
 
