@@ -7,7 +7,7 @@
 - `profiles`: device profiles; the fitted ones are in `devices/`
 - `sheets`, `population`: data sheets, and what the fitted devices tell of any other
 - `known`: published figures of a device, for a profile from its data sheet
-- `calibration`, `fitting`: making a device profile, and the errors of its estimates
+- `times`, `calibration`, `fitting`: making a device profile, and the errors of its estimates
 - `learning`: the coefficients of several devices at once, each left out in turn
 - `setup`: device, precision, memory format and compilation of a measurement
 """
