@@ -91,6 +91,7 @@ def test_every_public_result_has_a_view() -> None:
         "Analysis",
         "CheckResult",
         "Judgment",
+        "LatencyComparison",
         "LatencyResult",
         "Result",
         "SearchResult",

@@ -20,6 +20,9 @@ from bamctl.placement.placement import Placement
 from bamctl.processes.pool import Pool
 from bamctl.trunk.traced import TracedNetwork
 
+# A process takes about as long to start as this many networks to analyse.
+_WORTH_A_PROCESS = 8
+
 
 @dataclass(frozen=True)
 class Swept:
@@ -55,11 +58,11 @@ def sweep(
     Args:
         names: the builders.
         wanted: the attention module, and the options of the network; its model is ignored.
-        jobs: number of processes; one for each core that this one may use, if left out. The
-            results are in the order of the names.
+        jobs: number of processes; one for each core that this process may use, if left out and
+            there are networks enough. The results are in the order of the names.
     """
     one = partial(_analyzed, wanted=wanted)
-    jobs = jobs or max(1, min(_cores(), len(names)))
+    jobs = jobs or max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
     if jobs == 1:
         # The tracer records the Python stack of every operator; a fresh thread has the
         # shallowest one.

@@ -104,6 +104,8 @@ def estimate_error(profile: Profile) -> str:
             f", and {each.images_per_second:g} images/s of {each.model} at batch {each.batch_size}"
             for each in profile.known
         )
+        if profile.known:
+            errors = f"times were off by {units.share(profile.mean_error)} on average"
         return (
             f"{shown} Known of it: its data sheet ({profile.source}){figures}; coefficients are "
             f"those of other devices. Of devices left out in this way, {errors}; the ratio of two "

@@ -10,23 +10,17 @@ import torch
 
 from bamctl.errors import InputError
 from bamctl.networks import models
-from bamctl.networks.inputs import read
 from bamctl.timing import _observations as observations
 from bamctl.timing import setup as setups
 from bamctl.timing._beliefs import NOISE, Belief
-from bamctl.timing._estimate import KernelTable
-from bamctl.timing._kernels import Precision, lower
-from bamctl.timing._observations import Observation
+from bamctl.timing._kernels import Precision
 from bamctl.timing._peaks import measured_hardware, seconds_of
-from bamctl.timing.fitting import Error, Sample, errors, fit, held_out_errors, summarize
+from bamctl.timing.fitting import Error, Sample, fit, held_out_errors, summarize
 from bamctl.timing.hardware import Hardware, MemoryFormat
 from bamctl.timing.profiles import Profile
 from bamctl.timing.setup import DTYPES, Setup
-from bamctl.timing.sheets import known_sheet
 from bamctl.timing.spread import Spread, factor_of
-from bamctl.tracing.trace import trace
-
-Progress = Callable[[str], None]
+from bamctl.timing.times import Progress, Times, family, kernels, published_times
 
 # Two or more networks of a family with small and large members, and every kind of kernel.
 NETWORKS = (
@@ -74,12 +68,7 @@ def from_table(
         BamctlError: the networks are all of one family.
     """
     rows = observations.read(path, name)
-    hardware = hardware or sheet_hardware(name, rows[0].precision)
-    samples = samples_of(rows, {}, told)
-    source = published(rows, path)
-    return _calibration(
-        samples, hardware, name, rows[0].precision, rows[0].memory_format, source, told
-    )
+    return _calibration(published_times(name, rows, path, {}, told, hardware), told)
 
 
 def from_device(
@@ -131,84 +120,46 @@ def from_device(
         ]
     where = f"{setups.device_name(on)}, torch {torch.__version__}"
     source = f"{len(networks)} networks, timed on {where}"
-    return _calibration(samples, hardware, name, precision, memory_format, source, told)
+    times = Times(name, hardware, precision, memory_format, tuple(samples), source)
+    return _calibration(times, told)
 
 
-def samples_of(
-    rows: Sequence[Observation],
-    tables: dict[tuple[str, int, Precision], KernelTable],
-    told: Progress,
-) -> list[Sample]:
-    """Trace the networks of published times; `tables` keeps the kernels of those traced before."""
-    found = []
-    for row in rows:
-        key = (row.model, row.input_size, row.precision)
-        if key not in tables:
-            told(f"tracing {row.model}")
-            tables[key] = kernels(row.model, row.precision, row.input_size)
-        found.append(
-            Sample(row.model, family(row.model), tables[key], row.batch_size, row.batch_seconds)
-        )
-    return found
-
-
-def published(rows: Sequence[Observation], path: Path) -> str:
-    """Name the source of published times."""
-    return f"the published throughput of {len(rows)} networks ({path.name})"
-
-
-def _calibration(
-    samples: Sequence[Sample],
-    hardware: Hardware,
-    name: str,
-    precision: Precision,
-    memory_format: MemoryFormat,
-    source: str,
-    told: Progress,
-) -> Calibration:
+def _calibration(times: Times, told: Progress) -> Calibration:
     told("fitting")
-    found = fit(samples, hardware, memory_format)
+    found = fit(times.samples, times.hardware, times.memory_format)
     held_out = held_out_errors(
-        samples, hardware, memory_format, lambda family: told(f"fitting without {family}")
+        times.samples,
+        times.hardware,
+        times.memory_format,
+        lambda family: told(f"fitting without {family}"),
     )
-    return calibration(
-        samples,
-        hardware,
-        name,
-        precision,
-        memory_format,
-        source,
-        found.belief,
-        found.assumed,
-        held_out,
-    )
+    return calibration(times, found.belief, found.assumed, held_out)
 
 
 def calibration(
-    samples: Sequence[Sample],
-    hardware: Hardware,
-    name: str,
-    precision: Precision,
-    memory_format: MemoryFormat,
-    source: str,
-    belief: Belief,
-    assumed: Sequence[str],
-    held_out: Sequence[Error],
+    times: Times, belief: Belief, assumed: Sequence[str], held_out: Sequence[Error]
 ) -> Calibration:
-    """Make a profile of what is believed of a device after its times were seen."""
-    fitted = errors(samples, hardware, memory_format, belief)
+    """Make a profile of what is believed of a device after its times were seen.
+
+    Args:
+        times: the times.
+        belief: the coefficients.
+        assumed: the coefficients that the times hardly determine.
+        held_out: errors for families that were left out of the fit.
+    """
+    fitted = times.errors(times.samples, belief)
     found = belief.coefficients
     rounded = {k: float(f"{v:.4g}") for k, v in found.model_dump().items()}
     profile = Profile(
-        name=name,
-        precision=precision,
-        memory_format=memory_format,
-        hardware=hardware,
+        name=times.name,
+        precision=times.precision,
+        memory_format=times.memory_format,
+        hardware=times.hardware,
         coefficients=found.model_copy(update=rounded),
         assumed=list(assumed),
-        source=source,
-        num_networks=len({sample.model for sample in samples}),
-        batch_sizes=sorted({sample.batch_size for sample in samples}),
+        source=times.source,
+        num_networks=len({sample.model for sample in times.samples}),
+        batch_sizes=sorted({sample.batch_size for sample in times.samples}),
         mean_error=round(float(np.mean([abs(each.error) for each in fitted])), 4),
         held_out=summarize(held_out),
         spread=Spread.of(belief.covariance, noise=NOISE, time_factor=_time_factor(held_out)),
@@ -220,39 +171,6 @@ def _time_factor(held_out: Sequence[Error]) -> float:
     """Return the factor of deviations with which 90 % of held-out times are in their intervals."""
     logs = np.log([each.estimated_seconds / each.measured_seconds for each in held_out])
     return factor_of(np.abs(logs) / NOISE)
-
-
-def sheet_hardware(name: str, precision: Precision) -> Hardware:
-    """Return the peaks of the shipped data sheet of a device.
-
-    Raises:
-        InputError: there is none.
-    """
-    sheet = known_sheet(name)
-    if sheet is not None:
-        return sheet.hardware(precision)
-    raise InputError(
-        f"the hardware of {name!r} is unknown; add --matrix-tflops, --vector-tflops, "
-        "--bandwidth-gbps and --cache-mb from its data sheet"
-    )
-
-
-def kernels(model: str, precision: Precision, size: int | None = None) -> KernelTable:
-    """Trace a network, and return its kernels.
-
-    Raises:
-        InputError: there is no such network, or it cannot run on images of that size.
-    """
-    given = read((3, size, size)) if size else models.default_inputs(models.check_name(model))
-    network = models.build(model, inputs=given, initialize=False)
-    return KernelTable(lower(trace(network, given), precision).kernels)
-
-
-def family(model: str) -> str:
-    """Return the architecture family of a network: the torchvision module that defines it."""
-    import torchvision
-
-    return str(torchvision.models.get_model_builder(model).__module__.rpartition(".")[2])
 
 
 def _timed(

@@ -10,9 +10,10 @@ from bamctl.errors import InputError
 from bamctl.networks import models
 from bamctl.timing._beliefs import NAMES, Belief, Stack, updated
 from bamctl.timing._estimate import Device, KernelTable
-from bamctl.timing.calibration import kernels
+from bamctl.timing.population import shipped_population
 from bamctl.timing.profiles import KnownFigure, Profile
 from bamctl.timing.spread import Spread
+from bamctl.timing.times import kernels
 
 _FORM = re.compile(r"(?P<model>[^@=]+)@(?P<batch>\d+)=(?P<rate>[0-9.eE+]+)")
 # A published figure may be of other software; beyond this factor it is of another thing.
@@ -93,6 +94,7 @@ def with_known(
         update={
             "coefficients": profile.coefficients.model_copy(update=rounded),
             "known": [*profile.known, *figures],
+            "mean_error": round(shipped_population().one_known_error, 4),
             "spread": Spread.of(found.covariance, **spread),
         }
     )

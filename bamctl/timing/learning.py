@@ -9,53 +9,20 @@ import numpy as np
 
 from bamctl.errors import InputError
 from bamctl.timing import _observations as observations
-from bamctl.timing._beliefs import NOISE, Belief, Stack, learnt, unknown_device, updated
-from bamctl.timing._estimate import KernelTable
-from bamctl.timing._kernels import Precision
-from bamctl.timing._observations import Observation
-from bamctl.timing.calibration import (
-    Calibration,
-    Progress,
-    calibration,
-    published,
-    samples_of,
-    sheet_hardware,
-)
+from bamctl.timing._beliefs import NOISE, Belief, learnt, unknown_device, updated
+from bamctl.timing.calibration import Calibration, calibration
 from bamctl.timing.fitting import (
     Error,
     Sample,
-    errors,
     families,
     rank_correlation,
-    stacked,
     unmoved,
 )
-from bamctl.timing.hardware import Hardware, MemoryFormat
 from bamctl.timing.population import DeviceErrors, Population
 from bamctl.timing.spread import REACH, Spread, factor_of
+from bamctl.timing.times import Progress, Times, Traced, published_times
 
 _FEWEST = 2
-
-
-@dataclass(frozen=True)
-class Times:
-    """Published times of one device, with the kernels of its networks."""
-
-    name: str
-    hardware: Hardware
-    precision: Precision
-    memory_format: MemoryFormat
-    samples: tuple[Sample, ...]
-    source: str
-
-    def stack(self, samples: Sequence[Sample] | None = None) -> Stack:
-        """Stack the kernels of all samples, or of some."""
-        chosen = self.samples if samples is None else samples
-        return stacked(chosen, self.hardware, self.memory_format)
-
-    def errors(self, samples: Sequence[Sample], belief: Belief) -> list[Error]:
-        """Return the errors of the estimates of samples."""
-        return errors(samples, self.hardware, self.memory_format, belief)
 
 
 @dataclass(frozen=True)
@@ -90,6 +57,7 @@ class LeftOut:
             mean_error=round(self.mean_error, 4),
             max_error=round(max(abs(each.error) for each in self.errors), 4),
             rank_correlation=round(rank_correlation(self.errors), 4),
+            one_known_error=round(self.mean_known_error, 4),
         )
 
 
@@ -157,17 +125,7 @@ def learn(path: Path, told: Progress = lambda text: None) -> Learning:
     population = _population(path, times, common, spread, left_out)
     prior = unknown_device()
     calibrations = [
-        calibration(
-            each.samples,
-            each.hardware,
-            name,
-            each.precision,
-            each.memory_format,
-            each.source,
-            own[name],
-            unmoved(own[name], prior),
-            held_out[name],
-        )
+        calibration(each, own[name], unmoved(own[name], prior), held_out[name])
         for name, each in times.items()
     ]
     return Learning(population, tuple(calibrations), tuple(left_out))
@@ -177,21 +135,8 @@ def _times(path: Path, told: Progress) -> dict[str, Times]:
     rows = observations.read_all(path)
     if len(rows) < _FEWEST:
         raise InputError(f"{path} has {len(rows)} devices; leaving one out needs at least two")
-    tables: dict[tuple[str, int, Precision], KernelTable] = {}
-    return {name: _of_device(name, own, path, tables, told) for name, own in rows.items()}
-
-
-def _of_device(
-    name: str,
-    rows: Sequence[Observation],
-    path: Path,
-    tables: dict[tuple[str, int, Precision], KernelTable],
-    told: Progress,
-) -> Times:
-    precision = rows[0].precision
-    hardware = sheet_hardware(name, precision)
-    samples = tuple(samples_of(rows, tables, told))
-    return Times(name, hardware, precision, rows[0].memory_format, samples, published(rows, path))
+    traced: Traced = {}
+    return {name: published_times(name, own, path, traced, told) for name, own in rows.items()}
 
 
 def _left_out(name: str, times: Mapping[str, Times], told: Progress) -> LeftOut:

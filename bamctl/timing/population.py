@@ -19,6 +19,9 @@ class DeviceErrors(BaseModel):
     mean_error: Fraction
     max_error: Fraction
     rank_correlation: float
+    one_known_error: Fraction = Field(
+        description="mean error if the time of one network of the device is known"
+    )
 
 
 class Population(schemas.Versioned):
@@ -36,6 +39,12 @@ class Population(schemas.Versioned):
     def mean_error(self) -> float:
         """The mean error over the devices that were left out."""
         return sum(each.mean_error for each in self.left_out.values()) / len(self.left_out)
+
+    @property
+    def one_known_error(self) -> float:
+        """The mean error over the devices, of each of which one network's time is known."""
+        errors = [each.one_known_error for each in self.left_out.values()]
+        return sum(errors) / len(errors)
 
     def save(self, path: Path) -> None:
         """Write the population as a file."""

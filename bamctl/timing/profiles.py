@@ -61,7 +61,9 @@ class Profile(schemas.Versioned):
     known: list[KnownFigure] = Field(default_factory=list)
     num_networks: Annotated[int, Field(ge=1, strict=True)]
     batch_sizes: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    mean_error: Fraction = Field(description="of the networks that it was fitted on")
+    mean_error: Fraction = Field(
+        description="of the networks that it was fitted on; from a data sheet, of devices left out"
+    )
     held_out: HeldOut
     spread: Spread | None = None
 

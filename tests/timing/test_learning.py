@@ -9,12 +9,12 @@ import pytest
 from bamctl.errors import InputError
 from bamctl.timing._beliefs import PRIORS
 from bamctl.timing._estimate import Device, KernelTable
-from bamctl.timing.calibration import kernels
 from bamctl.timing.hardware import Coefficients
 from bamctl.timing.known import read_known, with_known
 from bamctl.timing.learning import Learning, learn
 from bamctl.timing.profiles import Profile, find
 from bamctl.timing.sheets import data_sheet
+from bamctl.timing.times import kernels
 
 SIDE, BATCH = 64, 256
 NETWORKS = ("resnet18", "resnet34", "squeezenet1_1", "mnasnet0_5")

@@ -1,10 +1,13 @@
 """Profiles: the shipped ones keep what is promised of them, and files are checked."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bamctl.errors import InputError
+from bamctl.report.views.latency import latency_view
+from bamctl.timing.latency import latency
 from bamctl.timing.profiles import find, fitted_names, is_measurable, shipped_names
 
 SHIPPED = ("rtx3090", "rtx4090", "rtx5090", "rtxpro6000maxq")
@@ -30,6 +33,37 @@ def test_a_profile_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     find("rtx3090").save(path)
     assert find(str(path)) == find("rtx3090")
+
+
+EARLIER = """\
+schema: 1
+name: earlier
+precision: amp_fp16
+memory_format: contiguous
+hardware: {matrix_tflops: 71.0, vector_tflops: 35.6, bandwidth_gbps: 936.0, cache_mb: 6.0}
+coefficients: {matmul: 1.2, spatial: 1.1, grouped: 1.0, depthwise: 0.25, attention: 0.16,
+  matmul_width: 41, spatial_width: 10, grouped_width: 35, grouped_alignment: 1.4,
+  bandwidth: 0.95, cache_speedup: 3.0, launch_us: 16}
+source: some networks
+num_networks: 3
+batch_sizes: [64]
+mean_error: 0.05
+held_out: {mean_error: 0.06, max_error: 0.2, rank_correlation: 0.99, families: {vgg: 0.1}}
+"""
+
+
+def test_a_profile_of_an_earlier_version_still_estimates(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.yaml"
+    path.write_text(EARLIER)
+    found = latency("squeezenet1_1", where="features.4", input_shape="3x64x64", device=str(path))
+    (estimate,) = found.batches
+    assert estimate.base_seconds > 0
+    # It has no spread, of which an interval could be made.
+    assert estimate.intervals is None
+    assert json.loads(json.dumps(latency_view(found).data))["batches"][0]["base_ms_90"] is None
+    with pytest.raises(InputError, match="earlier has peaks for amp_fp16 only"):
+        find(str(path), "fp32")
+    assert find(str(path), "fp16", "channels_last").memory_format == "channels_last"
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,14 @@ def _how(timings: Sequence[Timing]) -> list[str]:
 def _plot(timings: Sequence[Timing]) -> Plot:
     """Return the ratios with their intervals, a series for each device and batch size."""
     groups: dict[str, list[Point]] = {}
+    is_one = len({(each.device, each.batch_size) for each in timings}) == 1
     for each in timings:
+        group = f"{each.device}, batch {each.batch_size}"
+        # Rows of their own, since intervals on one row would hide each other.
+        row = each.variant.name if is_one else f"{each.variant.name}, {group}"
         low, high = _interval(each) or (None, None)
-        text = f"{each.variant.name}: {each.found.ratio:.3f} times the unmodified network's"
-        groups.setdefault(f"{each.device}, batch {each.batch_size}", []).append(
-            Point(each.found.ratio, each.variant.name, text, low, high)
-        )
+        text = f"{row}: {each.found.ratio:.3f} times the unmodified network's"
+        groups.setdefault(group, []).append(Point(each.found.ratio, row, text, low, high))
     return Plot(
         title="Time with attention",
         text="As a multiple of the unmodified network's time, with its interval.",
