@@ -65,30 +65,21 @@ def palette(
     """
     chosen = tuple(chosen)
     every = in_order([*(each.module for each in chosen), *kinds])
-    points = _points(traced)
-    pricing = _Pricing(traced)
+    points, pricing = _points(traced), _Pricing(traced)
     options = {name: tuple(_options(kind, chosen, pricing, points)) for name, kind in every.items()}
     selected = {
         name: {point.module for point in strategy.points(traced.trunk, stages)}
         for name, strategy in STRATEGIES.items()
     }
-    # Elsewhere, what is in use already suffices: a trace for each setting takes a while.
-    usual = set().union(*selected.values())
     used = {each.module for each in chosen} or {next(iter(every))}
-    places = tuple(
-        Place(
-            point,
-            tuple(name for name, modules in selected.items() if point.module in modules),
-            _stage(point, traced),
-            {
-                name: tuple(pricing.all(kind, point, options[name]))
-                for name, kind in every.items()
-                if point.module in usual or name in used
-            },
-        )
-        for point in points
-    )
-    return Palette(traced, options, places)
+    places = []
+    for point in points:
+        strategies = tuple(name for name, modules in selected.items() if point.module in modules)
+        # Elsewhere, what is in use already suffices: a trace for each setting takes a while.
+        priced = [name for name in every if strategies or name in used]
+        costs = {name: tuple(pricing.all(every[name], point, options[name])) for name in priced}
+        places.append(Place(point, strategies, _stage(point, traced), costs))
+    return Palette(traced, options, tuple(places))
 
 
 def _points(traced: TracedNetwork) -> list[CutPoint]:

@@ -193,6 +193,7 @@ def test_a_placement_and_a_resumed_folder_have_a_model_of_their_own(project: Pat
     assert (found["model"], found["modules"]) == ("resnet18", ["layer1"])
     Path("p.yaml").write_text("where: first\nbudget: {params: +900 %}\n")
     assert data("insert", "--placement", "p.yaml")["modules"] == ["first"]
+    assert data("analyze", "--placement", "p.yaml")["params"] == PARAMS
     (found,) = data("check", "p.yaml")["checks"]
     assert (found["model"], found["base"]) == ("nets_of_project:Net", PARAMS)
 

@@ -79,12 +79,14 @@ def analyze(
     allow_named(model, trust)
     figures = {"--explain": explain, "--latency": latency, "--known": known}
     others = {**figures, "--sensitivity": sensitivity.sensitivity}
+    where = sensitivity.where
     if placement is not None:
         many.refuse_with("--placement")
-        model = str(wanted_placement("analyze", model, placement, None, attention, network).model)
+        wanted = wanted_placement("analyze", model, placement, None, attention, network)
+        model = str(wanted.model)
     elif not many.all:
-        model, network, sites = of_project(model, network, sensitivity.where)
-        sensitivity = sensitivity.of_project(sites)
+        model, network, where = of_project(model, network, where)
+        sensitivity = sensitivity.of_project(where)
     many.check(model, others)
     _refuse_without(latency, {"--device": device, "--batch-size": batch_size})
     sensitivity.check({**figures, "--placement": placement})
@@ -93,7 +95,8 @@ def analyze(
     check_name(model)
     if sensitivity.sensitivity:
         return take_apart(model, sensitivity, attention, network, out)
-    wanted = wanted_placement("analyze", model, placement, None, attention, network)
+    if placement is None:
+        wanted = given_placement(network, attention, where, model=model)
     chosen = attention.given().get("module") and wanted.attention.module
     shown = _Shown(explain, latency, known or out.format == "html", out.format == "html", chosen)
     out.show(_cached(wanted, shown, device, batch_size or 1, use=not no_cache))

@@ -42,6 +42,7 @@ def designer(
     """
     trace, stages = found.traced.trace, found.traced.trunk.stages
     groups: list[Costs] = []
+    about = "; latency is approximate" if latency else ""
     begun = dict(trials or {})
     chosen = list(dict.fromkeys(s.attention for own in (sites, *begun.values()) for s in own))
     places = [_place(place, groups) for place in found.places]
@@ -49,7 +50,7 @@ def designer(
     return Designer(
         title="Design a placement",
         text="Each cell is a map that a module can refine; click it, or press Enter on it, to set "
-        "or clear a module there. The figures are those of `bamctl check`; latency is an estimate.",
+        f"or clear a module there. The figures are those of `bamctl check`{about}.",
         data={
             "network": network.model_dump(mode="json", exclude_defaults=True),
             "kinds": {name: _kind(name, own) for name, own in found.options.items()},

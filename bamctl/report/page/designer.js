@@ -1,53 +1,14 @@
 "use strict";
 (() => {
-  const { make, thousands, percent, limitOf, plain, mapping, same, FORMATS } = figures;
+  const { make, thousands, percent, limitOf, same, FORMATS } = figures;
 
   const design = (root, data) => {
-    const places = Object.fromEntries(data.places.map((place) => [place.module, place]));
-    const names = data.places.map((place) => place.module);
-    let state = { settings: data.settings, sites: {}, budget: {} };
+    const { places, usual, ownOf, opened, costOf, limits, yaml, ...of } = placements(data);
+    let state = { settings: data.settings, sites: opened(data.start), budget: {} };
+    const settingsOf = (name) => of.settingsOf(state, name);
+    const placed = () => of.placed(state);
     const past = [];
     let scope = "";
-
-    const usual = (module, init) => ({
-      module, ...data.kinds[module].usual, ...(init === undefined ? {} : { init }),
-    });
-    const differing = (settings, other) => Object.fromEntries(Object.entries(settings)
-      .filter(([name, value]) => name !== "module" && !same(value, other[name]) && !same(value, {})));
-    // Of a site, what differs from the settings of all, or all of another kind; null for nothing.
-    const ownOf = (settings, all) => {
-      if (settings.module !== all.module) return settings;
-      const own = differing(settings, all);
-      return Object.keys(own).length ? own : null;
-    };
-    const settingsOf = (name, { sites, settings } = state) => {
-      const own = sites[name] ?? {};
-      const module = own.module ?? settings.module;
-      const all = module === settings.module ? settings : usual(module);
-      const known = Object.entries(own).filter(([key]) => key in all || key === "args");
-      return { ...all, ...Object.fromEntries(known) };
-    };
-    // A placement to begin with names settings by their number.
-    const opened = (sites) => Object.fromEntries(Object.entries(sites).map(
-      ([name, number]) => [name, ownOf(data.chosen[number], data.settings)],
-    ));
-    state.sites = opened(data.start);
-
-    const placed = () => names.filter((name) => name in state.sites);
-
-    // The cost of settings at a place: their position in the product of the priced choices.
-    const costOf = (place, settings) => {
-      const costs = data.groups[place.group][settings.module];
-      if (!costs) return null;
-      let index = 0;
-      for (const [name, choices, isPriced] of data.kinds[settings.module].options) {
-        if (!isPriced) continue;
-        const chosen = choices.findIndex((choice) => same(choice, settings[name]));
-        if (chosen < 0) return null;
-        index = index * choices.length + chosen;
-      }
-      return costs[index];
-    };
 
     const change = (update) => {
       const next = structuredClone(state);
@@ -140,7 +101,7 @@
     ));
     const set = (update) => change((next) => {
       if (!scope) next.settings = update(next.settings);
-      else next.sites[scope] = ownOf(update(settingsOf(scope, next)), next.settings);
+      else next.sites[scope] = ownOf(update(of.settingsOf(next, scope)), next.settings);
     });
     const showSettings = () => {
       const focused = document.activeElement?.closest("label")?.firstChild.textContent;
@@ -241,28 +202,6 @@
         ...data.metrics.map((metric, number) => make("td", { class: "right" },
           cost ? `+${FORMATS[metric.name](cost[number])}` : "-")));
     }));
-    const override = (settings) => (settings.module === state.settings.module
-      ? { ...(data.kinds[settings.module].is_named ? {} : { module: settings.module }), ...differing(settings, state.settings) }
-      : { module: settings.module, init: settings.init, ...differing(settings, usual(settings.module)) });
-    const limits = () => Object.fromEntries(data.metrics
-      .filter(({ name }) => state.budget[name])
-      .filter((metric) => limitOf(metric, state.budget[metric.name]))
-      .map(({ name }) => [name, state.budget[name]]));
-    const yaml = () => {
-      const { settings, sites } = state;
-      const budget = limits();
-      const own = placed().filter((name) => sites[name]);
-      const attention = { module: settings.module, ...differing(settings, usual(settings.module)) };
-      return [
-        "schema: 1",
-        ...Object.entries(data.network).map(([key, value]) => `${key}: ${plain(value)}`),
-        "where:", ...placed().map((name) => `  - ${plain(places[name].pattern)}`),
-        `attention: ${mapping(attention)}`,
-        ...(own.length ? ["insertions:"] : []),
-        ...own.map((name) => `  ${plain(name)}: ${mapping(override(settingsOf(name)))}`),
-        ...(Object.keys(budget).length ? [`budget: ${mapping(budget)}`] : []),
-      ].join("\n") + "\n";
-    };
     const fileName = make("input", { "aria-label": "Name of the file", size: 24,
       value: `${String(data.network.model ?? "placement").replace(/[^\w.-]/g, ".")}.yaml`, input: () => showFile() });
     const pre = make("pre", { tabindex: "0", "aria-label": "The placement as YAML" });
@@ -284,9 +223,9 @@
     } }, "Copy");
     const showFile = () => {
       const quoted = /^[\w./-]+$/.test(fileName.value) ? fileName.value : `'${fileName.value.replaceAll("'", "'\\''")}'`;
-      pre.textContent = yaml();
+      pre.textContent = yaml(state);
       commands.textContent = [`bamctl insert --placement ${quoted}`,
-        Object.keys(limits()).length ? `bamctl check ${quoted}` : "# bamctl check, when there is a budget",
+        Object.keys(limits(state)).length ? `bamctl check ${quoted}` : "# bamctl check, when there is a budget",
         `bamctl train --placement ${quoted}`].join("\n");
     };
 
