@@ -20,9 +20,9 @@ from bamctl.training.tasks.task import Task, Usual
 # The recipe for classification is that of the authors of BAM, and the one for flow torchvision's
 # reference training. The others are for a few hundred steps from scratch, which torchvision's, that
 # start from a trained backbone or take days, are not. Steps are what a short run on a CPU can take.
-_ADAMW = {"optimizer": "adamw", "clip_norm": 10.0}
+_ADAMW = {"optimizer": "adamw"}
 _CLASSES = Measure(ACCURACY, "accuracy")
-_OBJECTS = Usual("scenes", 120, 4, 1e-3, 4, _ADAMW)
+_OBJECTS = Usual("scenes", 120, 4, 1e-3, 4, {**_ADAMW, "clip_norm": 10.0})
 _BOXES = Measure("box_map", "box mAP")
 _MASKS = Measure("mask_map", "mask mAP")
 _KEYPOINTS = Measure("keypoint_map", "keypoint mAP")
@@ -47,7 +47,7 @@ TASKS: dict[str, Task] = {
     "video": Classification("video", Usual("moving-digits", 80, 8, 5e-4, 8, _ADAMW), _CLASSES),
     "optical-flow": OpticalFlow(
         "optical-flow",
-        Usual("shifted", 150, 2, 4e-4, 2, {"optimizer": "adamw", "clip_norm": 1.0}),
+        Usual("shifted", 150, 2, 4e-4, 2, {**_ADAMW, "clip_norm": 1.0}),
         _END_POINTS,
     ),
 }
