@@ -13,9 +13,15 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import commands, module, sweep, training_step
+from tests.benchmarks import commands, module, sweep, training_step, waits
 
-SUITES = {"module": module, "training-step": training_step, "commands": commands, "sweep": sweep}
+SUITES = {
+    "module": module,
+    "training-step": training_step,
+    "commands": commands,
+    "waits": waits,
+    "sweep": sweep,
+}
 
 
 def main() -> None:
