@@ -43,11 +43,11 @@ def times(base: object, modified: object, seconds: float = 10.0) -> Latency:
     )
 
 
-def test_twice_the_work_takes_twice_as_long() -> None:
-    found = measure(Work(200), Work(400), SHAPE, setup=ONE_THREAD, min_seconds=2)
+def test_four_times_the_work_takes_four_times_as_long() -> None:
+    found = measure(Work(100), Work(400), SHAPE, setup=ONE_THREAD, min_seconds=2)
     low, high = found.ratio_ci95
     # A busy machine may be off by much, though not so much as to miss the direction.
-    assert 1.4 < found.ratio < 2.8
+    assert 2 < found.ratio < 8
     assert 1.1 < low <= found.ratio <= high
     assert found.verdict == "slower"
     assert len(found.base_seconds) == len(found.modified_seconds) >= 20
