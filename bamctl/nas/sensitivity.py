@@ -16,6 +16,7 @@ from bamctl.nas.objective import Objective
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
+from bamctl.networks.trust import trust
 from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import trust_named
 from bamctl.placement.sites import Site, resolve
@@ -26,7 +27,7 @@ from bamctl.training.evidence import Evidence, compare
 from bamctl.training.measure import Measure
 from bamctl.training.result import resolution
 from bamctl.training.shared_trunks import SharedTrunks
-from bamctl.training.start import Start
+from bamctl.training.start import Start, check_start
 from bamctl.trunk.strategies import DEFAULT_STRATEGY
 from bamctl.trunk.traced import TracedNetwork
 
@@ -66,10 +67,11 @@ def sensitivity(
     args: Mapping[str, Any] | None = None,
     task: str | None = None,
     data: str | Mapping[str, Any] | None = None,
+    loop: str | Mapping[str, Any] | None = None,
     weights: str | Path | None = None,
     steps: int = 50,
     seeds: int = 3,
-    start: Start = "trunk",
+    start: Start | None = None,
     trunk_steps: int | None = None,
     workers: int | None = None,
 ) -> tuple[TrainingConfig, Sensitivity]:
@@ -87,10 +89,12 @@ def sensitivity(
         task: what is trained, as for `bamctl.train`.
         data: a data set by name or `folder:PATH`, or the keys of a `DataConfig`; that of the task
             if left out.
+        loop: a training loop of your own, as for `bamctl.train`.
         weights: published weights by name, or a file, which the networks start from.
         steps: optimizer steps of a run.
         seeds: runs of each network.
-        start: where the networks start, as for `bamctl.train`.
+        start: where the networks start, as for `bamctl.train`; `trunk` if left out, and with a loop
+            of your own `weights` where they are given, and `scratch` elsewhere.
         trunk_steps: with `trunk`, the steps of the trunk; half of all if left out.
         workers: runs at a time; one for each core if left out.
 
@@ -101,6 +105,11 @@ def sensitivity(
         InputError: an argument is invalid, or the network does not answer as its task needs it.
     """
     trust_named(attention, where)
+    own = {"function": loop} if isinstance(loop, str) else loop
+    trust(*filter(None, (model, task, own and own["function"])))
+    if start is None and own is None:
+        start = "trunk"
+    start = check_start(start, trunk_steps=trunk_steps, weights=weights)
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     given = {name: value for name, value in network.items() if value is not None}
     training, images = plans.configure(
@@ -108,6 +117,7 @@ def sensitivity(
         data={"name": data} if isinstance(data, str) else data or {},
         recipe={},
         task=task,
+        loop=own,
         weights=None if weights is None else str(weights),
         steps=steps,
         seeds=list(range(seeds)),

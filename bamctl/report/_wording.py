@@ -6,11 +6,13 @@ from typing import Any
 from bamctl import units
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
+from bamctl.data.task_names import samples_of
 from bamctl.placement.cost import Cost, PlacementCost
 from bamctl.report import document
 from bamctl.text.lists import few
 from bamctl.timing.profiles import Profile
 from bamctl.tracing.trace import Trace
+from bamctl.training.config import TrainingConfig
 from bamctl.training.evidence import Evidence
 from bamctl.trunk.cut_points import Trunk
 from bamctl.trunk.feature_maps import FeatureMap
@@ -169,3 +171,17 @@ def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
         "params_overhead": fraction(added.params, trace.params),
         "macs_overhead": fraction(added.macs, trace.macs[""]),
     }
+
+
+def each_step(training: TrainingConfig) -> str:
+    """Return what a step is, to follow `N steps`; a loop of one's own does not say."""
+    if training.loop is not None:
+        return ""
+    return f" of {training.recipe.batch_size} {samples_of(training.task)} each"
+
+
+def judged_on(training: TrainingConfig) -> str:
+    """Return what the measure is of."""
+    if training.loop is not None:
+        return "what the loop returns"
+    return f"on the held-out {samples_of(training.task)} after the last step"

@@ -54,6 +54,22 @@ def test_a_search_takes_a_loop(bamctl: object, tmp_path: Path) -> None:
     assert best["confirmed"]["verdict"] == "helps"
 
 
+def test_a_sensitivity_analysis_takes_a_loop(tmp_path: Path, bamctl: object) -> None:
+    (tmp_path / "loops.py").write_text(ERROR)
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    loop = ["--train", "loops:error", "--metric", "error", "--better", "lower"]
+    options = ["--sensitivity", "--where", "one", "--where", "two", "--steps", "3", "--seeds", "2"]
+    shape = ["--num-classes", "10", "--input", "3x32x32", "--format", "json"]
+    found = bamctl("analyze", "tests.networks:Tiny", *options, *loop, *shape, env=env)
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    # Any module takes half an error off, a second one nothing more.
+    assert told["value"]["baseline"] == [3.0, 4.0]
+    for site in told["sites"]:
+        assert (site["alone"]["delta_mean"], site["added_last"]["delta_mean"]) == (-0.5, 0.0)
+        assert site["alone"]["verdict"] == "helps"
+
+
 ERROR = """
 def error(network, *, seed, steps, device, report):
     return {"error": steps + seed - 0.5 * hasattr(network, "inserted"), "unused": 1.0}

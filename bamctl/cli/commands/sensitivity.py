@@ -11,6 +11,7 @@ from bamctl.cli.options.project import data_of_project
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import NetworkOptions
 from bamctl.cli.options.short_runs import ImageOptions, named_weights
+from bamctl.cli.options.tasks import TaskOptions
 from bamctl.errors import InputError
 from bamctl.trunk import strategies
 
@@ -39,6 +40,17 @@ class SensitivityOptions:
     ] = None
     task: Annotated[
         str | None, option("Task, as for `bamctl train`. [as the network's family]", "Sensitivity")
+    ] = None
+    train: Annotated[
+        str | None,
+        option("Your own training loop, as for `bamctl train`.", "Sensitivity", metavar="FUNCTION"),
+    ] = None
+    metric: Annotated[
+        str | None, option("With --train: the number that is judged.", "Sensitivity")
+    ] = None
+    better: Annotated[
+        Literal["higher", "lower"] | None,
+        option("With --train: whether higher or lower is better. [higher]", "Sensitivity"),
     ] = None
     data: Annotated[
         str | None, option("Data set, as for `bamctl train`. [that of the task]", "Sensitivity")
@@ -81,6 +93,7 @@ class SensitivityOptions:
             InputError: options of this group without the first, or with `others` that are for
                 what is shown without it.
         """
+        TaskOptions(self.task, self.train, self.metric, self.better).check()
         if self.sensitivity:
             for name, value in others.items():
                 if value:
@@ -109,12 +122,12 @@ def take_apart(
             where=wanted.where or [strategies.DEFAULT_STRATEGY],
             attention=attention.given(),
             **network.arguments(),
-            task=wanted.task,
+            **TaskOptions(wanted.task, wanted.train, wanted.metric, wanted.better).arguments(),
             data=images.given(),
             weights=named_weights(pretrained=wanted.pretrained, weights=wanted.weights),
             steps=wanted.steps or 50,
             seeds=wanted.seeds or _SEEDS,
-            start=wanted.start or "trunk",
+            start=wanted.start,
             trunk_steps=wanted.trunk_steps,
             workers=wanted.workers,
         )

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from bamctl import units
-from bamctl.data.task_names import samples_of
 from bamctl.nas.goals import Goal, parse_goal
 from bamctl.nas.result import Candidate, SearchResult
 from bamctl.placement.metrics import Amount
 from bamctl.placement.warnings import site_warnings
 from bamctl.report._wording import (
     CONVENTION_LINE,
+    each_step,
     evidence_data,
     fraction,
+    judged_on,
 )
 from bamctl.report.charts.search import placements, search_charts
 from bamctl.report.document import Column, Report, Table
@@ -90,12 +91,11 @@ def search_report(result: SearchResult) -> Report:
 
 
 def _what_was_done(result: SearchResult) -> str:
-    config, recipe = result.config, result.config.training.recipe
+    config = result.config
     seeds = len(config.training.seeds)
     steps = " to ".join(dict.fromkeys(map(str, (config.steps()[0], config.steps()[-1]))))
     return (
-        f"{len(result.trials)} candidates of {steps} steps of {recipe.batch_size} "
-        f"{samples_of(config.training.task)} each, with "
+        f"{len(result.trials)} candidates of {steps} steps{each_step(config.training)}, with "
         f"{'1 seed' if seeds == 1 else f'{seeds} seeds'}, proposed by {config.sampler}."
         f"{_race_text(result)} The question: {QUESTIONS[config.training.start]}? "
         f"{counted(result.setup.costs)} Hypervolume over trials: "
@@ -232,15 +232,10 @@ def _footnote(result: SearchResult) -> str:
         else ""
     )
     measure, training = result.config.training.measure, result.config.training
-    judged = (
-        "what the loop returns"
-        if training.loop
-        else f"on the held-out {samples_of(training.task)} after the last step"
-    )
     return (
         f"Front: no other candidate is both as good and as cheap. {measure.capitalized}: "
-        f"{judged}, followed by the difference to the baseline with the same seeds.{fresh} "
-        f"Hypervolume: dominated share of the box between the worst and the best "
+        f"{judged_on(training)}, followed by the difference to the baseline with the same "
+        f"seeds.{fresh} Hypervolume: dominated share of the box between the worst and the best "
         f"value of every objective.\n{CONVENTION_LINE}"
     )
 

@@ -3,13 +3,14 @@
 from statistics import mean
 from typing import Any
 
-from bamctl.data.task_names import samples_of
 from bamctl.nas.sensitivity import ALL, Sensitivity
 from bamctl.networks import inputs
 from bamctl.report._wording import (
     SCHEMA,
     attention_data,
+    each_step,
     evidence_data,
+    judged_on,
     settings,
 )
 from bamctl.report.chart import Plot
@@ -27,13 +28,12 @@ def sensitivity_report(training: TrainingConfig, found: Sensitivity) -> Report:
     measure = training.measure
     reached = {name: measure.text(mean(each)) for name, each in found.values.items()}
     text = (
-        f"{len(training.seeds)} seeds, {training.recipe.steps} steps of "
-        f"{training.recipe.batch_size} {samples_of(training.task)} each. "
+        f"{len(training.seeds)} seeds, {training.recipe.steps} steps{each_step(training)}. "
         f"Without attention {reached[BASELINE]}, with all sites {reached[ALL]}: "
         f"{_told(found.together, measure)}."
     )
     footnote = (
-        f"Differences of the {measure.heading} on the held-out samples after the last step. "
+        f"Differences of the {measure.heading}: {judged_on(training)}. "
         "Alone: this site against none. Added last: all sites against all but this one. A site "
         "with a large gain alone and a small one added last is redundant with others. Intervals "
         "are of the paired differences; the verdicts hold together at 95 %.\n"
