@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 from bamctl.data.images import ArrayImages, Batch
 from bamctl.data.sets import Data
 from bamctl.errors import InputError
+from bamctl.networks import trust
 from bamctl.networks.spec import NetworkSpec
 from bamctl.training.recipe import Recipe
 from bamctl.training.tasks.keypoint_map import sigmas
 from bamctl.training.tasks.tasks import TASKS, task_named, usual_task
+from bamctl.training.train import train
 
+OWN = "tests.training.tasks.own"
 RECIPE = Recipe(steps=1, lr=0.1, eval_every=1)
 CLASSES = ("background", "one", "two")
 
@@ -195,8 +199,6 @@ def test_the_sequence_loss_weighs_later_updates_more() -> None:
     ],
 )
 def test_a_network_has_a_usual_task(model: str, task: str) -> None:
-    from bamctl.networks import trust
-
     trust.trust(model)
     assert usual_task(NetworkSpec(model=model)) == task
 
@@ -216,3 +218,24 @@ def test_regions_are_few_where_objects_are() -> None:
 def test_an_unknown_task_is_named() -> None:
     with pytest.raises(InputError, match="did you mean 'segmentation'"):
         task_named("segmentations")
+
+
+def test_a_task_of_ones_own(tmp_path: Path) -> None:
+    """The same runs as of classification, whose accuracies are known: 1000 (1 - accuracy)."""
+    common: dict[str, Any] = {"where": ["bottleneck"], "seeds": 2, "device": "cpu", "steps": 4}
+    common |= {"recipe": {"batch_size": 32}}
+    ours = train("tests.networks:Tiny", **common, out=tmp_path / "ours")
+    theirs = train("tests.networks:Tiny", **common, task=f"{OWN}:make", out=tmp_path / "theirs")
+    for one, other in zip(ours.arms, theirs.arms, strict=True):
+        assert other.values == pytest.approx([1000 * (1 - value) for value in one.values])
+    assert theirs.guess == pytest.approx(900)
+    signs = [each.comparisons[0].evidence.mean for each in (ours, theirs)]
+    assert signs[1] == pytest.approx(-1000 * signs[0])
+    again = train(resume=tmp_path / "theirs", seeds=2)
+    assert [arm.values for arm in again.arms] == [arm.values for arm in theirs.arms]
+
+
+def test_what_is_no_task_is_said() -> None:
+    trust.trust(f"{OWN}:incomplete")
+    with pytest.raises(InputError, match="returned a object without 'name'"):
+        task_named(f"{OWN}:incomplete")
