@@ -16,6 +16,7 @@ EXTRAS = {
     "ray": "`--engine ray`, which executes runs and trials on a cluster",
     "tensorboard": "`bamctl train --tensorboard`, and `bamctl judge` of TensorBoard's folders",
     "timm": "timm's networks and attention modules, as `timm:NAME`",
+    "video": "videos of `--data clips:PATH`, which needs none for folders of frames",
 }
 DATA_ROOT = Path("data")
 

@@ -1,8 +1,12 @@
 """Schemas of the JSON lines in a run folder."""
 
+from math import isfinite
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Numbers of an evaluation that are no measure of it.
+_NO_MEASURES = ("images", "lr")
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,6 +28,17 @@ class EvaluationLine(Line):
     loss: float | None = None
     train_loss: float | None = None
     test_accuracy: _Fraction | None = None
+
+    @model_validator(mode="after")
+    def _has_a_measure(self) -> "EvaluationLine":
+        others = {k: v for k, v in (self.model_extra or {}).items() if k not in _NO_MEASURES}
+        if self.accuracy is None and not any(map(_is_number, others.values())):
+            raise ValueError("no measure")
+        return self
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 class TimingLine(Line):
