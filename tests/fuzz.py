@@ -143,7 +143,7 @@ def training_state(folder: Path) -> bytes:
 
 def page(folder: Path) -> bytes:
     """What is read of a page, with a chart of each kind that is drawn from numbers."""
-    axis = charts.Axis("cost", is_log=True)
+    axis = charts.Axis("cost", includes=(0.0,))
     points = [charts.Point(1.0, 0.5, "a", 0.4, 0.6), charts.Point(2.0, 0.7, "b")]
     stages = [charts.StageSketch("stage 1", "8", 8, 16, ["a", "b"], {"a": "+74"})]
     report = Report(
@@ -156,6 +156,7 @@ def page(folder: Path) -> bytes:
             ),
             charts.Bars("bars", "of", axis, [charts.Bar("a", 2.0, "2"), charts.Bar("b", 3.0, "3")]),
             charts.Distributions("d", "of", axis, [charts.Sample("a", [1.0, 2.0, 3.0])]),
+            charts.Costs("c", "of", ["MACs"], [charts.CostRow(["a", "b"], [1.0], ["1"])]),
             charts.NetworkSketch("n", "of", stages),
         ],
     )
