@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AliasChoices,
@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 from bamctl.files import schemas, yaml_files
 from bamctl.networks import factories, models
@@ -148,6 +149,9 @@ class TrainingConfig(NetworkSpec, schemas.Versioned):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "TrainingConfig":
+        has_classes = self.loop is None and self.task in get_args(TaskName)
+        if has_classes and self.task != "optical-flow" and self.num_classes is None:
+            raise ValueError("num_classes is missing")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: duplicate seed")
         if self.trunk_steps >= self.recipe.steps:

@@ -217,8 +217,6 @@ BAD = {
     "two weights": (["resnet18", "--pretrained", "--weights", "x.pth"], ["--pretrained"]),
     "weights that are not there": (["resnet18", "--weights", "x.pth"], ["x.pth"]),
     "an unknown point": (["resnet18", "--where", "layer9"], ["layer9"]),
-    "a detector": (["fasterrcnn_resnet50_fpn"], ["classification networks"]),
-    "a video network": (["r3d_18"], ["classification networks"]),
     "too few classes": (["resnet18", "--num-classes", "3"], ["--num-classes 10"]),
     "a large batch": (["resnet18", "--batch-size", "5000"], ["--batch-size 1438"]),
     "a negative rate": (["resnet18", "--lr", "-1"], ["lr"]),

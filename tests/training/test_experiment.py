@@ -3,10 +3,8 @@
 import json
 import os
 import random
-import resource
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 import torch
 
 from bamctl.data.sets import Data
-from bamctl.errors import BamctlError, InputError
+from bamctl.errors import InputError
 from bamctl.placement.placement import Placement
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
@@ -22,6 +20,8 @@ from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
 from bamctl.training.watching import Evaluation, NullObserver
 from bamctl.weights import checkpoints
+from tests.conftest import REPOSITORY
+from tests.console import Process
 from tests.training.conftest import small, weights
 
 
@@ -106,22 +106,32 @@ def metrics(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def in_a_child(work: Callable[[], None]) -> int:
-    """Run something in a process of its own, forked off, and return that process's id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        os._exit(code)
+CHILD = """
+import resource
+from pathlib import Path
+from bamctl.errors import BamctlError
+from tests.training.test_experiment import Held, Listener, run_to_the_end, small
+folder = Path({folder!r})
+"""
+
+
+def in_a_child(work: str, folder: Path) -> Process:
+    """Run statements in a process of its own, which works in a folder.
+
+    No fork of this one would do: PyTorch trains in no fork of a process whose backward passes have
+    started threads, as those of other tests may have.
+    """
+    program = folder.with_name("child.py")
+    program.write_text(CHILD.format(folder=str(folder)) + work)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    out, err = (os.open(folder.with_name(name), flags) for name in ("out", "err"))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return Process([str(program)], folder.parent, environment, out, err)
 
 
 def run_to_the_end(
     folder: Path,
-    data: Data,
+    data: Data | None = None,
     progress: NullObserver | None = None,
     config: TrainingConfig = BRIEF,
 ) -> None:
@@ -135,38 +145,40 @@ def num_lines(folder: Path) -> int:
     return lines.read_bytes().count(b"\n") if lines.exists() else 0
 
 
-def wait_for_a_line_beyond(folder: Path, count: int, child: int) -> None:
+def kill(child: Process) -> None:
+    child.send_signal(signal.SIGKILL)
+    assert child.wait(60) == -signal.SIGKILL
+
+
+def wait_for_a_line_beyond(folder: Path, count: int, child: Process) -> None:
     while num_lines(folder) <= count:
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it was killed"
+        assert child.poll() is None, folder.with_name("err").read_text()
         time.sleep(0.002)
 
 
-def test_killed_twenty_times_it_ends_the_same(whole: Result, digits: Data, tmp_path: Path) -> None:
+def test_killed_twenty_times_it_ends_the_same(whole: Result, tmp_path: Path) -> None:
     """Killed at random moments, most of them while something is being written.
 
     Each time, the run is held after two of its 48 evaluations, so that none can end.
     """
     folder, drawn = tmp_path / "run", random.Random(0)
     for _ in range(20):
-        child = in_a_child(lambda: run_to_the_end(folder, digits, Held(2), small()))
+        child = in_a_child("run_to_the_end(folder, None, Held(2), small())", folder)
         # It has begun to train when it writes; the moment is drawn from what comes after.
         wait_for_a_line_beyond(folder, num_lines(folder), child)
         time.sleep(drawn.uniform(0, 0.1))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), "it ended before it was killed"
-    _, status = os.waitpid(in_a_child(lambda: run_to_the_end(folder, digits, config=small())), 0)
-    assert status == 0
+        kill(child)
+    child = in_a_child("run_to_the_end(folder, config=small())", folder)
+    assert child.wait(180) == 0, folder.with_name("err").read_text()
     assert weights(folder) == weights(whole.folder)
     assert (folder / "metrics.jsonl").read_bytes() == (whole.folder / "metrics.jsonl").read_bytes()
     assert not list((folder / "checkpoints").iterdir())
 
 
-def killed_after(folder: Path, data: Data, count: int) -> None:
-    child = in_a_child(lambda: run_to_the_end(folder, data, Held(count + 1)))
+def killed_after(folder: Path, count: int) -> None:
+    child = in_a_child(f"run_to_the_end(folder, None, Held({count + 1}))", folder)
     wait_for_a_line_beyond(folder, count, child)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    kill(child)
 
 
 @pytest.mark.parametrize("damage", ["cut off", "changed", "empty", "not one of ours"])
@@ -174,7 +186,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     damage: str, brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    killed_after(folder, digits, 2)
+    killed_after(folder, 2)
     (states,) = (folder / "checkpoints").iterdir()
     last = sorted(states.glob("step-*"))[-1]
     content = bytearray(last.read_bytes())
@@ -195,17 +207,8 @@ def test_without_room_for_a_checkpoint_it_goes_on(
 ) -> None:
     """Files may grow to 30 kB: enough for the metrics, and too little for any weights."""
     folder, told = tmp_path / "run", tmp_path / "told"
-
-    def cramped() -> None:
-        listener = Listener()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
-        try:
-            run_to_the_end(folder, digits, listener)
-        except BamctlError as error:
-            listener.notes.append(str(error))
-        told.write_text("\n".join(listener.notes))
-
-    os.waitpid(in_a_child(cramped), 0)
+    child = in_a_child(CRAMPED.format(told=str(told)), folder)
+    assert child.wait(180) == 0, (tmp_path / "err").read_text()
     notes = told.read_text().splitlines()
     assert any(note.startswith("checkpoint at step 3 not saved: ") for note in notes)
     # The final weights have no room either, and that is where it ends.
@@ -214,18 +217,31 @@ def test_without_room_for_a_checkpoint_it_goes_on(
     assert weights(folder) == weights(brief.folder)
 
 
+CRAMPED = """
+listener = Listener()
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+try:
+    run_to_the_end(folder, None, listener)
+except BamctlError as error:
+    listener.notes.append(str(error))
+Path({told!r}).write_text("\\n".join(listener.notes))
+"""
+NO_LINE = """
+resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))
+try:
+    run_to_the_end(folder)
+except BamctlError as error:
+    assert "File too large" in str(error) and "--resume" in str(error), error
+else:
+    raise SystemExit("it had room")
+"""
+
+
 def test_without_room_for_a_line_no_line_is_half_written(
     brief: Result, digits: Data, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-
-    def cramped() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))
-        with pytest.raises(BamctlError, match=r"File too large.*--resume"):
-            run_to_the_end(folder, digits)
-
-    _, status = os.waitpid(in_a_child(cramped), 0)
-    assert status == 0
+    assert in_a_child(NO_LINE, folder).wait(180) == 0, (tmp_path / "err").read_text()
     assert (folder / "metrics.jsonl").read_bytes().endswith(b"}\n")
     run_to_the_end(folder, digits)
     assert (folder / "metrics.jsonl").read_bytes() == (brief.folder / "metrics.jsonl").read_bytes()
