@@ -212,7 +212,14 @@ class _Path:
             statistics = np.where(self.means == 0, 0.0, self.means / self.errors)
         return self.looks.p_value(statistics.tolist())
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether all pairs agree to the last bit, as of networks that have learned nothing."""
+        return not self.deltas.any() and not self.errors[-1]
+
     def interval(self, level: float) -> Interval | None:
+        if self.is_silent:
+            return None
         found = self.looks.interval(self.means, self.errors, level)
         return found if found is not None and all(map(np.isfinite, found)) else None
 
@@ -244,7 +251,7 @@ def _judge(path: _Path, level: float, margin: float | None, better: int) -> Evid
         interval=interval,
         ci95=path.interval(0.05),
         p_value=path.p_value,
-        spread=float(path.errors[-1]) * sqrt(len(deltas)),
+        spread=None if path.is_silent else float(path.errors[-1]) * sqrt(len(deltas)),
     )
 
 

@@ -84,7 +84,7 @@ def test_equal_differences_are_no_proof_of_precision() -> None:
     found = judged([0.90, 0.91], [0.90 + 1 / 360, 0.91 + 1 / 360], resolution=1 / 360)
     assert found.verdict == "inconclusive"
     same = judged([0.9, 0.9, 0.9], [0.9, 0.9, 0.9])
-    assert (same.verdict, same.interval, same.more_seeds) == ("inconclusive", (0.0, 0.0), None)
+    assert (same.verdict, same.interval, same.more_seeds) == ("inconclusive", None, None)
 
 
 def test_no_pairs_are_refused() -> None:
@@ -234,3 +234,13 @@ def test_a_network_against_itself_may_be_looked_at_after_every_seed(first: int) 
         assert (verdict != "inconclusive") == expected
     print(f"first look at {first}: {100 * ever.mean():.2f} % called")
     assert ever.mean() <= 0.05
+
+
+def test_pairs_that_agree_to_the_last_bit_exclude_nothing() -> None:
+    """As of two networks that answer the same to every input; with a resolution they do."""
+    same = {"a": ([0.08, 0.08, 0.08], [0.08, 0.08, 0.08])}
+    found = compare(same)["a"]
+    assert (found.interval, found.excluded, found.detectable) == (None, None, None)
+    assert found.verdict == "inconclusive"
+    assert compare(same, margin=0.01)["a"].verdict == "inconclusive"
+    assert compare(same, resolution=0.01)["a"].excluded > 0
