@@ -16,7 +16,7 @@ from bamctl.nas.setup import SearchSetup, set_up
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import check_file, trust
+from bamctl.networks.trust import check_file
 from bamctl.placement.placement import Stages
 from bamctl.placement.requested import trust_named
 from bamctl.training import plan as plans
@@ -114,8 +114,7 @@ def plan(
     chosen = {**(space or {}), **({} if stages is None else {"stages": stages})}
     for kind in chosen.get("module", ()):
         trust_named({"module": kind})
-    own = {"function": loop} if isinstance(loop, str) else loop
-    trust(*filter(None, (model, task, own and own["function"])))
+    own = plans.named_code(model, task, loop)
     texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
     limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}

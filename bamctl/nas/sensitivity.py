@@ -16,7 +16,6 @@ from bamctl.nas.objective import Objective
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import trust
 from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import trust_named
 from bamctl.placement.sites import Site, resolve
@@ -105,8 +104,7 @@ def sensitivity(
         InputError: an argument is invalid, or the network does not answer as its task needs it.
     """
     trust_named(attention, where)
-    own = {"function": loop} if isinstance(loop, str) else loop
-    trust(*filter(None, (model, task, own and own["function"])))
+    own = plans.named_code(model, task, loop)
     if start is None and own is None:
         start = "trunk"
     start = check_start(start, trunk_steps=trunk_steps, weights=weights)

@@ -64,8 +64,14 @@ class Measure:
         return f"{self.number(value)} {self.unit}".rstrip()
 
     def signed(self, value: float) -> str:
-        """Return a difference with its sign, for a column that names the unit."""
-        return f"{100 * value:+.2f}" if self.is_share else f"{value:+.3g}"
+        """Return a difference with its sign, for a column that names the unit.
+
+        A sum of differences that cancel is not exactly zero.
+
+        >>> Measure("loss", "loss", "", is_share=False).signed(0.1 + 0.2 - 0.3)
+        '+0'
+        """
+        return f"{100 * value:+.2f}" if self.is_share else f"{round(value, 12):+.3g}"
 
     def interval(self, interval: tuple[float, float] | None) -> str:
         """Return the interval of a difference; an empty string without one."""

@@ -12,6 +12,7 @@ from bamctl.errors import InputError
 from bamctl.files import schemas
 from bamctl.networks.inputs import Input
 from bamctl.networks.spec import NetworkSpec
+from bamctl.networks.trust import trust
 from bamctl.training._runs import threads_of
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import DataConfig, OwnLoop, TrainingConfig
@@ -107,6 +108,15 @@ def configure(
         **fields,
     }
     return schemas.from_options(TrainingConfig, values), samples
+
+
+def named_code(
+    model: str | None, task: str | None, loop: str | Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Trust the code that a caller names, and return the fields of an `OwnLoop`."""
+    own = {"function": loop} if isinstance(loop, str) else loop
+    trust(*filter(None, (model, task, own and own["function"])))
+    return own
 
 
 def _with_args(usual: Mapping[str, Any], network: NetworkSpec) -> dict[str, Any]:

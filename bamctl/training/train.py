@@ -11,7 +11,7 @@ from bamctl.files import schemas
 from bamctl.networks import models
 from bamctl.networks.inputs import InputsLike
 from bamctl.networks.spec import NetworkSpec
-from bamctl.networks.trust import check_file, trust
+from bamctl.networks.trust import check_file
 from bamctl.placement.placement import Placement, Stages
 from bamctl.placement.requested import trust_named
 from bamctl.placement.shipped import find
@@ -143,8 +143,7 @@ def train(
         experiment = Experiment(loaded, places=places)
     else:
         trust_named(attention, where)
-        own = {"function": loop} if isinstance(loop, str) else loop
-        trust(*filter(None, (model, task, own and own["function"])))
+        own = plans.named_code(model, task, loop)
         options = {
             "input": input_shape,
             "num_classes": num_classes,

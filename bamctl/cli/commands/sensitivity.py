@@ -86,6 +86,11 @@ class SensitivityOptions:
             return self
         return replace(self, where=where, data=data_of_project(self.data))
 
+    @property
+    def what(self) -> TaskOptions:
+        """What is trained."""
+        return TaskOptions(self.task, self.train, self.metric, self.better)
+
     def check(self, others: Mapping[str, object]) -> None:
         """Raise for incompatible options.
 
@@ -93,7 +98,7 @@ class SensitivityOptions:
             InputError: options of this group without the first, or with `others` that are for
                 what is shown without it.
         """
-        TaskOptions(self.task, self.train, self.metric, self.better).check()
+        self.what.check()
         if self.sensitivity:
             for name, value in others.items():
                 if value:
@@ -122,7 +127,7 @@ def take_apart(
             where=wanted.where or [strategies.DEFAULT_STRATEGY],
             attention=attention.given(),
             **network.arguments(),
-            **TaskOptions(wanted.task, wanted.train, wanted.metric, wanted.better).arguments(),
+            **wanted.what.arguments(),
             data=images.given(),
             weights=named_weights(pretrained=wanted.pretrained, weights=wanted.weights),
             steps=wanted.steps or 50,

@@ -12,6 +12,7 @@ from bamctl.cli.options.output import OutputOptions
 from bamctl.cli.options.project import data_of_project, no_model, of_project
 from bamctl.cli.options.settings import AttentionOptions
 from bamctl.cli.options.shared import ModelName, NetworkOptions, Where, given_names
+from bamctl.cli.options.short_runs import named_weights
 from bamctl.cli.options.tasks import TaskOptions
 from bamctl.cli.options.train import (
     ComparisonOptions,
@@ -107,13 +108,10 @@ class _Asked:
         if len(lengths) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in lengths)
             raise InputError(f"{named} are mutually exclusive")
-        if self.comparison.pretrained and self.comparison.weights:
-            raise InputError("--pretrained and --weights are mutually exclusive")
-        weights = self.comparison.pretrained or self.comparison.weights
         start = check_start(
             self.comparison.start,
             trunk_steps=self.comparison.trunk_steps,
-            weights=weights,
+            weights=self._weights(),
             pretrained="--pretrained or --weights",
         )
         if self.length.freeze_backbone_epochs and start == "scratch":
@@ -159,7 +157,7 @@ class _Asked:
             "start": wanted.start,
             "trunk_steps": wanted.trunk_steps,
             "threads": wanted.threads,
-            "weights": "DEFAULT" if wanted.pretrained else wanted.weights,
+            "weights": self._weights(),
             "data": self.data.given(),
             **asdict(self.length),
             "recipe": self.recipe.given(),
@@ -170,6 +168,10 @@ class _Asked:
             "snapshots": wanted.snapshots,
             "device": wanted.device or "auto",
         }
+
+    def _weights(self) -> str | None:
+        wanted = self.comparison
+        return named_weights(pretrained=wanted.pretrained, weights=wanted.weights)
 
     def _stop(self) -> dict[str, Any]:
         return {"until": self.comparison.until, "max_seeds": self.comparison.max_seeds}

@@ -17,7 +17,7 @@ def judgment_report(judgment: Judgment) -> Report:
     """Show the verdicts, what each arm reached, and how it was tested."""
     others = [arm for arm in judgment.arms if arm.evidence]
     verdicts = [_verdict(arm, arm.evidence, judgment) for arm in others if arm.evidence]
-    title = f"{judgment.metric} to {judgment.baseline}"
+    measure = _measure(judgment)
     answer: list[Table | str] = ["\n".join(verdicts), _table(judgment)]
     return Report(
         f"{judgment.metric}, {judgment.better} is better   baseline {judgment.baseline}",
@@ -37,11 +37,16 @@ def judgment_report(judgment: Judgment) -> Report:
                 "",
                 {arm.name: arm.evidence for arm in others if arm.evidence},
                 {},
-                Measure(judgment.metric, title, unit="", is_share=False),
+                measure,
             )
         ],
         answer=answer,
     )
+
+
+def _measure(judgment: Judgment) -> Measure:
+    title = f"{judgment.metric} to {judgment.baseline}"
+    return Measure(judgment.metric, title, unit="", is_share=False)
 
 
 def _table(judgment: Judgment) -> Table:
@@ -55,23 +60,24 @@ def _table(judgment: Judgment) -> Table:
         Column("level", "right"),
         Column("verdict"),
     ]
-    arms = enumerate(judgment.arms)
+    arms, measure = enumerate(judgment.arms), _measure(judgment)
     sure = [i for i, arm in arms if arm.evidence and arm.evidence.verdict != _OPEN]
-    return Table(columns, [_row(arm) for arm in judgment.arms], frozenset(sure))
+    return Table(columns, [_row(arm, measure) for arm in judgment.arms], frozenset(sure))
 
 
-def _row(arm: JudgedArm) -> list[str]:
+def _row(arm: JudgedArm, measure: Measure) -> list[str]:
     values, found = list(arm.values.values()), arm.evidence
     own = [arm.name, str(len(values)), f"{mean(values):.5g}", f"± {stdev(values):.2g}"]
     if found is None:
         return [*own, "", "", "", ""]
-    interval = " to ".join(f"{end:+.3g}" for end in found.interval or ())
-    return [*own, _signed(found.mean), interval, f"{100 * found.confidence:.3g} %", found.verdict]
-
-
-def _signed(difference: float) -> str:
-    """Format a difference; the sum of differences that cancel is not exactly zero."""
-    return f"{round(difference, 12):+.3g}"
+    interval = measure.interval(found.interval)
+    return [
+        *own,
+        measure.signed(found.mean),
+        interval,
+        f"{100 * found.confidence:.3g} %",
+        found.verdict,
+    ]
 
 
 def _verdict(arm: JudgedArm, found: Evidence, judgment: Judgment) -> str:

@@ -11,30 +11,19 @@ from torch.nn import functional as F
 
 from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
-from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
-from bamctl.training.measure import Measure
-from bamctl.training.tasks.task import Scores, Usual
+from bamctl.training.recipe import Recipe
+from bamctl.training.tasks.task import OwnSamples, Scores
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(OwnSamples):
     """One class for each image or clip."""
-
-    name: TaskName
-    usual: Usual
-    measure: Measure
-
-    @property
-    def samples(self) -> TaskName:
-        """The task itself."""
-        return self.name
 
     def num_labels(self, network: NetworkSpec) -> int | None:
         """Return the number of classes."""
@@ -53,7 +42,7 @@ class Classification:
                 "choose another --task, or --task package.module:factory"
             )
 
-    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: Recipe) -> Tensor:
         """Return the mean cross-entropy."""
         logits = logits_of(network(data.normalized(batch.inputs)))
         if not len(batch):

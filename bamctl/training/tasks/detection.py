@@ -11,17 +11,15 @@ from torch import Tensor, nn
 
 from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
-from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 from bamctl.networks import torchvision_models
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
-from bamctl.training.measure import Measure
-from bamctl.training.tasks.task import Scores, Usual
+from bamctl.training.recipe import Recipe
+from bamctl.training.tasks.task import OwnSamples, Scores
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 
 _WHITE = 255.0
 
@@ -49,27 +47,16 @@ class MeanAveragePrecision(Protocol):
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(OwnSamples):
     """Objects of an image, each with a box, and a mask or keypoints.
 
     Attributes:
-        name: the name of the task.
-        usual: its defaults.
-        measure: a mean average precision.
         accumulator: returns an empty accumulator.
         answers: what a detection has besides a box, a class and a score.
     """
 
-    name: TaskName
-    usual: Usual
-    measure: Measure
     accumulator: Callable[[], MeanAveragePrecision]
     answers: str | None = None
-
-    @property
-    def samples(self) -> TaskName:
-        """The task itself."""
-        return self.name
 
     def num_labels(self, network: NetworkSpec) -> int | None:
         """Return the number of classes without the background."""
@@ -93,7 +80,7 @@ class Detection:
                 "--task, or --task package.module:factory"
             )
 
-    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: Recipe) -> Tensor:
         """Return the sum of the network's losses."""
         return _sum_of_losses(network, batch)
 
@@ -108,7 +95,7 @@ class Detection:
                 objects = network(_images(batch))
             if objects and self.answers and self.answers not in objects[0]:
                 raise InputError(f"the network returns no {self.answers}; choose another --task")
-            found.update(list(map(_detected, objects)), list(map(_on_cpu, batch.targets)))
+            found.update(list(map(_on_cpu, objects)), list(map(_on_cpu, batch.targets)))
             with accelerator.autocast(), _losses_enabled(network):
                 loss = _sum_of_losses(network, batch)
             sums += torch.stack([loss.double() * len(batch), sums.new_tensor(len(batch))])
@@ -176,16 +163,11 @@ def _is_of_a_detector(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torchvision.models.detection")
 
 
-def _detected(objects: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return detections on the CPU, masks as in the annotations."""
-    found = _on_cpu(objects)
-    if "masks" in found:
-        found["masks"] = (found["masks"] > 0.5).squeeze(1)
-    return found
-
-
 def _on_cpu(objects: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return objects or detections on the CPU, with boolean masks of shape (M, H, W)."""
     found = {name: each.detach().cpu() for name, each in objects.items()}
     if "masks" in found:
-        found["masks"] = found["masks"].bool() if found["masks"].ndim == 3 else found["masks"]
+        masks = found["masks"]
+        # Detections have probabilities with shape (M, 1, H, W).
+        found["masks"] = (masks > 0.5).reshape(len(masks), *masks.shape[-2:])
     return found

@@ -10,16 +10,14 @@ from torch import Tensor, nn
 
 from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
-from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
-from bamctl.training.measure import Measure
-from bamctl.training.tasks.task import Scores, Usual, every_batch
+from bamctl.training.recipe import Recipe
+from bamctl.training.tasks.task import OwnSamples, Scores, every_batch
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 
 # Teed and Deng, "RAFT", ECCV 2020: the weight of each update to that of the next (equation 7).
 _GAMMA = 0.8
@@ -29,17 +27,8 @@ _HALF_OF_WHITE = 127.5
 
 
 @dataclass(frozen=True)
-class OpticalFlow:
+class OpticalFlow(OwnSamples):
     """The motion of every pixel from one image to the next, in pixels."""
-
-    name: TaskName
-    usual: Usual
-    measure: Measure
-
-    @property
-    def samples(self) -> TaskName:
-        """The task itself."""
-        return self.name
 
     def num_labels(self, network: NetworkSpec) -> int | None:
         """Return None; a flow has no classes."""
@@ -58,7 +47,7 @@ class OpticalFlow:
                 "--task, or --task package.module:factory"
             )
 
-    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: Recipe) -> Tensor:
         """Return the weighted L1 distances of all updates (Teed and Deng 2020, equation 7)."""
         flows = _flows(network, batch)
         truth, known = batch.targets[:, :2], batch.targets[:, 2:] > 0

@@ -11,18 +11,16 @@ from torch.nn import functional as F
 
 from bamctl.data.images import Batch, Images
 from bamctl.data.sets import Data
-from bamctl.data.task_names import TaskName
 from bamctl.errors import InputError
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
-from bamctl.training.measure import Measure
-from bamctl.training.tasks.task import Scores, Usual, every_batch
+from bamctl.training.recipe import Recipe
+from bamctl.training.tasks.task import OwnSamples, Scores, every_batch
 
 if TYPE_CHECKING:
     from torchmetrics.classification import MulticlassJaccardIndex
 
     from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 
 # Pixels that are not judged, as in Pascal VOC.
 VOID = 255
@@ -31,17 +29,8 @@ _AUXILIARY = 0.5
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class Segmentation(OwnSamples):
     """A class for each pixel."""
-
-    name: TaskName
-    usual: Usual
-    measure: Measure
-
-    @property
-    def samples(self) -> TaskName:
-        """The task itself."""
-        return self.name
 
     def num_labels(self, network: NetworkSpec) -> int | None:
         """Return the number of classes, with the background."""
@@ -62,7 +51,7 @@ class Segmentation:
                 "choose another --task, or --task package.module:factory"
             )
 
-    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: Recipe) -> Tensor:
         """Return the mean cross-entropy of the pixels, and half of that of an auxiliary head."""
         answer = network(data.normalized(batch.inputs))
         scores = _scores(answer)

@@ -14,10 +14,10 @@ from bamctl.data.task_names import TaskName
 from bamctl.networks.spec import NetworkSpec
 from bamctl.tracing.trace import Trace
 from bamctl.training.measure import Measure
+from bamctl.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from bamctl.training.config import TrainingConfig
-from bamctl.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Task(Protocol):
         """
         ...
 
-    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: "Recipe") -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch, data: Data, recipe: Recipe) -> Tensor:
         """Return the training loss of a batch on the device of the network in training mode."""
         ...
 
@@ -100,6 +100,20 @@ class Task(Protocol):
     def guess(self, held_out: Images, data: Data) -> float:
         """Return the measure of the best answer that does not depend on the input."""
         ...
+
+
+@dataclass(frozen=True)
+class OwnSamples:
+    """The fields of the tasks in `TASKS`, each of which has a form of samples of its own."""
+
+    name: TaskName
+    usual: Usual
+    measure: Measure
+
+    @property
+    def samples(self) -> TaskName:
+        """The task itself."""
+        return self.name
 
 
 def every_batch(images: Images, size: int = 64) -> Iterable[Batch]:

@@ -66,7 +66,7 @@ _DETECTORS: dict[str, TaskName] = {
     "keypointrcnn": "keypoints",
 }
 
-_NEEDED = ("name", "measure", "usual", "network_options", "check", "loss", "evaluate", "guess")
+_NEEDED = tuple(name for name in vars(Task) if not name.startswith("_"))
 
 
 @cache
