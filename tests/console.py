@@ -1,9 +1,10 @@
 """The console script without the seconds that it imports torch: each call is a fork of a server.
 
-The server has imported the libraries, and nothing of `bamctl`. A call has its own process, folder,
-environment, arguments and pipes, and runs the installed script, or another program, as Python runs
-it. What is settled when an interpreter starts cannot be another one in a fork; a call that wants
-that gets a process of its own.
+The server has imported the libraries and the library of `bamctl`, but not its commands, whose
+typer reads the environment. A call has its own process, folder, environment, arguments and pipes,
+and runs the installed script, or another program, as Python runs it. What is settled when an
+interpreter starts cannot be another one in a fork; a call that wants that gets a process of its
+own.
 """
 
 import atexit
@@ -11,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -22,7 +24,7 @@ import tempfile
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -184,51 +186,75 @@ def _server() -> socket.socket:
     return ours
 
 
+def _library() -> Iterator[str]:
+    """The modules of bamctl that are no part of its program."""
+    for each in pkgutil.walk_packages(importlib.import_module("bamctl").__path__, "bamctl."):
+        if each.name.split(".")[1] not in ("__main__", "cli"):
+            yield each.name
+
+
 def serve(connection: socket.socket) -> None:
     """Fork for each request, until the other side ends."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for library in LIBRARIES:
+        for library in [*LIBRARIES, *_library()]:
             importlib.import_module(library)
     gc.collect()
     gc.freeze()
-    # Whoever waits for a call is nobody's to wait for.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A call that has ended wakes the server up, which tells whoever waits for it.
+    waking, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    clients: dict[int, int] = {}
     while True:
-        header, handles, _, _ = socket.recv_fds(connection, 4, 3)
-        if not header:
-            return
-        request = json.loads(connection.recv(int.from_bytes(header, "big"), socket.MSG_WAITALL))
-        if not os.fork():
-            connection.close()
-            _wait_for_call(request, *handles)
-        for handle in handles:
-            os.close(handle)
+        ready, _, _ = select.select([connection, waking], [], [])
+        if waking in ready:
+            waking.recv(4096)
+            _tell_of_ends(clients)
+        if connection in ready:
+            header, handles, _, _ = socket.recv_fds(connection, 4, 3)
+            if not header:
+                return
+            request = json.loads(connection.recv(int.from_bytes(header, "big"), socket.MSG_WAITALL))
+            client, out, err = handles
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                for handle in (connection, waking, woken, *clients.values(), client):
+                    os.close(handle if isinstance(handle, int) else handle.detach())
+                _begin(request, out, err)
+            clients[pid] = client
+            os.close(out)
+            os.close(err)
+            with suppress(BrokenPipeError):
+                os.write(client, str(pid).encode())
 
 
-def _wait_for_call(request: dict[str, object], client: int, out: int, err: int) -> NoReturn:
-    """Fork once more, and tell the client the number and the end of that process."""
+def _tell_of_ends(clients: dict[int, int]) -> None:
+    """Tell the clients of calls that have ended their exit codes."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            client = clients.pop(pid)
+            with suppress(BrokenPipeError):
+                os.write(client, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(client)
+
+
+def _begin(request: dict[str, object], out: int, err: int) -> NoReturn:
+    """Take the streams of a call, with the signal handlers of a new interpreter, and run it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Python ignores what its parent does; and a terminal's Ctrl-C is for the one that is run.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    pid = os.fork()
-    if not pid:
-        os.close(client)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.close(out)
-        os.close(err)
-        sys.stdin = sys.__stdin__ = os.fdopen(0)
-        sys.stdout = sys.__stdout__ = os.fdopen(1, "w")
-        sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
-        _call(**request)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
     os.close(out)
     os.close(err)
-    os.write(client, str(pid).encode())
-    _, status = os.waitpid(pid, 0)
-    with suppress(BrokenPipeError):
-        os.write(client, str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+    sys.stdin = sys.__stdin__ = os.fdopen(0)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w")
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    _call(**request)
 
 
 def _call(argv: list[str], cwd: str, env: dict[str, str], new_session: bool) -> NoReturn:
@@ -244,7 +270,9 @@ def _call(argv: list[str], cwd: str, env: dict[str, str], new_session: bool) -> 
     rest = [path for path in sys.path[1:] if path not in before]
     sys.path[:] = [os.path.dirname(argv[0]), *own, *rest]
     sys.argv[:] = [str(os.getppid()) if each == PARENT else each for each in argv]
-    for name in [each for each in sys.modules if each.partition(".")[0] == "tests"]:
+    # Another program finds only the libraries imported.
+    ours = ("tests",) if argv[0] == str(SCRIPT) else ("tests", "bamctl")
+    for name in [each for each in sys.modules if each.partition(".")[0] in ours]:
         del sys.modules[name]
     code = 1
     try:

@@ -56,7 +56,7 @@ def test_missing_and_old_libraries(
     assert "Problem: optuna: missing; optuna>=5 is required." in lines
     assert "Problem: rich: 9.1; >=13.8 is required." in lines
     (timm,) = [line for line in lines if line.startswith("timm ")]
-    assert timm.split("  ")[-1] == "timm's networks and attention modules, as `timm:NAME`"
+    assert timm.split("  ")[-1].strip() == "timm's networks and attention modules, as `timm:NAME`"
     assert "pip install 'bamctl[timm]'" in timm
 
 

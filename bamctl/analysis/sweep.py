@@ -1,4 +1,8 @@
-"""Analysis of many networks, sequentially or in several processes."""
+"""Analysis of many networks, sequentially or in several processes.
+
+PyTorch is imported by the processes that trace: the one that starts them and shows their results
+would only delay them by importing it, too.
+"""
 
 import gc
 import os
@@ -8,17 +12,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
-from bamctl.analysis.analyze import analyze_network
+from bamctl.attention.cost import Cost
 from bamctl.errors import BamctlError, described
 from bamctl.networks import torchvision_models
 from bamctl.networks.inputs import Inputs
-from bamctl.networks.memory import give_back_at_once
-from bamctl.placement.cost import Cost
 from bamctl.placement.placement import Placement
 from bamctl.processes.pool import Pool
-from bamctl.trunk.traced import TracedNetwork
 
 # A process takes about as long to start as this many networks to analyse.
 _WORTH_A_PROCESS = 8
@@ -62,7 +61,7 @@ def sweep(
             there are networks enough. The results are in the order of the names.
     """
     one = partial(_analyzed, wanted=wanted)
-    jobs = jobs or max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
+    jobs = jobs or usual_jobs(names)
     if jobs == 1:
         # The tracer records the Python stack of every operator; a fresh thread has the
         # shallowest one.
@@ -85,6 +84,11 @@ def sweep(
                 yield _alone(name, wanted, threads)
 
 
+def usual_jobs(names: Sequence[str]) -> int:
+    """Return the number of processes that so many networks are worth."""
+    return max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
+
+
 def _cores() -> int:
     # Containers and batch systems restrict processes to some cores; macOS has no such call.
     affinity = getattr(os, "sched_getaffinity", None)
@@ -92,6 +96,10 @@ def _cores() -> int:
 
 
 def _prepare(threads: int) -> None:
+    import torch
+
+    from bamctl.networks.memory import give_back_at_once
+
     torch.set_num_threads(threads)
     give_back_at_once()
 
@@ -106,6 +114,9 @@ def _alone(name: str, wanted: Placement, threads: int) -> Swept | NotSwept:
 
 
 def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
+    from bamctl.analysis.analyze import analyze_network
+    from bamctl.trunk.traced import TracedNetwork
+
     family = torchvision_models.families()[name]
     own = wanted.model_copy(update={"model": name})
     try:

@@ -115,22 +115,13 @@ def plan(
     for kind in chosen.get("module", ()):
         trust_named({"module": kind})
     own = plans.named_code(model, task, loop)
-    texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
-    limits = {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
     network = {"input": input_shape, "num_classes": num_classes, "stem": stem, "args": args}
     if start is None and not (halving or loop or steps == 1):
         start = "trunk"
     start = check_start(start, trunk_steps=trunk_steps, weights=weights)
-    if halving and max_steps is not None:
-        raise InputError("--halving runs no race, which --max-steps is for; drop one of them")
-    if start == "trunk" and halving:
-        raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")
-    if start != "scratch" and chosen.setdefault("init", "identity") != "identity":
-        source = "the trunk has" if start == "trunk" else "the weights have"
-        raise InputError(
-            f"--init {chosen['init']} would change what {source} learned; candidates start at "
-            "identity, or with --start scratch"
-        )
+    _check_halving(halving, start, max_steps)
+    if start != "scratch":
+        _check_identity(chosen.setdefault("init", "identity"), start)
     choices = schemas.from_options(Choices, chosen)
     training, images = plans.configure(
         _spec(model, network),
@@ -161,7 +152,7 @@ def plan(
         {
             "training": training,
             "space": choices,
-            "budget": limits,
+            "budget": _limits(budget),
             "objectives": list(objectives),
             "trials": trials or TRIALS,
             **{name: value for name, value in given.items() if value is not None},
@@ -170,6 +161,38 @@ def plan(
     setup = set_up(config, images)
     setup = _of_every_candidate(setup) if exhaustive else setup
     return setup if halving else _with_race(setup, max_steps)
+
+
+def _check_halving(halving: int | None, start: Start, max_steps: int | None) -> None:
+    """Refuse successive halving together with what it has no use for.
+
+    Raises:
+        InputError: steps for a race are given, or candidates start at a trunk.
+    """
+    if halving and max_steps is not None:
+        raise InputError("--halving runs no race, which --max-steps is for; drop one of them")
+    if halving and start == "trunk":
+        raise InputError("--halving shortens runs, which --start trunk cannot; leave one out")
+
+
+def _check_identity(init: str, start: Start) -> None:
+    """Refuse modules that do not start as the identity in a network that has been trained.
+
+    Raises:
+        InputError: `init` is another one.
+    """
+    if init != "identity":
+        source = "the trunk has" if start == "trunk" else "the weights have"
+        raise InputError(
+            f"--init {init} would change what {source} learned; candidates start at identity, or "
+            "with --start scratch"
+        )
+
+
+def _limits(budget: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Return the limits of a budget by goal."""
+    texts = [f"{k}={v}" for k, v in budget.items()] if isinstance(budget, Mapping) else budget
+    return {str(goal): limit.text for goal, limit in map(parse_budget, texts)}
 
 
 def _with_race(setup: SearchSetup, max_steps: int | None) -> SearchSetup:

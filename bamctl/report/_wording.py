@@ -1,22 +1,24 @@
-"""Words and numbers that several reports share."""
+"""Words and numbers that several reports share; reports are made without PyTorch."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bamctl import units
 from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
 from bamctl.data.task_names import samples_of
-from bamctl.placement.cost import Cost, PlacementCost
 from bamctl.report import document
 from bamctl.text.lists import few
-from bamctl.timing.profiles import Profile
-from bamctl.tracing.trace import Trace
-from bamctl.training.config import TrainingConfig
-from bamctl.training.evidence import Evidence
-from bamctl.trunk.cut_points import Trunk
-from bamctl.trunk.feature_maps import FeatureMap
-from bamctl.trunk.layouts import Layout
+
+if TYPE_CHECKING:
+    from bamctl.placement.cost import Cost, PlacementCost
+    from bamctl.timing.profiles import Profile
+    from bamctl.tracing.trace import Trace
+    from bamctl.training.config import TrainingConfig
+    from bamctl.training.evidence import Evidence
+    from bamctl.trunk.cut_points import Trunk
+    from bamctl.trunk.feature_maps import FeatureMap
+    from bamctl.trunk.layouts import Layout
 
 SCHEMA = document.SCHEMA
 
@@ -31,7 +33,7 @@ CONVENTION_LINE = "Figures are per image; MACs are multiply-adds (`bamctl help f
 _MOST_NAMED = 5
 
 
-def no_cut_point(model: str, trunk: Trunk) -> str:
+def no_cut_point(model: str, trunk: "Trunk") -> str:
     """Explain that a network has no cut points, and suggest a remedy."""
     names = list(trunk.side_points)
     if not names:
@@ -48,7 +50,7 @@ def no_cut_point(model: str, trunk: Trunk) -> str:
     )
 
 
-def nothing_to_place(model: str, trunk: Trunk) -> str:
+def nothing_to_place(model: str, trunk: "Trunk") -> str:
     """Explain why a strategy selects nothing in a network, and suggest a remedy."""
     if not trunk.points:
         return no_cut_point(model, trunk)
@@ -68,7 +70,7 @@ def settings(attention: Settings) -> str:
     return kind_of(attention).describe(attention)
 
 
-def layout_remarks(attention: Settings, layouts: Collection[Layout]) -> Iterator[str]:
+def layout_remarks(attention: Settings, layouts: Collection["Layout"]) -> Iterator[str]:
     """Yield how a module treats the layouts of maps other than those of images."""
     kind = kind_of(attention)
     if kind.on_video and any(layout.spatial_axes == 3 for layout in layouts):
@@ -85,7 +87,7 @@ def left_out(uncounted: Mapping[str, int]) -> str:
     return f"Not counted, for lack of a formula: {kinds}."
 
 
-def estimate_error(profile: Profile) -> str:
+def estimate_error(profile: "Profile") -> str:
     """State that times are estimated, not measured, and their error."""
     held_out = profile.held_out
     errors = (
@@ -124,7 +126,7 @@ def fraction(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def evidence_data(found: Evidence) -> dict[str, Any]:
+def evidence_data(found: "Evidence") -> dict[str, Any]:
     """Return the evidence of a comparison, in the unit of its values."""
     return {
         "delta_mean": found.mean,
@@ -146,13 +148,13 @@ def attention_data(attention: Settings) -> dict[str, Any]:
     return {"module": attention.module, **attention.hyperparameters()}
 
 
-def extents_data(at: FeatureMap) -> dict[str, int]:
+def extents_data(at: "FeatureMap") -> dict[str, int]:
     """Return height and width, and for a video the frames."""
     frames = {"num_frames": at.extents[0]} if len(at.extents) == 3 else {}
     return {**frames, "height": at.height, "width": at.width}
 
 
-def cost_data(cost: Cost | str) -> dict[str, Any]:
+def cost_data(cost: "Cost | str") -> dict[str, Any]:
     """Return a cost, or null with the reason."""
     if isinstance(cost, str):
         return {"added_params": None, "added_macs": None, "reason": cost}
@@ -164,7 +166,7 @@ def cost_data(cost: Cost | str) -> dict[str, Any]:
     }
 
 
-def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
+def overhead_data(placed: "PlacementCost", trace: "Trace") -> dict[str, float]:
     """Return added costs as fractions of the unmodified network's."""
     added = placed.total
     return {
@@ -173,14 +175,14 @@ def overhead_data(placed: PlacementCost, trace: Trace) -> dict[str, float]:
     }
 
 
-def each_step(training: TrainingConfig) -> str:
+def each_step(training: "TrainingConfig") -> str:
     """Return what a step is, to follow `N steps`; a loop of one's own does not say."""
     if training.loop is not None:
         return ""
     return f" of {training.recipe.batch_size} {samples_of(training.task)} each"
 
 
-def judged_on(training: TrainingConfig) -> str:
+def judged_on(training: "TrainingConfig") -> str:
     """Return what the measure is of."""
     if training.loop is not None:
         return "what the loop returns"

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -193,7 +193,8 @@ def insert_sites(model: nn.Module, sites: Sequence[Site]) -> None:
             wrappers.refuse(model.get_submodule(name), "insert into", name=name)
         if any(is_attached(model.get_submodule(name)) for name in site.point.aliases):
             raise InputError(f"an attention module is already inserted at {site.point.module!r}")
-    modules = [build_module(model, site) for site in sites]
+    weights = tuple(model.parameters())
+    modules = [_built(model, site, weights) for site in sites]
     holder = _holder(model)
     for site, attention in zip(sites, modules, strict=True):
         holder[_key(holder, site.point.module)] = attention
@@ -252,23 +253,30 @@ def _key(holder: Inserted, module: str) -> str:
 
 def build_module(model: nn.Module, site: Site) -> nn.Module:
     """Build the attention module of a site, with its host's device, dtype and mode."""
+    return _built(model, site, tuple(model.parameters()))
+
+
+def _built(model: nn.Module, site: Site, weights: Sequence[Tensor]) -> nn.Module:
+    """Build the module of a site; to list the network's weights again for each would be slow."""
     host = model.get_submodule(site.point.module)
     attention = kind_of(site.attention).build(site, model)
-    parameters = (*host.parameters(), *model.parameters())
     # Feature maps are real, even if some weights are complex, as those of a Fourier filter.
+    parameters = chain(host.parameters(), weights)
     like = next((each for each in parameters if each.is_floating_point()), None)
     if like is not None:
         attention.to(device=like.device, dtype=like.dtype)
     spatial_axes = site.point.map.layout.spatial_axes
     channels_last = {2: torch.channels_last, 3: torch.channels_last_3d}[spatial_axes]
-    if _is_channels_last(model, 2 + spatial_axes, channels_last):
+    if _is_channels_last(weights, 2 + spatial_axes, channels_last):
         attention.to(memory_format=channels_last)
     return attention.train(host.training)
 
 
-def _is_channels_last(model: nn.Module, dims: int, memory_format: torch.memory_format) -> bool:
+def _is_channels_last(
+    weights: Sequence[Tensor], dims: int, memory_format: torch.memory_format
+) -> bool:
     """Return whether any kernel of the network, 2-D or 3-D, has a channels-last memory format."""
-    kernels = (p for p in model.parameters() if p.dim() == dims)
+    kernels = (each for each in weights if each.dim() == dims)
     return any(
         kernel.is_contiguous(memory_format=memory_format) and not kernel.is_contiguous()
         for kernel in kernels

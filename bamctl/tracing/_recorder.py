@@ -121,15 +121,17 @@ def keep_unused(graph: Any) -> None:
 
 def drop_unused(graph: Any) -> None:
     """Remove the operators that do not contribute to the results of the network."""
-    for node in list(graph.nodes()):
-        if node.kind() == _UNUSED:
-            node.destroy()
+    for node in graph.findAllNodes(_UNUSED):
+        node.destroy()
     torch._C._jit_pass_dce(graph)
 
 
-def _unused(block: Any) -> Iterator[Any]:
-    for node in block.nodes():
-        for inner in node.blocks():
-            yield from _unused(inner)
-        if node.kind() != "prim::Constant":
-            yield from (value for value in node.outputs() if not value.uses())
+def _unused(graph: Any) -> Iterator[Any]:
+    """Yield the results of operators without a reader; those of a module are in a block."""
+    blocks = [graph]
+    while blocks:
+        for node in blocks.pop().nodes():
+            if not node.hasUses():
+                blocks += node.blocks()
+                if node.kind() != "prim::Constant":
+                    yield from node.outputs()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 from urllib.parse import quote, unquote
@@ -169,7 +170,14 @@ def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
 
 
 class _Analysis(FlopCountAnalysis):  # type: ignore[misc]
-    """fvcore's analysis, for module names with slashes too, at which fvcore splits names."""
+    """fvcore's analysis, for module names with slashes too, at which fvcore splits names.
+
+    It asks for the ancestors of a module once for each operator, so the answers are kept.
+    """
+
+    def __init__(self, model: nn.Module, arguments: tuple[Any, ...]) -> None:
+        super().__init__(model, arguments)
+        self._get_all_ancestors = cache(super()._get_all_ancestors)
 
     def _get_aliases(self, model: nn.Module) -> dict[Any, str]:
         aliases: dict[Any, str] = super()._get_aliases(model)

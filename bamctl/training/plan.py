@@ -1,6 +1,7 @@
 """Completion of a request to a whole configuration, with every number explicit."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
 from typing import Any
@@ -226,34 +227,12 @@ def fit(
         raise InputError("--max-minutes needs bamctl's own training; give --steps with --train")
     trunk = 0.0 if trunk_steps else config.trunk_steps / config.recipe.steps
     evaluations = _evaluations(config)
-    probe = config.recipe.model_copy(
-        update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
-    )
-    probed = config.model_copy(update={"recipe": probe, "trunk_steps": 0})
-    step_seconds, other_seconds, shared_seconds = 0.0, 0.0, 0.0
-    for arm in experiment.arms:
-        started = perf_counter()
-        network = experiment.networks.of(arm, config.seeds[0])
-        run = Run(network, data, probed, config.seeds[0], experiment.accelerator)
-        with threads_of(config):
-            timing = run.train(NullObserver())
-        experiment.accelerator.free_memory()
-        if arm.name == BASELINE:
-            step_seconds += timing.seconds_per_step
-        else:
-            step_seconds += (1 - trunk) * timing.seconds_per_step
-            shared_seconds += timing.seconds_per_step
-        whole = perf_counter() - started
-        other_seconds += whole - _PROBED_STEPS * timing.seconds_per_step
-    slots = 1
-    if experiment.accelerator.num_processes == 1 and experiment.places.engine == "local":
-        slots = min(experiment.places.local_slots(config), len(config.seeds) * len(experiment.arms))
-    at_a_time = 1 + (slots - 1) * _SIDE_BY_SIDE
-    available = minutes * 60 * _FOR_TRAINING / len(config.seeds) * at_a_time
-    spared = (trunk_steps or 0) * shared_seconds
-    steps = int((available - evaluations * other_seconds + spared) / step_seconds)
+    probed = _probed(experiment, data, trunk)
+    available = minutes * 60 * _FOR_TRAINING / len(config.seeds) * _at_a_time(experiment)
+    spared = (trunk_steps or 0) * probed.shared
+    steps = int((available - evaluations * probed.other + spared) / probed.step)
     if steps < evaluations:
-        needed = (evaluations * (step_seconds + other_seconds)) * len(config.seeds)
+        needed = (evaluations * (probed.step + probed.other)) * len(config.seeds)
         raise InputError(
             f"{len(config.seeds)} seeds of {len(experiment.arms)} arms do not fit in {minutes:g} "
             f"minutes; use --max-minutes {ceil(needed / 60 / _FOR_TRAINING) + 1} or fewer seeds"
@@ -279,3 +258,48 @@ def fit(
     recipe = config.recipe.model_copy(update=changed)
     changed = {"recipe": recipe, "trunk_steps": parted_at}
     experiment.config = config.model_copy(update=changed)
+
+
+@dataclass
+class _Seconds:
+    """Times of one seed: of a step of all its runs, and of everything else in them.
+
+    `shared` is the part of a step that a trunk spares: that of all arms but the baseline.
+    """
+
+    step: float = 0.0
+    shared: float = 0.0
+    other: float = 0.0
+
+
+def _probed(experiment: Experiment, data: Data, trunk: float) -> _Seconds:
+    """Time a few steps of each arm, of which a trunk takes this share."""
+    config = experiment.config
+    recipe = config.recipe.model_copy(
+        update={"steps": _PROBED_STEPS, "eval_every": _PROBED_STEPS, "freeze_backbone_steps": 0}
+    )
+    short = config.model_copy(update={"recipe": recipe, "trunk_steps": 0})
+    seconds = _Seconds()
+    for arm in experiment.arms:
+        started = perf_counter()
+        network = experiment.networks.of(arm, config.seeds[0])
+        run = Run(network, data, short, config.seeds[0], experiment.accelerator)
+        with threads_of(config):
+            timing = run.train(NullObserver())
+        experiment.accelerator.free_memory()
+        if arm.name == BASELINE:
+            seconds.step += timing.seconds_per_step
+        else:
+            seconds.step += (1 - trunk) * timing.seconds_per_step
+            seconds.shared += timing.seconds_per_step
+        whole = perf_counter() - started
+        seconds.other += whole - _PROBED_STEPS * timing.seconds_per_step
+    return seconds
+
+
+def _at_a_time(experiment: Experiment) -> float:
+    """Return how many runs' work is done at a time."""
+    slots, config = 1, experiment.config
+    if experiment.accelerator.num_processes == 1 and experiment.places.engine == "local":
+        slots = min(experiment.places.local_slots(config), len(config.seeds) * len(experiment.arms))
+    return 1 + (slots - 1) * _SIDE_BY_SIDE

@@ -39,8 +39,10 @@ class Blocks:
         self._ended = ended
         self._taken = taken
         self._maps = maps
+        self._order = {value: index for index, value in enumerate(maps)}
         self._composite = [name for name in ended if is_composite(model.get_submodule(name))]
         self._held = self._count_held(self._composite)
+        self._inside = self._values_inside()
 
     def find(self) -> frozenset[str]:
         """Return the names of the blocks."""
@@ -73,24 +75,30 @@ class Blocks:
         """
         classes: set[type] = set()
         for name in self._composite:
+            if self._held[name]:
+                continue
             module = self._model.get_submodule(name)
-            inner = Counter(
+            hidden = Counter(
                 type(part) for part in module.modules() if part is not module and is_composite(part)
             )
-            hidden = inner - self._held[name]
-            if not self._held[name] and max(hidden.values(), default=0) >= 2:
+            if max(hidden.values(), default=0) >= 2:
                 classes.add(type(module))
         return classes
 
+    def _values_inside(self) -> dict[str, set[int]]:
+        """Return the trunk maps that each module and those inside it return."""
+        inside: dict[str, set[int]] = {name: set() for name in self._composite}
+        for name, value in self._ended.items():
+            for outer in (name, *_ancestors(name)):
+                if outer in inside:
+                    inside[outer].add(value)
+        return inside
+
     def _spans_stages(self, name: str) -> bool:
         """Return whether the resolution drops more than once inside a module."""
-        inside = {
-            value
-            for other, value in self._ended.items()
-            if other == name or other.startswith(f"{name}.")
-        }
         maps = [self._taken[name]] if name in self._taken else []
-        maps += [found for value, found in self._maps.items() if value in inside]
+        inside = sorted(self._inside[name], key=self._order.__getitem__)
+        maps += [self._maps[value] for value in inside]
         return sum(drop(one, next_) >= STAGE_DROP for one, next_ in pairwise(maps)) > 1
 
 

@@ -121,8 +121,9 @@ class _Search:
 
     def _least_height(self, call: ModuleCall) -> int:
         """Return the height of the smallest map that a module returns."""
-        maps = (value for value in call.outputs if value in self._maps.keys() - self._pooled)
-        return min((self._maps[value].height for value in maps), default=1)
+        maps = (value for value in call.outputs if value in self._maps)
+        unpooled = (self._maps[value].height for value in maps if value not in self._pooled)
+        return min(unpooled, default=1)
 
     @cached_property
     def _height(self) -> int:

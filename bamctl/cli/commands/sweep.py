@@ -85,12 +85,16 @@ def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
     results: list[Any] = []
     with bar(f"{len(names)} networks", len(names)) as advance:
         from bamctl.analysis.sweep import sweep as swept
-        from bamctl.networks.memory import give_back_at_once
+        from bamctl.analysis.sweep import usual_jobs
         from bamctl.report.formats import csv
         from bamctl.report.views.sweep import record, sweep_report
 
-        give_back_at_once()
-        for result in swept(names, wanted, many.jobs):
+        jobs = many.jobs or usual_jobs(names)
+        if jobs == 1:
+            from bamctl.networks.memory import give_back_at_once
+
+            give_back_at_once()
+        for result in swept(names, wanted, jobs):
             results.append(result)
             if streams:
                 row = csv.rows([record(result)], header=len(results) == 1)
