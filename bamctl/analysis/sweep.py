@@ -67,11 +67,7 @@ def sweep(
         # shallowest one.
         with ThreadPoolExecutor(1) as thread:
             for name in names:
-                # Exclude existing objects from collection, which would scan them every time.
-                gc.freeze()
                 yield thread.submit(one, name).result()
-                # Modules form reference cycles, and commands disable automatic collection.
-                gc.collect()
         return
     threads = max(1, _cores() // jobs)
     with Pool(min(jobs, len(names)), _prepare, threads) as pool:
@@ -100,6 +96,8 @@ def _prepare(threads: int) -> None:
 
     from bamctl.networks.memory import give_back_at_once
 
+    # It would look through the graph of a trace again and again; see `_analyzed`.
+    gc.disable()
     torch.set_num_threads(threads)
     give_back_at_once()
 
@@ -114,6 +112,15 @@ def _alone(name: str, wanted: Placement, threads: int) -> Swept | NotSwept:
 
 
 def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
+    """Analyse a network; its modules form reference cycles, which are collected behind it."""
+    # Exclude existing objects from collection, which would scan them every time.
+    gc.freeze()
+    found = _swept(name, wanted)
+    gc.collect()
+    return found
+
+
+def _swept(name: str, wanted: Placement) -> Swept | NotSwept:
     from bamctl.analysis.analyze import analyze_network
     from bamctl.trunk.traced import TracedNetwork
 

@@ -122,7 +122,9 @@ def _numel(value: Any) -> int:
 
 
 def _costs(kind: str, macs: int = 0, elementwise: int = 0) -> Costs:
-    return Counter({f"macs:{kind}": macs, f"elementwise:{kind}": elementwise})
+    # Without zeros, since fvcore adds each count to that of every module around it.
+    counts = {f"macs:{kind}": macs, f"elementwise:{kind}": elementwise}
+    return Counter({key: count for key, count in counts.items() if count})
 
 
 def _elementwise(kind: str) -> Handle:
