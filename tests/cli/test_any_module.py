@@ -255,6 +255,7 @@ def test_a_search_over_four_kinds(bamctl: object, tmp_path: Path) -> None:
     chosen = ["--reduction", "4", "--reduction", "8", "--branches", "channel", "--combine", "sum"]
     space = [*kinds, *chosen, "--dilation", "1", "--candidates", "two", "--candidates", "three"]
     quick = ["--steps", "2", "--batch-size", "32", "--max-steps", "40", "--confirm-seeds", "2"]
+    quick += ["--workers", "1"]
     goal = ["--budget", "params=+4%", "--trials", "6"]
     arguments = ["search", TINY, *space, *quick, *goal, "--format", "json"]
     counted = bamctl(*arguments, "--dry-run", env=env)
@@ -274,9 +275,8 @@ def test_a_search_over_four_kinds(bamctl: object, tmp_path: Path) -> None:
     assert all(trial["added_params"] <= limit for trial in own)
     part = [*arguments[: arguments.index("--trials")], "--trials", "4", "--format", "json"]
     assert bamctl(*part, "--out", "part", env=env).returncode == 0
-    resumed = bamctl(
-        "search", "--resume", "part", "--trials", "6", "--trust", TINY, "--format", "json", env=env
-    )
+    more = ["--trials", "6", "--workers", "1", "--trust", TINY, "--format", "json"]
+    resumed = bamctl("search", "--resume", "part", *more, env=env)
     assert resumed.returncode == 0, resumed.stderr
     again = json.loads(resumed.stdout)["trials"]
     kept = ("name", "placement", "added_params", "accuracy")

@@ -16,29 +16,19 @@ from tests.training.conftest import weights
 # The smallest of each family, with what makes a step of it short.
 FEW = ["--arg", "rpn_post_nms_top_n_train=20", "--arg", "box_batch_size_per_image=4"]
 FEW += ["--arg", "rpn_post_nms_top_n_test=10", "--arg", "box_detections_per_img=5"]
-FEW += ["--input", "3x64x64"]
+FEW += ["--input", "3x64x64", "--batch-size", "1"]
+TWO = ["--batch-size", "2"]
 NETWORKS = {
-    "quantized_mobilenet_v2": ("classification", "accuracy", []),
-    "lraspp_mobilenet_v3_large": ("segmentation", "mean_iou", []),
-    "ssdlite320_mobilenet_v3_large": ("detection", "box_map", []),
+    "quantized_mobilenet_v2": ("classification", "accuracy", TWO),
+    "lraspp_mobilenet_v3_large": ("segmentation", "mean_iou", TWO),
+    "ssdlite320_mobilenet_v3_large": ("detection", "box_map", TWO),
     "fasterrcnn_mobilenet_v3_large_320_fpn": ("detection", "box_map", FEW),
     "maskrcnn_resnet50_fpn": ("instance-segmentation", "mask_map", FEW),
     "keypointrcnn_resnet50_fpn": ("keypoints", "keypoint_map", FEW),
-    "r3d_18": ("video", "accuracy", []),
-    "raft_small": ("optical-flow", "end_point_error_px", []),
+    "r3d_18": ("video", "accuracy", TWO),
+    "raft_small": ("optical-flow", "end_point_error_px", TWO),
 }
-SHORT = [
-    "--steps",
-    "2",
-    "--seeds",
-    "2",
-    "--batch-size",
-    "2",
-    "--held-out",
-    "2",
-    "--eval-every",
-    "2",
-]
+SHORT = ["--steps", "2", "--seeds", "2", "--held-out", "2", "--eval-every", "2"]
 
 
 @pytest.mark.parametrize("model", NETWORKS)
