@@ -44,7 +44,7 @@ class Command:
         while not event(self):
             assert self.process.poll() is None, self.told()
             assert time.monotonic() < until, "it does not come so far"
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def end(self, number: signal.Signals) -> float:
         """Send a signal, SIGINT to all as a terminal does, and return how long all of it lives."""
@@ -56,7 +56,7 @@ class Command:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(END_SECONDS)
         while (left := self.processes()) and time.monotonic() < start + END_SECONDS:
-            time.sleep(0.01)
+            time.sleep(0.02)
         assert not left, [each.cmdline() for each in left]
         return time.monotonic() - start
 

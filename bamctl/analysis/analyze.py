@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from bamctl.attention.kinds import kind_of
 from bamctl.attention.settings import Settings
 from bamctl.errors import InputError
 from bamctl.networks.inputs import InputsLike
@@ -98,6 +99,7 @@ def analyze(
 
 def analyze_network(name: str, traced: TracedNetwork, placement: Placement) -> Analysis:
     """Analyse a traced network; `analyze` describes the result."""
+    kind_of(placement.attention).check()
     strategies = {each: _placed(each, placement, traced) for each in STRATEGIES}
     sites = dict.fromkeys(site for name in of_paper() for site in strategies[name].sites)
     return Analysis(

@@ -108,6 +108,14 @@ class AttentionKind(ABC):
         """The user's code that builds its modules, as `package.module:factory`, if any."""
         return None
 
+    def check(self) -> None:  # noqa: B027 - most kinds are always there
+        """Raise if the module does not exist, before anything is done for it.
+
+        Raises:
+            InputError: its library is not installed or has no such module, or its factory is not
+                trusted or cannot be imported.
+        """
+
     @abstractmethod
     def layer(self) -> "type[nn.Module]":
         """Return the class of the module; import torch here, and not at the top of the file."""

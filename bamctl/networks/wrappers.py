@@ -13,13 +13,15 @@ class _Wrapper:
     """One kind of wrapped, compiled or converted network.
 
     `matches` detects it, `why` is the reason not to change it, and `instead` the remedy, with
-    `{verb}` for the requested change. `traceable` is true if it can be analysed as it is.
+    `{verb}` for the requested change. `traceable` is true if it can be analysed as it is;
+    `closed` is true if it cannot even be analysed as a part of another network.
     """
 
     matches: Callable[[nn.Module], bool]
     why: str
     instead: str
     traceable: bool = False
+    closed: bool = False
 
 
 def _of_class(*names: str) -> Callable[[nn.Module], bool]:
@@ -69,6 +71,7 @@ _WRAPPERS = (
         _of_class("ScriptModule"),
         "is TorchScript, which cannot be changed or analysed",
         "{verb} the network before torch.jit",
+        closed=True,
     ),
     _Wrapper(
         # PyTorch overrides `eval` on instances of exported graphs.
@@ -100,10 +103,14 @@ def refuse_untraceable(model: nn.Module) -> None:
     """Refuse to trace a network that PyTorch's tracer cannot follow.
 
     Raises:
-        InputError: it is compiled, sharded or converted; the message names the remedy.
+        InputError: it is compiled, sharded or converted, or a part of it is TorchScript; the
+            message names the remedy.
     """
     if not any(wrapper.traceable and wrapper.matches(model) for wrapper in _WRAPPERS):
         refuse(model, "analyse")
+    for name, module in model.named_modules():
+        if any(wrapper.closed and wrapper.matches(module) for wrapper in _WRAPPERS):
+            refuse(module, "analyse", name=name)
 
 
 def refuse_graph(model: nn.Module) -> None:

@@ -245,6 +245,21 @@ def test_a_budget_that_only_another_kind_meets(bamctl: object) -> None:
     assert "insert an SE at every site instead" in " ".join(found.stdout.split())
 
 
+@pytest.mark.parametrize("network", ["resnet18", "--all"])
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("nope:nope", "nope:nope cannot be imported"),
+        ("timm:nope", "timm has no attention module 'nope'"),
+    ],
+)
+def test_a_module_that_does_not_exist_is_refused(
+    bamctl: object, network: str, module: str, words: str
+) -> None:
+    """Before a network is traced, and not as a module that is possible nowhere."""
+    assert_one_line_error(bamctl("analyze", network, "--module", module), words)
+
+
 TINY = "tests.networks:Tiny"
 
 

@@ -170,3 +170,11 @@ def test_what_is_no_optimizer_is_refused_before_anything_happens() -> None:
 def test_a_program_is_no_network() -> None:
     with pytest.raises(InputError, match=r"insert takes an nn\.Module, not ExportedProgram"):
         insert(torch.export.export(Unseen().eval(), (IMAGE,)), input_shape=SHAPE)
+
+
+@pytest.mark.parametrize("convert", [torch.jit.script, scripted])
+def test_a_part_in_torchscript_is_named(convert: Callable) -> None:
+    part = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), convert(part))
+    with pytest.raises(InputError, match=r"module '1' is TorchScript.*before torch\.jit"):
+        analyze(model, input_shape=SHAPE)

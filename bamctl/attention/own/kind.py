@@ -50,6 +50,12 @@ class OwnKind(NamedKind):
         """The factory, which is called only if `networks.trust` allows it."""
         return self._name
 
+    def check(self) -> None:
+        """Import the factory."""
+        from bamctl.networks import factories
+
+        factories.function(self._name)
+
     def make(self, num_channels: int, settings: Settings, at: "FeatureMap") -> "nn.Module":
         """Call the factory with the number of channels.
 

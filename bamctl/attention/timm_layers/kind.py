@@ -67,6 +67,10 @@ class TimmKind(NamedKind):
         own = round(1 / usual.default)
         return {"reduction": tuple(dict.fromkeys((own, 16, 4, 8, 32)))}
 
+    def check(self) -> None:
+        """Look the module up in timm."""
+        assert self._class is not None
+
     @cached_property
     def _class(self) -> Any:
         """The class, or a partial call of it.

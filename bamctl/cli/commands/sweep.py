@@ -78,8 +78,10 @@ class SweepOptions:
 
 def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
     """Analyse many networks and show a row each; as CSV, each as soon as it is known."""
+    from bamctl.attention.kinds import kind_of
     from bamctl.cli.progress import bar
 
+    kind_of(wanted.attention).check()
     names = many.names()
     streams = out.format == "csv" and out.output is None
     results: list[Any] = []
