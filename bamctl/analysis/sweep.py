@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from bamctl.attention.cost import Cost
@@ -27,7 +27,8 @@ _WORTH_A_PROCESS = 8
 class Swept:
     """The figures of one network, and the cost of each strategy on it.
 
-    `sites` and `added` are by strategy; an impossible strategy is not in `added`.
+    `sites` and `added` are by strategy; an impossible strategy is not in `added`, and its reason is
+    in `unavailable`.
     """
 
     model: str
@@ -38,6 +39,7 @@ class Swept:
     elementwise_ops: int
     sites: dict[str, int]
     added: dict[str, Cost]
+    unavailable: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,4 +143,7 @@ def _swept(name: str, wanted: Placement) -> Swept | NotSwept:
         elementwise_ops=found.trace.elementwise_ops[""],
         sites={name: len(placed.sites) for name, placed in found.strategies.items()},
         added={n: placed.total for n, placed in found.strategies.items() if not placed.unavailable},
+        unavailable={
+            n: placed.unavailable for n, placed in found.strategies.items() if placed.unavailable
+        },
     )

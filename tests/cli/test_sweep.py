@@ -49,6 +49,20 @@ def test_one_that_fails_does_not_stop_the_others(bamctl: object) -> None:
     assert any("resnet50: input '3x4x32x32' is not channels x height x width" in t for t in told)
 
 
+def test_what_is_impossible_has_its_reason(bamctl: object) -> None:
+    """And is no silent zero."""
+    pytest.importorskip("timm")
+    options = [*SMALL, "--module", "timm:cbam", "--module-arg", "nope=1"]
+    rows = json.loads(bamctl("analyze", "--all", *options, "--format", "json").stdout)["models"]
+    assert len(rows) == 6
+    for row in rows:
+        assert row["bottleneck_added_params"] is row["block_added_params"] is None
+        assert "timm:cbam has no argument 'nope'" in row["bottleneck_reason"]
+        assert "timm:cbam has no argument 'nope'" in row["block_reason"]
+    shown = bamctl("analyze", "--all", *options).stdout
+    assert "fcn_resnet50: backbone.layer1: timm:cbam has no argument 'nope'" in shown
+
+
 @pytest.mark.parametrize("format_name", ["table", "json", "markdown"])
 def test_other_formats_come_at_the_end(bamctl: object, format_name: str) -> None:
     result = bamctl("analyze", "--all", *SMALL, "--format", format_name)

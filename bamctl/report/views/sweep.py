@@ -30,6 +30,7 @@ def sweep_report(results: Sequence[Swept | NotSwept], attention: Settings) -> Re
         blocks=[
             *([_table(found)] if found else []),
             *([reasons] if failed else []),
+            *_impossible(found),
             f"{settings(attention)}.\n{CONVENTION_LINE}",
         ],
         data={
@@ -63,7 +64,14 @@ def record(result: Swept | NotSwept) -> dict[str, Any]:
     }
 
 
-def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | None]:
+def _impossible(found: Sequence[Swept]) -> list[str]:
+    """List the networks in which the strategies of the paper are impossible, with the reasons."""
+    of_model = {each.model: [each.unavailable.get(name) for name in of_paper()] for each in found}
+    reasons = {f"{model}: {reason}" for model, own in of_model.items() for reason in own if reason}
+    return ["Not possible:\n" + "\n".join(sorted(reasons))] if reasons else []
+
+
+def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | str | None]:
     swept = result if isinstance(result, Swept) else None
     added = swept.added.get(name) if swept else None
     return {
@@ -72,6 +80,7 @@ def _strategy(result: Swept | NotSwept, name: str) -> dict[str, int | None]:
         f"{name}_added_macs": added.macs if added else None,
         f"{name}_added_elementwise_ops": added.elementwise_ops if added else None,
         f"{name}_added_memory_bytes": added.memory_bytes if added else None,
+        f"{name}_reason": swept.unavailable.get(name) if swept else None,
     }
 
 
