@@ -221,8 +221,10 @@ def serve(connection: socket.socket) -> None:
             pid = os.fork()
             if not pid:
                 signal.set_wakeup_fd(-1)
-                for handle in (connection, waking, woken, *clients.values(), client):
-                    os.close(handle if isinstance(handle, int) else handle.detach())
+                for each in (connection, waking, woken):
+                    each.close()
+                for handle in (client, *clients.values()):
+                    os.close(handle)
                 _begin(request, out, err)
             clients[pid] = client
             os.close(out)

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bamctl.attention.cost import Cost
+from bamctl.attention.kinds import kind_of
 from bamctl.errors import BamctlError, described
 from bamctl.networks import torchvision_models
 from bamctl.networks.inputs import Inputs
 from bamctl.placement.placement import Placement
+from bamctl.processes.allocator import give_back_at_once
 from bamctl.processes.pool import Pool
 
 # A process takes about as long to start as this many networks to analyse.
@@ -61,9 +63,13 @@ def sweep(
         wanted: the attention module, and the options of the network; its model is ignored.
         jobs: number of processes; one for each core that this process may use, if left out and
             there are networks enough. The results are in the order of the names.
+
+    Raises:
+        InputError: the attention module does not exist.
     """
+    kind_of(wanted.attention).check()
     one = partial(_analyzed, wanted=wanted)
-    jobs = jobs or usual_jobs(names)
+    jobs = jobs or max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
     if jobs == 1:
         # The tracer records the Python stack of every operator; a fresh thread has the
         # shallowest one.
@@ -82,11 +88,6 @@ def sweep(
                 yield _alone(name, wanted, threads)
 
 
-def usual_jobs(names: Sequence[str]) -> int:
-    """Return the number of processes that so many networks are worth."""
-    return max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
-
-
 def _cores() -> int:
     # Containers and batch systems restrict processes to some cores; macOS has no such call.
     affinity = getattr(os, "sched_getaffinity", None)
@@ -95,8 +96,6 @@ def _cores() -> int:
 
 def _prepare(threads: int) -> None:
     import torch
-
-    from bamctl.networks.memory import give_back_at_once
 
     # It would look through the graph of a trace again and again; see `_analyzed`.
     gc.disable()

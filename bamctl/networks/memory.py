@@ -1,7 +1,6 @@
 """Memory: activations that a module saves for its backward pass, and peak memory."""
 
 import copy
-import ctypes
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,8 +19,6 @@ from bamctl.networks.structures import tensors
 Module = TypeVar("Module", bound=nn.Module)
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Parameters of mallopt in glibc's malloc.h.
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
 def on_meta(module: nn.Module) -> nn.Module:
@@ -50,18 +47,6 @@ def available_bytes() -> int:
         limit, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
     return int(free)
-
-
-def give_back_at_once() -> None:
-    """Make glibc return freed large blocks to the OS; process-wide, no-op without glibc.
-
-    It lowers M_MMAP_THRESHOLD and M_TRIM_THRESHOLD. By default the trace of a large network takes
-    twice the memory, for fragmentation. Call it only in a process that bamctl started.
-    """
-    with suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 4 * 2**20)
-        mallopt(_TRIM_THRESHOLD, 256 * 2**20)
 
 
 def kept_for_backward(module: nn.Module, given: InputsLike) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from bamctl.errors import InputError
@@ -68,7 +69,7 @@ _WRAPPERS = (
         "{verb} the network before compiling it",
     ),
     _Wrapper(
-        _of_class("ScriptModule"),
+        lambda model: isinstance(model, torch.jit.ScriptModule),
         "is TorchScript, which cannot be changed or analysed",
         "{verb} the network before torch.jit",
         closed=True,

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import Any
 from urllib.parse import quote, unquote
@@ -177,7 +176,12 @@ class _Analysis(FlopCountAnalysis):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module, arguments: tuple[Any, ...]) -> None:
         super().__init__(model, arguments)
-        self._get_all_ancestors = cache(super()._get_all_ancestors)
+        self._ancestors: dict[str, set[str]] = {}
+
+    def _get_all_ancestors(self, module_name: str) -> set[str]:
+        if module_name not in self._ancestors:
+            self._ancestors[module_name] = super()._get_all_ancestors(module_name)
+        return self._ancestors[module_name]
 
     def _get_aliases(self, model: nn.Module) -> dict[Any, str]:
         aliases: dict[Any, str] = super()._get_aliases(model)

@@ -2,7 +2,7 @@
 
 - `experiment`: `Experiment`, a comparison from start to end
 - `config`: the configuration of a comparison, as a YAML file holds it
-- `plan`: completion of a request to a whole configuration
+- `plan`, `minutes`: completion of a request to a whole configuration, also of one for minutes
 - `arms`: the networks that are compared, and the controls
 - `start`, `trunks`, `shared_trunks`: where arms start, and the part of the baseline's runs that all
   arms share, in this process or on an engine

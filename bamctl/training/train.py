@@ -20,6 +20,7 @@ from bamctl.training import plan as plans
 from bamctl.training.arms import BASELINE
 from bamctl.training.config import Device, TrainingConfig, Until
 from bamctl.training.experiment import Experiment
+from bamctl.training.minutes import fit
 from bamctl.training.result import Result
 from bamctl.training.run_folder import read_config
 from bamctl.training.side_by_side import Places
@@ -179,7 +180,7 @@ def train(
         )
         experiment = Experiment(configured, images, places)
         if minutes is not None:
-            plans.fit(experiment, minutes, recipe or {}, trunk_steps)
+            fit(experiment, minutes, recipe or {}, trunk_steps)
     folder = Path(resume or out or _usual_folder(experiment.config))
     return _run(experiment, folder, progress or NullObserver(), resume=resume is not None)
 

@@ -256,7 +256,7 @@ def test_a_budget_that_only_another_kind_meets(bamctl: object) -> None:
 def test_a_module_that_does_not_exist_is_refused(
     bamctl: object, network: str, module: str, words: str
 ) -> None:
-    """Before a network is traced, and not as a module that is possible nowhere."""
+    """And is not shown as a module that is possible nowhere."""
     assert_one_line_error(bamctl("analyze", network, "--module", module), words)
 
 

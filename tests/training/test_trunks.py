@@ -12,7 +12,7 @@ from bamctl.training import _state as states
 from bamctl.training.config import TrainingConfig
 from bamctl.training.experiment import Experiment
 from bamctl.training.loop import Run
-from bamctl.training.plan import fit
+from bamctl.training.minutes import fit
 from bamctl.training.result import Result
 from bamctl.training.train import train
 from bamctl.training.watching import NullObserver

@@ -69,7 +69,7 @@ class TimmKind(NamedKind):
 
     def check(self) -> None:
         """Look the module up in timm."""
-        assert self._class is not None
+        _ = self._class
 
     @cached_property
     def _class(self) -> Any:

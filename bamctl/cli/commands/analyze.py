@@ -144,7 +144,7 @@ def _report(wanted: "Placement", shown: _Shown, device: str | None, batch_size: 
     with working(f"tracing {model}"):
         from bamctl.analysis.analyze import analyze_network
         from bamctl.analysis.known import published
-        from bamctl.networks.memory import give_back_at_once
+        from bamctl.processes.allocator import give_back_at_once
         from bamctl.report.views.analysis import analysis_report
         from bamctl.trunk.traced import TracedNetwork
 

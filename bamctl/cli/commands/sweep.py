@@ -78,25 +78,19 @@ class SweepOptions:
 
 def sweep(many: SweepOptions, wanted: "Placement", out: OutputOptions) -> int:
     """Analyse many networks and show a row each; as CSV, each as soon as it is known."""
-    from bamctl.attention.kinds import kind_of
     from bamctl.cli.progress import bar
 
-    kind_of(wanted.attention).check()
     names = many.names()
     streams = out.format == "csv" and out.output is None
     results: list[Any] = []
     with bar(f"{len(names)} networks", len(names)) as advance:
         from bamctl.analysis.sweep import sweep as swept
-        from bamctl.analysis.sweep import usual_jobs
+        from bamctl.processes.allocator import give_back_at_once
         from bamctl.report.formats import csv
         from bamctl.report.views.sweep import record, sweep_report
 
-        jobs = many.jobs or usual_jobs(names)
-        if jobs == 1:
-            from bamctl.networks.memory import give_back_at_once
-
-            give_back_at_once()
-        for result in swept(names, wanted, jobs):
+        give_back_at_once()
+        for result in swept(names, wanted, many.jobs):
             results.append(result)
             if streams:
                 row = csv.rows([record(result)], header=len(results) == 1)
