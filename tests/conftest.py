@@ -3,7 +3,7 @@
 import gc
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -93,6 +93,13 @@ def forked(tmp_path: Path) -> Run:
         return console.run_text(program, *arguments, cwd=tmp_path)
 
     return run
+
+
+@pytest.fixture
+def quick_workers() -> Iterator[None]:
+    """Workers that a test starts are forks of a process that has imported torch already."""
+    with console.quick_workers():
+        yield
 
 
 def assert_one_line_error(result: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -7,13 +7,8 @@ interpreter starts cannot be another one in a fork; a call that wants that gets 
 own.
 """
 
-import atexit
-import gc
-import importlib
 import json
 import os
-import pkgutil
-import runpy
 import select
 import signal
 import socket
@@ -22,22 +17,17 @@ import sys
 import sysconfig
 import tempfile
 import threading
-import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+
+from tests import adopted
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "bamctl"
-# What the commands import between them, but for typer, which reads the environment when imported.
-LIBRARIES = (
-    "torch torch.fx torch._dynamo torch.utils.flop_counter torchvision fvcore.nn numpy scipy.stats "
-    "pydantic yaml rich.table optuna sqlalchemy accelerate safetensors.torch jinja2 "
-    "PIL.Image filelock psutil sklearn.datasets"
-).split()
 AT_START = ("PYTHONHASHSEED", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONUTF8")
+# Commands and options that start processes.
+STARTING_WORKERS = frozenset({"train", "search", "--all", "--against"})
 TIMEOUT = 300.0
 # An argument in place of which a fork is given the number of its parent process.
 PARENT = "{parent}"
@@ -55,7 +45,9 @@ def run(
     if any(env.get(name) != os.environ.get(name) for name in AT_START):
         return run_real(arguments, cwd=cwd, env=env, program=program)
     out, err = _Output(), _Output()
-    process = Process([str(program), *arguments], cwd, env, out.writer, err.writer)
+    adopts = not STARTING_WORKERS.isdisjoint(arguments)
+    command = [str(program), *arguments]
+    process = Process(command, cwd, env, out.writer, err.writer, adopts=adopts)
     try:
         code = process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
@@ -114,7 +106,7 @@ class Process:
     """A program in a fork of the server, with what a test uses of `subprocess.Popen`.
 
     The files that it is given to write to are closed here. `new_session` makes it the leader of a
-    session.
+    session; with `adopts`, its workers are forks too, and not interpreters of their own.
     """
 
     def __init__(
@@ -126,17 +118,20 @@ class Process:
         err: int,
         *,
         new_session: bool = False,
+        adopts: bool = False,
     ) -> None:
         self.args = list(args)
         self.returncode: int | None = None
         # Each message of this kind of socket is read alone.
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        call = {"argv": self.args, "cwd": str(cwd), "env": dict(env), "new_session": new_session}
+        call = {"argv": self.args, "cwd": str(cwd), "env": dict(env)}
+        call |= {"new_session": new_session, "adopts": adopts}
         request = json.dumps(call).encode()
         with _lock:
             header = len(request).to_bytes(4, "big")
-            socket.send_fds(_server(), [header], [theirs.fileno(), out, err])
-            _server().sendall(request)
+            server, _ = _server()
+            socket.send_fds(server, [header], [theirs.fileno(), out, err])
+            server.sendall(request)
         theirs.close()
         os.close(out)
         os.close(err)
@@ -171,126 +166,25 @@ _lock = threading.Lock()
 
 
 @cache
-def _server() -> socket.socket:
-    """The connection to this process's server, which ends when the connection does."""
-    ours, theirs = socket.socketpair()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def _server() -> tuple[socket.socket, socket.socket]:
+    """The connections for calls and for workers to a server, which ends when they do."""
+    calls, called = socket.socketpair()
+    workers, working = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    handles = [called.fileno(), working.fileno()]
     subprocess.Popen(
-        [sys.executable, "-m", __name__, str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
+        [sys.executable, "-m", "tests.server", *map(str, handles)],
+        pass_fds=handles,
         stdin=subprocess.DEVNULL,
         cwd=Path(__file__).parent.parent,
-        env=environment,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    theirs.close()
-    return ours
+    called.close()
+    working.close()
+    return calls, workers
 
 
-def _library() -> Iterator[str]:
-    """The modules of bamctl that are no part of its program."""
-    for each in pkgutil.walk_packages(importlib.import_module("bamctl").__path__, "bamctl."):
-        if each.name.split(".")[1] not in ("__main__", "cli"):
-            yield each.name
-
-
-def serve(connection: socket.socket) -> None:
-    """Fork for each request, until the other side ends."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for library in [*LIBRARIES, *_library()]:
-            importlib.import_module(library)
-    gc.collect()
-    gc.freeze()
-    # A call that has ended wakes the server up, which tells whoever waits for it.
-    waking, woken = socket.socketpair()
-    woken.setblocking(False)
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    clients: dict[int, int] = {}
-    while True:
-        ready, _, _ = select.select([connection, waking], [], [])
-        if waking in ready:
-            waking.recv(4096)
-            _tell_of_ends(clients)
-        if connection in ready:
-            header, handles, _, _ = socket.recv_fds(connection, 4, 3)
-            if not header:
-                return
-            request = json.loads(connection.recv(int.from_bytes(header, "big"), socket.MSG_WAITALL))
-            client, out, err = handles
-            pid = os.fork()
-            if not pid:
-                signal.set_wakeup_fd(-1)
-                for each in (connection, waking, woken):
-                    each.close()
-                for handle in (client, *clients.values()):
-                    os.close(handle)
-                _begin(request, out, err)
-            clients[pid] = client
-            os.close(out)
-            os.close(err)
-            with suppress(BrokenPipeError):
-                os.write(client, str(pid).encode())
-
-
-def _tell_of_ends(clients: dict[int, int]) -> None:
-    """Tell the clients of calls that have ended their exit codes."""
-    with suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            pid, status = ended
-            client = clients.pop(pid)
-            with suppress(BrokenPipeError):
-                os.write(client, str(os.waitstatus_to_exitcode(status)).encode())
-            os.close(client)
-
-
-def _begin(request: dict[str, object], out: int, err: int) -> NoReturn:
-    """Take the streams of a call, with the signal handlers of a new interpreter, and run it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Python ignores what its parent does; and a terminal's Ctrl-C is for the one that is run.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.close(out)
-    os.close(err)
-    sys.stdin = sys.__stdin__ = os.fdopen(0)
-    sys.stdout = sys.__stdout__ = os.fdopen(1, "w")
-    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
-    _call(**request)
-
-
-def _call(argv: list[str], cwd: str, env: dict[str, str], new_session: bool) -> NoReturn:
-    """Run the program here, as `python PROGRAM ARGUMENTS` would."""
-    if new_session:
-        os.setsid()
-    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    own = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    # The first is the folder of the program that runs.
-    rest = [path for path in sys.path[1:] if path not in before]
-    sys.path[:] = [os.path.dirname(argv[0]), *own, *rest]
-    sys.argv[:] = [str(os.getppid()) if each == PARENT else each for each in argv]
-    # Another program finds only the libraries imported.
-    ours = ("tests",) if argv[0] == str(SCRIPT) else ("tests", "bamctl")
-    for name in [each for each in sys.modules if each.partition(".")[0] in ours]:
-        del sys.modules[name]
-    code = 1
-    try:
-        runpy.run_path(argv[0], run_name="__main__")
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        atexit._run_exitfuncs()
-        with suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+@contextmanager
+def quick_workers() -> Iterator[None]:
+    """Let the workers of this process be forks of the server, which has imported torch."""
+    with adopted.adopting(lambda: _server()[1]):
+        yield

@@ -68,7 +68,7 @@ def sweep(
         InputError: the attention module does not exist.
     """
     kind_of(wanted.attention).check()
-    one = partial(_analyzed, wanted=wanted)
+    one = partial(_swept, wanted=wanted)
     jobs = jobs or max(1, min(_cores(), len(names) // _WORTH_A_PROCESS))
     if jobs == 1:
         # The tracer records the Python stack of every operator; a fresh thread has the
@@ -97,7 +97,7 @@ def _cores() -> int:
 def _prepare(threads: int) -> None:
     import torch
 
-    # It would look through the graph of a trace again and again; see `_analyzed`.
+    # It would look through the graph of a trace again and again; the pool collects after each.
     gc.disable()
     torch.set_num_threads(threads)
     give_back_at_once()
@@ -106,19 +106,10 @@ def _prepare(threads: int) -> None:
 def _alone(name: str, wanted: Placement, threads: int) -> Swept | NotSwept:
     with Pool(1, _prepare, threads) as pool:
         try:
-            return pool.submit(_analyzed, name, wanted).result()
+            return pool.submit(_swept, name, wanted).result()
         except BrokenProcessPool:
             family = torchvision_models.families()[name]
             return NotSwept(name, family, "its process was killed, possibly for lack of memory")
-
-
-def _analyzed(name: str, wanted: Placement) -> Swept | NotSwept:
-    """Analyse a network; its modules form reference cycles, which are collected behind it."""
-    # Exclude existing objects from collection, which would scan them every time.
-    gc.freeze()
-    found = _swept(name, wanted)
-    gc.collect()
-    return found
 
 
 def _swept(name: str, wanted: Placement) -> Swept | NotSwept:

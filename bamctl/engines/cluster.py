@@ -14,6 +14,7 @@ from typing import Any
 
 from bamctl.engines.engine import Evaluate, Shared
 from bamctl.errors import BamctlError, InputError, first_line
+from bamctl.processes.pool import collected
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5, 15
 # The number of times that Ray reruns a job whose process or node has died.
@@ -84,7 +85,7 @@ class StoredFile:
 
 
 def _run(evaluate: Evaluate, job: Any) -> Any:
-    return evaluate(job)
+    return collected(evaluate, job)
 
 
 def _connected(address: str) -> Any:

@@ -1,5 +1,6 @@
 """Worker processes that exit when their parent does, even if it is killed."""
 
+import gc
 import os
 import threading
 import time
@@ -37,7 +38,7 @@ class Pool(ProcessPoolExecutor):
     ) -> "Future[_T]":
         """Submit a task; start a new process if all others are busy."""
         with signals.held():
-            return super().submit(function, *arguments, **named)
+            return super().submit(collected, function, *arguments, **named)
 
     def kill(self) -> None:
         """Kill the processes at once; `kill_workers` in Python 3.14."""
@@ -56,6 +57,18 @@ class Pool(ProcessPoolExecutor):
         if kind is not None:
             self.kill()
         self.shutdown()
+
+
+def collected(function: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Run a task of a worker process, and collect the reference cycles that it leaves.
+
+    What was there before, such as imported libraries, is excluded from this collection and others.
+    """
+    gc.freeze()
+    try:
+        return function(*arguments, **named)
+    finally:
+        gc.collect()
 
 
 def end_with(parent: int) -> None:

@@ -19,6 +19,11 @@ MODEL = "tests.networks:Tiny"
 trust.trust(MODEL)
 
 
+@pytest.fixture(autouse=True)
+def _quick(quick_workers: None) -> None:
+    """Worker processes begin at once; that they can be interpreters is tested elsewhere."""
+
+
 def small(**changes: object) -> TrainingConfig:
     """Two seeds of two arms, with dropout, batch norm and twelve evaluations."""
     recipe = {"steps": 60, "batch_size": 32, "lr": 0.1, "warmup_steps": 4, "eval_every": 5}
