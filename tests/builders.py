@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.video import mvit
 
 from bamctl.networks import models
 from bamctl.networks.inputs import Inputs, read
@@ -40,8 +41,8 @@ _OWN = {
     "quantized_inception_v3": "3x96x96",
     "vit_h_14": "3x56x56",
     "maxvit_t": "3x224x224",
-    "mvit_v1_b": "3x16x224x224",
-    "mvit_v2_s": "3x16x224x224",
+    "mvit_v1_b": "3x4x64x64",
+    "mvit_v2_s": "3x4x64x64",
     "s3d": "3x14x224x224",
 }
 
@@ -81,6 +82,20 @@ def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
 
 
 @contextmanager
+def small_mvits() -> Iterator[None]:
+    """MViTs are built for `small_inputs`; their builders know one size, and their class any."""
+    _, frames, *sides = small_inputs("mvit_v1_b")[0].shape
+
+    def small(*arguments: object, **named: object) -> nn.Module:
+        return real(*arguments, **{**named, "spatial_size": tuple(sides), "temporal_size": frames})
+
+    real = mvit._mvit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mvit, "_mvit", small)
+        yield
+
+
+@contextmanager
 def filled_quickly() -> Iterator[None]:
     """Networks that are built meanwhile have numbers for weights that take no time to draw."""
     with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +112,7 @@ def _few(name: str) -> dict[str, int]:
 
 def build(name: str) -> nn.Module:
     """The network with random weights, in eval mode, built for `small_inputs`."""
-    with filled_quickly():
+    with filled_quickly(), small_mvits():
         model = models.build(name, inputs=small_inputs(name), args=_few(name)).eval()
     for layer in model.modules():
         # A Vision Transformer's head starts at zero, and no gradient comes through that.
