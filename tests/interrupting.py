@@ -70,14 +70,22 @@ Event = Callable[[Command], bool]
 
 @contextmanager
 def started(
-    folder: Path, *arguments: str, imports: bool = False, **environment: str
+    folder: Path,
+    *arguments: str,
+    imports: bool = False,
+    quick_workers: bool = False,
+    **environment: str,
 ) -> Iterator[Command]:
     """Start a command; what of it still runs at the end of the block is killed.
 
-    With `imports`, it is an interpreter of its own, which imports torch.
+    With `imports`, it is an interpreter of its own, which imports torch; with `quick_workers`, its
+    workers are none.
     """
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment}
-    process = (_interpreter if imports else _fork)(arguments, folder, env)
+    if imports:
+        process: subprocess.Popen[bytes] | Process = _interpreter(arguments, folder, env)
+    else:
+        process = _fork(arguments, folder, env, quick_workers)
     try:
         yield Command(process, folder)
     finally:
@@ -87,9 +95,12 @@ def started(
         process.wait(END_SECONDS)
 
 
-def _fork(arguments: Sequence[str], folder: Path, env: dict[str, str]) -> Process:
+def _fork(
+    arguments: Sequence[str], folder: Path, env: dict[str, str], quick_workers: bool
+) -> Process:
     out, err = (os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in OUTPUTS)
-    return Process([str(SCRIPT), *arguments], folder, env, out, err, new_session=True)
+    command = [str(SCRIPT), *arguments]
+    return Process(command, folder, env, out, err, new_session=True, adopts=quick_workers)
 
 
 def _interpreter(

@@ -87,7 +87,7 @@ def test_insert_and_remove(name: str) -> None:
 
 
 def shallow(function: Callable[..., T], *arguments: object) -> T:
-    """Call in a thread: the tracer records the stack of every operator, and that of pytest is deep."""
+    """Call in a thread: the tracer stores the stack of every operator, and pytest's is deep."""
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
         return thread.submit(function, *arguments).result()
 

@@ -274,6 +274,8 @@ class _Reader:
             self._ints[value.unique()] = constant
         elif isinstance(constant, Tensor):
             self._held[value.unique()] = (value.unique(),)
+        elif isinstance(constant, list):
+            self._ints[value.unique()] = tuple(each for each in constant if type(each) is int)
 
     def _read_container(self, kind: str, given: list[int], made: int) -> None:
         """Record the items of a list, tuple or dict that a node constructs."""

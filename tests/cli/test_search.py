@@ -221,7 +221,8 @@ def test_killed_in_every_phase_and_resumed(search: object, tmp_path: Path) -> No
     for steps in (30, 70, 150, 110):
         going = ["--resume", "part", "--workers", "1", "--trust", HELD]
         start = going if (tmp_path / "part").exists() else [*options, "--out", "part"]
-        with started(tmp_path, "search", *start, HELD_AFTER=str(steps)) as command:
+        held = {"HELD_AFTER": str(steps)}
+        with started(tmp_path, "search", *start, quick_workers=True, **held) as command:
             command.wait_for(is_held)
             command.end(signal.SIGKILL)
         (tmp_path / "held").unlink()

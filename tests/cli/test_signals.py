@@ -73,17 +73,17 @@ def test_an_interrupted_search_keeps_its_trials(tmp_path: Path) -> None:
     search = [*SEARCH, "--workers", "1"]
     resume = ["search", "--resume", "run", "--trust", "tests.networks:Held"]
     for number, arguments in ((SIGINT, search), (SIGTERM, resume)):
-        with started(tmp_path, *arguments, HELD_AFTER="12") as command:
+        with started(tmp_path, *arguments, quick_workers=True, HELD_AFTER="12") as command:
             command.wait_for(is_held)
             command.end(number)
         assert command.process.returncode == CODES[number]
         assert f"resume with `bamctl {' '.join(resume)}`" in command.told()
         (tmp_path / "held").unlink()
-    with started(tmp_path, *resume, "--format", "json") as command:
+    with started(tmp_path, *resume, "--format", "json", quick_workers=True) as command:
         assert command.process.wait(300) == 0, command.told()
     whole = tmp_path / "whole"
     whole.mkdir()
-    with started(whole, *search, "--format", "json") as command:
+    with started(whole, *search, "--format", "json", quick_workers=True) as command:
         assert command.process.wait(300) == 0, command.told()
 
     def trials(folder: Path) -> list[dict[str, object]]:

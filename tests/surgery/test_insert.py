@@ -19,6 +19,7 @@ from bamctl.errors import InputError
 from bamctl.export._program import OLDEST_TORCH, is_too_old
 from bamctl.surgery.insertion import insert_and_prove
 from bamctl.weights import checkpoints
+from tests.export.test_export import FAMILIES as EXPORTED
 from tests.networks import ChannelsLastTrunk, Residual, Reused, Unseen
 
 FAMILIES = {
@@ -36,6 +37,12 @@ FAMILIES = {
 }
 # One family after the other, so that what is cached of one is used by all its tests.
 family = pytest.mark.parametrize("name", FAMILIES, scope="module")
+
+
+# The graphs of the others are written to files, and proved, in the tests of exports.
+not_exported = pytest.mark.parametrize(
+    "name", [each for each in FAMILIES if each not in EXPORTED], scope="module"
+)
 
 
 @lru_cache(maxsize=2)
@@ -138,7 +145,7 @@ def test_compile(name: str) -> None:
         assert torch.allclose(compiled(x), changed(x), rtol=1e-4, atol=1e-5)
 
 
-@family
+@not_exported
 def test_export(name: str) -> None:
     _, changed = _pair(name)
     x = image(name)
@@ -146,7 +153,7 @@ def test_export(name: str) -> None:
 
 
 @pytest.mark.skipif(is_too_old(), reason=f"needs torch {OLDEST_TORCH}")
-@family
+@not_exported
 def test_onnx(name: str, tmp_path: Path) -> None:
     import onnxruntime
 

@@ -81,7 +81,7 @@ def test_a_killed_driver_resumes_its_runs_in_their_cells(bamctl: object, tmp_pat
     whole = bamctl("train", HELD, *options, "--trust", HELD, "--out", "whole", env=env)
     assert whole.returncode == 0, whole.stderr
     arguments = ["train", HELD, *options, "--trust", HELD, "--out", "part"]
-    with started(tmp_path, *arguments, HELD_AFTER="20") as command:
+    with started(tmp_path, *arguments, quick_workers=True, HELD_AFTER="20") as command:
         command.wait_for(is_held)
         command.wait_for(lambda _: len(states(tmp_path)) == 2)
         command.end(signal.SIGKILL)
