@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bamctl.tracing.trace import Trace
     from bamctl.training.config import TrainingConfig
     from bamctl.training.evidence import Evidence
+    from bamctl.training.measure import Measure
     from bamctl.trunk.cut_points import Trunk
     from bamctl.trunk.feature_maps import FeatureMap
     from bamctl.trunk.layouts import Layout
@@ -124,6 +125,23 @@ def estimate_error(profile: "Profile") -> str:
 def fraction(part: float, whole: float) -> float:
     """Return `part / whole`, or 0 where the whole is zero."""
     return part / whole if whole else 0.0
+
+
+def verdict(name: str, found: "Evidence", measure: "Measure") -> str:
+    """Return the verdict on an arm, and the differences that are excluded, in a sentence each."""
+    margin = f"{measure.scale * (found.margin or 0):g} {measure.unit}".rstrip()
+    within = f" within {margin}" if found.verdict == "equivalent" else ""
+    text = f"{name}: {found.verdict}{within}."
+    if found.excluded is None:
+        return text
+    excluded = measure.difference(found.excluded)
+    return f"{text} A difference of {excluded} or more either way is excluded."
+
+
+def evidence_cells(found: "Evidence", measure: "Measure") -> list[str]:
+    """Return the cells of a comparison: the difference, its interval and level, and the verdict."""
+    level = f"{100 * found.confidence:.3g} %"
+    return [measure.signed(found.mean), measure.interval(found.interval), level, found.verdict]
 
 
 def evidence_data(found: "Evidence") -> dict[str, Any]:

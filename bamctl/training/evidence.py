@@ -50,6 +50,11 @@ class Evidence:
     spread: float | None = None
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the comparison is conclusive."""
+        return self.verdict != "inconclusive"
+
+    @property
     def excluded(self) -> float | None:
         """The smallest difference that is excluded in both directions; None without an interval."""
         return None if self.interval is None else max(abs(end) for end in self.interval)
@@ -75,7 +80,7 @@ class Evidence:
 
         None if the comparison is conclusive, or if `MOST_SEEDS` pairs would not suffice.
         """
-        if not self.spread or self.verdict != "inconclusive":
+        if not self.spread or self.is_settled:
             return None
         if not self.mean and self.margin is None:
             return None

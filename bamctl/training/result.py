@@ -57,7 +57,7 @@ class Comparison:
     @property
     def is_settled(self) -> bool:
         """Whether the measure has a verdict."""
-        return self.evidence.verdict != "inconclusive"
+        return self.evidence.is_settled
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from bamctl.judging.judge import JudgedArm, Judgment
-from bamctl.report._wording import SCHEMA, evidence_data
+from bamctl.report._wording import SCHEMA, evidence_cells, evidence_data, verdict
 from bamctl.report.charts.evidence import differences
 from bamctl.report.document import Column, Report, Table
 from bamctl.training.evidence import MOST_SEEDS, Evidence
 from bamctl.training.measure import Measure
-
-_OPEN = "inconclusive"
 
 
 def judgment_report(judgment: Judgment) -> Report:
@@ -61,7 +59,7 @@ def _table(judgment: Judgment) -> Table:
         Column("verdict"),
     ]
     arms, measure = enumerate(judgment.arms), _measure(judgment)
-    sure = [i for i, arm in arms if arm.evidence and arm.evidence.verdict != _OPEN]
+    sure = [i for i, arm in arms if arm.evidence and arm.evidence.is_settled]
     return Table(columns, [_row(arm, measure) for arm in judgment.arms], frozenset(sure))
 
 
@@ -70,22 +68,12 @@ def _row(arm: JudgedArm, measure: Measure) -> list[str]:
     own = [arm.name, str(len(values)), f"{mean(values):.5g}", f"± {stdev(values):.2g}"]
     if found is None:
         return [*own, "", "", "", ""]
-    interval = measure.interval(found.interval)
-    return [
-        *own,
-        measure.signed(found.mean),
-        interval,
-        f"{100 * found.confidence:.3g} %",
-        found.verdict,
-    ]
+    return [*own, *evidence_cells(found, measure)]
 
 
 def _verdict(arm: JudgedArm, found: Evidence, judgment: Judgment) -> str:
-    within = f" within {found.margin:g}" if found.verdict == "equivalent" else ""
-    text = f"{arm.name}: {found.verdict}{within}."
-    if found.excluded is not None:
-        text += f" A difference of {found.excluded:.3g} or more either way is excluded."
-    if found.verdict != _OPEN or not judgment.is_paired:
+    text = verdict(arm.name, found, _measure(judgment))
+    if found.is_settled or not judgment.is_paired:
         return text
     if found.more_seeds is None:
         return f"{text} Not even {MOST_SEEDS} seeds would settle the difference that is seen."

@@ -11,6 +11,7 @@ from bamctl.placement.warnings import site_warnings
 from bamctl.report._wording import (
     CONVENTION_LINE,
     each_step,
+    evidence_cells,
     evidence_data,
     fraction,
     judged_on,
@@ -173,17 +174,13 @@ def _verdicts(result: SearchResult) -> list[Table | str]:
     rows = [
         [
             f"{name} - baseline{scratch}",
-            measure.signed(found.mean),
-            measure.interval(found.interval),
-            f"{100 * found.confidence:.3g} %",
-            found.verdict,
+            *evidence_cells(found, measure),
             str(result.files[name]),
         ]
         for name, found in result.evidence.items()
     ]
-    open_ones = [found.verdict == "inconclusive" for found in result.evidence.values()]
-    sure = frozenset(i for i, is_open in enumerate(open_ones) if not is_open)
-    return [Table(columns, rows, sure)]
+    sure = [i for i, found in enumerate(result.evidence.values()) if found.is_settled]
+    return [Table(columns, rows, frozenset(sure))]
 
 
 def _importance(result: SearchResult) -> list[str]:

@@ -5,18 +5,17 @@ from statistics import mean, stdev
 from bamctl import units
 from bamctl.data.task_names import samples_of
 from bamctl.networks import inputs
-from bamctl.report._wording import CONVENTION_LINE, settings
+from bamctl.report._wording import CONVENTION_LINE, evidence_cells, settings, verdict
 from bamctl.report.charts.training import placements, training_charts
 from bamctl.report.document import Column, Report, Table
 from bamctl.report.views._training_data import data, every_warning, records
 from bamctl.training.config import TrainingConfig
 from bamctl.training.curves import sparkline
-from bamctl.training.evidence import MOST_SEEDS, Evidence
+from bamctl.training.evidence import MOST_SEEDS
 from bamctl.training.measure import ACCURACY, Measure
 from bamctl.training.result import ArmResult, Comparison, Result
 from bamctl.training.start import QUESTIONS
 
-_OPEN = "inconclusive"
 _LOSS = Measure("loss", "loss", unit="", is_share=False, lower_is_better=True)
 
 
@@ -142,37 +141,21 @@ def _comparison_table(result: Result) -> Table:
         measures = [(result.config.measure, each.evidence)]
         measures += [(_LOSS, each.loss)] if each.loss else []
         for measure, found in measures:
-            if found.verdict != _OPEN:
+            if found.is_settled:
                 sure.add(len(rows))
-            rows.append([name, measure.heading, *_evidence_row(found, measure)])
+            rows.append([name, measure.heading, *evidence_cells(found, measure)])
             name = ""
     return Table(columns, rows, frozenset(sure))
-
-
-def _evidence_row(found: Evidence, measure: Measure) -> list[str]:
-    ends = [measure.signed(end) for end in found.interval or ()]
-    return [
-        measure.signed(found.mean),
-        " to ".join(ends),
-        f"{100 * found.confidence:.3g} %",
-        found.verdict,
-    ]
 
 
 def _verdict(comparison: Comparison, result: Result) -> str:
     found, seeds = comparison.evidence, len(result.config.seeds)
     against = "" if comparison.baseline == "baseline" else f" against {comparison.baseline}"
     measure = result.config.measure
-    margin = f"{measure.scale * (found.margin or 0):g} {measure.unit}".rstrip()
-    within = f" within {margin}" if found.verdict == "equivalent" else ""
-    start = f"{comparison.arm}{against}: {found.verdict}{within}."
+    start = verdict(f"{comparison.arm}{against}", found, measure)
     if seeds == 1:
         return f"{start} One seed shows no spread; give --seeds 5."
-    if found.excluded is not None:
-        start += (
-            f" A difference of {measure.difference(found.excluded)} or more either way is excluded."
-        )
-    if found.verdict != _OPEN:
+    if found.is_settled:
         return start
     if found.detectable is not None:
         start += (
