@@ -12,6 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _aten = torch.ops.aten
 _NEED_NUMBERS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _MARK = "_bamctl_is_arbitrary"
+# The last arguments of `aten::_convolution`: benchmark, deterministic, enabled and allow_tf32. None
+# matters in a trace, and reading the last one raises if convolutions and RNNs differ in it.
+CUDNN_FLAGS = (False, False, True, True)
 
 
 def built_without_weights(make: Callable[[], nn.Module]) -> nn.Module:
@@ -84,7 +87,7 @@ class ShapesOnly(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is _aten.convolution.default:
             # The tracer skips this operator and records the one inside.
             with self, _traced_again():
-                return _aten._convolution.default(*args, *_cudnn_settings())
+                return _aten._convolution.default(*args, *CUDNN_FLAGS)
         is_arbitrary = _is_arbitrary((*args, *kwargs.values()))
         # The shape of an indexed tensor depends on the indices alone.
         is_deciding = _is_arbitrary(args[1:]) if func is _aten.index.Tensor else is_arbitrary
@@ -121,11 +124,6 @@ def _traced_again() -> AbstractContextManager[None]:
     excluded = excluded.remove("Tracer")
     included = torch._C._dispatch_tls_local_include_set()
     return torch._C._ForceDispatchKeyGuard(included, excluded)
-
-
-def _cudnn_settings() -> tuple[bool, ...]:
-    cudnn = torch.backends.cudnn
-    return cudnn.benchmark, cudnn.deterministic, cudnn.enabled, cudnn.allow_tf32
 
 
 # These functions return results of the right shape, or NotImplemented if shapes do not fit or the

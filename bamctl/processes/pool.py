@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -60,15 +60,21 @@ class Pool(ProcessPoolExecutor):
 
 
 def collected(function: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Run a task of a worker process, and collect the reference cycles that it leaves.
-
-    What was there before, such as imported libraries, is excluded from this collection and others.
-    """
-    gc.freeze()
+    """Run a task of a worker process, and collect the reference cycles that it leaves."""
     try:
         return function(*arguments, **named)
     finally:
         gc.collect()
+        _exclude_what_is_there()
+
+
+@cache
+def _exclude_what_is_there() -> None:
+    """Exclude libraries, which the first task has imported, from all later collections.
+
+    Once only, since garbage that is excluded is never freed.
+    """
+    gc.freeze()
 
 
 def end_with(parent: int) -> None:

@@ -1,89 +1,119 @@
-"""Convolutions and batch norms recorded as one node each, which halves the time of some traces.
+"""Convolutions and batch norms recorded as one node each, which takes a third off many traces.
 
 The tracer makes a node for every constant argument of an operator, some twenty for a convolution,
-and stores the Python stack with each. These operators run while tracing is paused instead, and
-their nodes are made without stacks.
+and stores the Python stack with each. PyTorch's own layers run while tracing is paused instead, and
+their nodes are made without stacks. Whatever else could run meanwhile is left to the tracer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import BuiltinFunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bamctl.networks.shapes_only import CUDNN_FLAGS
+
+_CONVOLUTIONS: dict[type[nn.Module], str] = {
+    nn.Conv1d: "conv1d",
+    nn.Conv2d: "conv2d",
+    nn.Conv3d: "conv3d",
+}
 
 
-def convolution(axes: int) -> Any:
-    """Return a stand-in for `conv1d`, `conv2d` or `conv3d`, with so many axes."""
-
-    def stand_in(original: Any) -> Any:
-        def convolve(
-            input: Any,  # noqa: A002 - the name is PyTorch's
-            weight: Any,
-            bias: Any = None,
-            stride: Any = 1,
-            padding: Any = 0,
-            dilation: Any = 1,
-            groups: Any = 1,
-        ) -> Any:
-            given = (input, weight, bias, stride, padding, dilation, groups)
-            sizes = [_each(value, axes) for value in (stride, padding, dilation)]
-            is_usual = None not in sizes and type(groups) is int
-            if not is_usual or not _is_recordable(given[:3]) or input.dim() != axes + 2:
-                return original(*given)
-            cudnn = torch.backends.cudnn
-            settings = (cudnn.benchmark, cudnn.deterministic, cudnn.enabled, cudnn.allow_tf32)
-            constants = (*sizes, False, [0] * axes, groups, *settings)
-            return _recorded("aten::_convolution", original, given, given[:3], constants)
-
-        return convolve
-
-    return stand_in
+@contextmanager
+def installed(model: nn.Module) -> Iterator[None]:
+    """Let the convolutions and batch norms of a network be recorded so."""
+    replaced = list(_stand_ins(model))
+    for module, name, stand_in in replaced:
+        vars(module)[name] = stand_in
+    try:
+        yield
+    finally:
+        for module, name, stand_in in replaced:
+            if vars(module).get(name) is stand_in:
+                del vars(module)[name]
 
 
-def batch_norm(original: Any) -> Any:
-    """Return a stand-in for `torch.batch_norm`."""
-
-    def normalize(*given: Any, **named: Any) -> Any:
-        tensors, constants = given[:5], given[5:]
-        is_usual = not named and [type(each) for each in constants] == [bool, float, float, bool]
-        if not is_usual or not _is_recordable(tensors):
-            return original(*given, **named)
-        return _recorded("aten::batch_norm", original, given, tensors, constants)
-
-    return normalize
+def _stand_ins(model: nn.Module) -> Iterator[tuple[nn.Module, str, Callable[..., Any]]]:
+    """Yield modules with the name of a method and what replaces it."""
+    for module in model.modules():
+        for kind in _CONVOLUTIONS:
+            if isinstance(module, kind) and _is_inherited(module, "_conv_forward", kind):
+                yield module, "_conv_forward", partial(_convolve, module, kind)
+        if isinstance(module, _BatchNorm) and _is_inherited(module, "forward", _BatchNorm):
+            yield module, "forward", partial(_normalize, module)
 
 
-def _each(value: Any, axes: int) -> list[int] | None:
-    """Return an integer for each axis, or None for something else, such as traced sizes."""
-    values = list(value) if isinstance(value, tuple | list) else [value] * axes
-    is_usual = len(values) == axes and all(type(each) is int for each in values)
-    return values if is_usual else None
+def _is_inherited(module: nn.Module, method: str, kind: type[nn.Module]) -> bool:
+    return method not in vars(module) and getattr(type(module), method) is getattr(kind, method)
 
 
-def _is_recordable(tensors: Sequence[Any]) -> bool:
+def _convolve(module: Any, kind: Any, x: Any, weight: Any, bias: Any) -> Any:
+    run = partial(kind._conv_forward, module, x, weight, bias)
+    sizes = (module.stride, module.padding, module.dilation)
+    is_usual = (
+        module.padding_mode == "zeros"
+        and all(type(each) is int for size in sizes for each in (*size, module.groups))
+        and type(getattr(functional, _CONVOLUTIONS[kind])) is BuiltinFunctionType
+        and _is_recordable(x, weight, bias)
+        and x.dim() == weight.dim()
+    )
+    if not is_usual:
+        return run()
+    extra = [0] * len(module.stride)
+    constants = (*map(list, sizes), False, extra, module.groups, *CUDNN_FLAGS)
+    return _recorded("aten::_convolution", run, (x, weight, bias), constants)
+
+
+def _normalize(module: Any, x: Any) -> Any:
+    run = partial(_BatchNorm.forward, module, x)
+    tensors = (x, module.weight, module.bias, module.running_mean, module.running_var)
+    momentum = 0.0 if module.momentum is None else module.momentum
+    is_usual = (
+        not module.training
+        # With statistics of the batch, its size is checked, which is traced.
+        and module.running_mean is not None
+        and module.running_var is not None
+        and [type(each) for each in (momentum, module.eps)] == [float, float]
+        and type(torch.batch_norm) is BuiltinFunctionType
+        and functional.batch_norm.__module__ == functional.__name__
+        and _is_recordable(*tensors)
+    )
+    if not is_usual:
+        return run()
+    constants = (False, momentum, module.eps, True)
+    return _recorded("aten::batch_norm", run, tensors, constants)
+
+
+def _is_recordable(*tensors: Any) -> bool:
     """Return whether the tracer would record one operator, and not casts or parts of it."""
+    given = [each for each in tensors if each is not None]
+    if any(type(each) not in (Tensor, nn.Parameter) for each in given):
+        return False
+    device = given[0].device.type
     return (
         torch._C._get_tracing_state() is not None
-        and all(type(each) in (Tensor, nn.Parameter) for each in tensors if each is not None)
-        and all(each.is_floating_point() for each in tensors if each is not None)
-        and not torch.is_autocast_enabled(tensors[0].device.type)
+        and all(each.is_floating_point() and not each.is_neg() for each in given)
+        and torch.amp.is_autocast_available(device)
+        and not torch.is_autocast_enabled(device)
         and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch._C._len_torch_function_stack()
     )
 
 
 def _recorded(
-    kind: str,
-    original: Any,
-    given: Sequence[Any],
-    tensors: Sequence[Tensor | None],
-    constants: Sequence[Any],
+    kind: str, run: Callable[[], Any], tensors: Sequence[Tensor | None], constants: Sequence[Any]
 ) -> Any:
     """Run an operator untraced, and insert its node into the graph.
 
     Args:
         kind: the kind of the node.
-        original: the function that runs the operator.
-        given: its arguments.
+        run: function that runs the operator.
         tensors: the first inputs of the node.
         constants: the other ones.
     """
@@ -95,7 +125,7 @@ def _recorded(
     inputs += map(graph.insertConstant, constants)
     tracer._set_tracing_state(None)
     try:
-        result = original(*given)
+        result = run()
     finally:
         tracer._set_tracing_state(state)
     output = graph.insertNode(graph.create(kind, inputs, 1)).output()

@@ -1,4 +1,4 @@
-"""Replacements, while a network is traced, for parts of PyTorch that are rejected or slow then."""
+"""Replacements, while a network is traced, for the parts of PyTorch that its tracer rejects."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,9 +7,6 @@ from typing import Any
 import torch
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, _SingleLevelFunction
-from torch.nn import functional
-
-from bamctl.tracing._single_nodes import batch_norm, convolution
 
 
 @contextmanager
@@ -19,8 +16,6 @@ def installed() -> Iterator[None]:
         for owner, name, stand_in in (
             (Function, "apply", _applied),
             (torch, "_check_with", _checked),
-            (torch, "batch_norm", batch_norm),
-            *((functional, f"conv{axes}d", convolution(axes)) for axes in (1, 2, 3)),
         ):
             stack.enter_context(_replaced(owner, name, stand_in))
         yield

@@ -18,6 +18,7 @@ from bamctl.networks.restoring import left_as_found
 from bamctl.networks.shapes_only import NumbersNeededError, ShapesOnly, has_no_weights
 from bamctl.networks.structures import tensors
 from bamctl.networks.wrappers import refuse_untraceable
+from bamctl.tracing import _single_nodes as single_nodes
 from bamctl.tracing import _stand_ins as stand_ins
 from bamctl.tracing import operator_costs, operators
 from bamctl.tracing._failure_location import why_it_stopped
@@ -161,7 +162,7 @@ def _analyze(model: nn.Module, arguments: tuple[Any, ...]) -> FlopCountAnalysis:
     analysis.clear_op_handles()
     analysis.set_op_handle(**operator_costs.handles())
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    with warnings.catch_warnings(), stand_ins.installed():
+    with warnings.catch_warnings(), stand_ins.installed(), single_nodes.installed(model):
         # fvcore uses torch.jit.trace, which is deprecated and warns of every size that it bakes in.
         warnings.simplefilter("ignore")
         analysis.by_module()
