@@ -53,7 +53,8 @@ def adopting(connected: Callable[[], socket.socket]) -> Iterator[None]:
         texts = [os.fsdecode(each) for each in arguments]
         if _SPAWNED not in texts:
             return int(real(path, arguments, handles))
-        numbers = sorted({int(each) for each in handles})
+        # With the streams, which the command may have redirected.
+        numbers = sorted({0, 1, 2, *map(int, handles)})
         program = texts[texts.index("-c") + 1]
         call = {"program": program, "numbers": numbers, "cwd": os.getcwd(), "env": {**os.environ}}
         connection = connected()
