@@ -17,13 +17,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 from typing import Any, NoReturn
 
 _SET_CHILD_SUBREAPER = 36  # of prctl(2)
 _SPAWNED = "--multiprocessing-fork"
 _LONGEST = 2**17
+_ADOPTED_SECONDS = 10.0
 
 
 @contextmanager
@@ -46,7 +47,13 @@ def stand_by() -> Iterator[None]:
 
 @contextmanager
 def adopting(connected: Callable[[], socket.socket]) -> Iterator[None]:
-    """Let the workers of this process be forks of what serves the other side of a connection."""
+    """Let the workers of this process be forks of what serves the other side of a connection.
+
+    Where a process cannot adopt others, workers are interpreters of their own.
+    """
+    if sys.platform != "linux":
+        yield
+        return
     real, lock = util.spawnv_passfds, threading.Lock()
 
     def spawn(path: str, arguments: list[Any], handles: Sequence[Any]) -> int:
@@ -99,7 +106,11 @@ def _work(
     call: dict[str, Any], handles: list[int], connection: socket.socket, parent: int
 ) -> NoReturn:
     """Run a worker, as the interpreter that `multiprocessing` would have started."""
+    until = time.monotonic() + _ADOPTED_SECONDS
     while os.getppid() != parent:
+        if time.monotonic() > until:
+            # Nobody is there to adopt it.
+            os._exit(1)
         time.sleep(0.001)
     connection.send(str(os.getpid()).encode())
     connection.close()
@@ -108,9 +119,14 @@ def _work(
     os.environ.clear()
     os.environ.update(call["env"])
     sys.argv[:] = ["-c", _SPAWNED]
+    end_with(lambda: exec(call["program"], {"__name__": "__main__"}))
+
+
+def end_with(run: Callable[[], object]) -> NoReturn:
+    """Run the program of a fork, and end as an interpreter does."""
     code = 1
     try:
-        exec(call["program"], {"__name__": "__main__"})
+        run()
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -119,8 +135,9 @@ def _work(
     finally:
         threading._shutdown()
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -1,6 +1,5 @@
 """The server behind `tests.console`, which has imported what commands need, and forks for each."""
 
-import atexit
 import gc
 import importlib
 import json
@@ -11,7 +10,6 @@ import select
 import signal
 import socket
 import sys
-import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -124,21 +122,12 @@ def _call(
     sys.argv[:] = [str(os.getppid()) if each == PARENT else each for each in argv]
     # Another program finds only the libraries imported.
     _forget("tests", *(() if argv[0] == str(SCRIPT) else ("bamctl",)))
-    code = 1
-    try:
+
+    def program() -> None:
         with adopted.stand_by() if adopts else nullcontext():
             runpy.run_path(argv[0], run_name="__main__")
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        atexit._run_exitfuncs()
-        with suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
+
+    adopted.end_with(program)
 
 
 def _forget(*packages: str) -> None:
