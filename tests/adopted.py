@@ -133,7 +133,9 @@ def end_with(run: Callable[[], object]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        threading._shutdown()
+        with suppress(Exception):
+            # An interpreter ignores what is raised here, too.
+            threading._shutdown()
         atexit._run_exitfuncs()
         with suppress(Exception):
             sys.stdout.flush()
