@@ -119,7 +119,14 @@ def _work(
     os.environ.clear()
     os.environ.update(call["env"])
     sys.argv[:] = ["-c", _SPAWNED]
-    end_with(lambda: exec(call["program"], {"__name__": "__main__"}))
+
+    def program() -> None:
+        try:
+            exec(call["program"], {"__name__": "__main__"})
+        finally:
+            threading._shutdown()
+
+    end_with(program)
 
 
 def end_with(run: Callable[[], object]) -> NoReturn:
@@ -133,9 +140,6 @@ def end_with(run: Callable[[], object]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        with suppress(Exception):
-            # An interpreter ignores what is raised here, too.
-            threading._shutdown()
         atexit._run_exitfuncs()
         with suppress(Exception):
             sys.stdout.flush()
