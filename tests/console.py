@@ -1,10 +1,9 @@
 """The console script without the seconds that it imports torch: each call is a fork of a server.
 
-The server has imported the libraries and the library of `bamctl`, but not its commands, whose
-typer reads the environment. A call has its own process, folder, environment, arguments and pipes,
-and runs the installed script, or another program, as Python runs it. What is settled when an
-interpreter starts cannot be another one in a fork; a call that wants that gets a process of its
-own.
+The server has imported the libraries and `bamctl`. A call has its own process, folder, environment,
+arguments and pipes, and runs the installed script, or another program, as Python runs it. What is
+settled when an interpreter starts, or typer is imported, cannot be another one in a fork; a call
+that wants that gets a process of its own.
 """
 
 import json
@@ -25,7 +24,10 @@ from pathlib import Path
 from tests import adopted
 
 SCRIPT = Path(sysconfig.get_path("scripts")) / "bamctl"
-AT_START = ("PYTHONHASHSEED", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONUTF8")
+AT_START = (
+    *("PYTHONHASHSEED", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONUTF8"),
+    *("TYPER_USE_RICH", "TYPER_STANDARD_TRACEBACK", "_TYPER_STANDARD_TRACEBACK"),
+)
 # Commands and options that start processes.
 STARTING_WORKERS = frozenset({"train", "search", "--all", "--against"})
 TIMEOUT = 300.0

@@ -18,7 +18,7 @@ from typing import NoReturn
 from tests import adopted
 from tests.console import PARENT, SCRIPT
 
-# What the commands import between them, but for typer, which reads the environment when imported.
+# What the commands import between them.
 LIBRARIES = (
     "torch torch.fx torch._dynamo torch.utils.flop_counter torchvision fvcore.nn numpy scipy.stats "
     "pydantic yaml rich.table optuna sqlalchemy accelerate safetensors.torch jinja2 "
@@ -26,10 +26,9 @@ LIBRARIES = (
 ).split()
 
 
-def _library() -> Iterator[str]:
-    """The modules of bamctl that are no part of its program."""
+def _own_modules() -> Iterator[str]:
     for each in pkgutil.walk_packages(importlib.import_module("bamctl").__path__, "bamctl."):
-        if each.name.split(".")[1] not in ("__main__", "cli"):
+        if each.name != "bamctl.__main__":
             yield each.name
 
 
@@ -38,7 +37,7 @@ def serve(connection: socket.socket, workers: socket.socket) -> None:
     tests = os.getppid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for library in [*LIBRARIES, *_library()]:
+        for library in [*LIBRARIES, *_own_modules()]:
             importlib.import_module(library)
     gc.collect()
     gc.freeze()
