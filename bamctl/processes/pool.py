@@ -43,9 +43,13 @@ class Pool(ProcessPoolExecutor):
     def kill(self) -> None:
         """Kill the processes at once; `kill_workers` in Python 3.14."""
         processes = list((self._processes or {}).values())
+        manager: Any = self._executor_manager_thread
         self.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()
+        if manager is not None:
+            # An interpreter that exits meanwhile may write to the pipe that this thread closes.
+            manager.join()
 
     def __exit__(
         self,

@@ -100,7 +100,7 @@ def driver(program: str, tmp_path: Path, *arguments: str) -> Process:
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     log = os.open(tmp_path / "driver.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     # Not in the folder of the test, outside of which a network is not trusted.
-    return Process([str(file), *arguments], Path.cwd(), env, log, os.dup(log))
+    return Process([str(file), *arguments], Path.cwd(), env, log, os.dup(log), adopts=True)
 
 
 def wait_for(condition: object, seconds: float = 120) -> None:

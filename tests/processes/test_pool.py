@@ -1,6 +1,8 @@
 """Worker processes."""
 
 import contextlib
+import threading
+import time
 
 from bamctl.processes.pool import Pool
 
@@ -39,3 +41,15 @@ def test_what_tasks_leave_is_freed() -> None:
         # The frames of the first one were there when the libraries were excluded, and those of the
         # last one may still be.
         assert pool.submit(alive).result() <= 2
+
+
+def test_nothing_of_a_killed_pool_is_left() -> None:
+    """Neither a process nor a thread, which would disturb an interpreter that exits."""
+    before = set(threading.enumerate())
+    pool = Pool(2, nothing)
+    running = [pool.submit(time.sleep, 600) for _ in range(2)]
+    processes = list(pool._processes.values())
+    pool.kill()
+    assert set(threading.enumerate()) <= before
+    assert not any(process.is_alive() for process in processes)
+    assert all(each.done() for each in running)
