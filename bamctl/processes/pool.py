@@ -16,6 +16,8 @@ from bamctl.processes.children import spawn_context
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.2
+# Python 3.10 waits for ever for a task that is larger than the pipe to a killed process.
+_END_SECONDS = 2.0
 
 
 class Pool(ProcessPoolExecutor):
@@ -49,7 +51,7 @@ class Pool(ProcessPoolExecutor):
             process.kill()
         if manager is not None:
             # An interpreter that exits meanwhile may write to the pipe that this thread closes.
-            manager.join()
+            manager.join(_END_SECONDS)
 
     def __exit__(
         self,
