@@ -64,6 +64,7 @@ def adopting(connected: Callable[[], socket.socket]) -> Iterator[None]:
         numbers = sorted({0, 1, 2, *map(int, handles)})
         program = texts[texts.index("-c") + 1]
         call = {"program": program, "numbers": numbers, "cwd": os.getcwd(), "env": {**os.environ}}
+        call["blocked"] = [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
         connection = connected()
         with lock:
             socket.send_fds(connection, [json.dumps(call).encode()], numbers)
@@ -94,8 +95,10 @@ def serve(connection: socket.socket, parent: int) -> NoReturn:
         between = os.fork()
         if not between:
             if not os.fork():
+                call = json.loads(request)
+                signal.pthread_sigmask(signal.SIG_SETMASK, call["blocked"])
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                _work(json.loads(request), handles, connection, parent)
+                _work(call, handles, connection, parent)
             os._exit(0)
         os.waitpid(between, 0)
         for each in handles:

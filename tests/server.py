@@ -35,6 +35,8 @@ def _own_modules() -> Iterator[str]:
 def serve(connection: socket.socket, workers: socket.socket) -> None:
     """Fork for each request, until the other side ends."""
     tests = os.getppid()
+    # Whoever needs it first may have blocked SIGINT, as a pool does while it starts a worker.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for library in [*LIBRARIES, *_own_modules()]:
