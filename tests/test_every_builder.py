@@ -164,7 +164,7 @@ def assert_costs_what_was_said(model: nn.Module, before: Trace, placed: Placemen
         assert after.elementwise_ops[own] == cost.elementwise_ops
         assert sum(each.numel() for each in model.inserted[name].parameters()) == cost.params
     if is_detector(model):
-        # How much work the heads have hangs on what they see.
+        # How much work the heads have depends on what they see.
         return
     assert after.macs[""] - before.macs[""] == added.macs
     assert after.elementwise_ops[""] - before.elementwise_ops[""] == added.elementwise_ops

@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 
 TINY = "tests.networks:Tiny"
 ENV = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-# What hangs on the moment and on the machine.
+# What depends on the moment and on the machine.
 OF_THE_MOMENT = {"seconds_per_step", "seconds", "folder", "peak_memory_bytes", "command"}
 
 

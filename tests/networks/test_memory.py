@@ -79,7 +79,7 @@ def test_peak_memory_of_a_training_step_agrees_with_pytorchs_profiler(tmp_path: 
 def changes_between_operators(events: Sequence[Mapping[str, Any]]) -> list[int]:
     """Bytes taken and given back, in order, without what an operator itself gives back.
 
-    How much that is hangs on the processor: oneDNN unfolds the images of a convolution on some.
+    How much that is depends on the processor: oneDNN unfolds the images of a convolution on some.
     """
     operators = [
         (each["ts"], each["ts"] + each["dur"])
